@@ -1,0 +1,34 @@
+# make demo    run the demo study and name what it made          make test    pass the tests
+# Needs Python ≥ 3.11 and make. uv is used where it is present and fetched beside the project where it is not.
+.DEFAULT_GOAL := demo
+.PHONY: demo test lint environment
+
+UV := $(shell command -v uv || echo .uv/bin/uv)
+UV_VERSION := 0.13.8
+BIN := .venv/bin
+
+environment: .venv/.complete
+
+# Byte-code compiled once here is 4 to 10 CPU-seconds less in every job.
+.venv/.complete: pyproject.toml uv.lock $(filter .uv/%,$(UV))
+	$(UV) sync --locked --compile-bytecode
+	touch $@
+
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+demo: environment
+	$(BIN)/snakemake -c all --config studies=demo
+	$(BIN)/snakemake -c all --config studies=demo -- report
+	@echo; echo "Tables, figures and report of the demo study:"
+	@ls results/studies/demo/tables/*.md results/studies/demo/figures/*.png results/studies/demo/index.html results/report.zip
+
+test: environment
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term
+
+lint: environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint

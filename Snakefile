@@ -1,0 +1,26 @@
+# Espalier: from one YAML study to tables, figures and a report. Table of contents.
+#   snakemake -n        the plan and its jobs          snakemake status    done, running, failed, waiting
+#   snakemake -c4       run the configured studies     snakemake partial   tables and figures of what exists so far
+#   snakemake report    results/report.zip             --profile profiles/slurm   the same on a cluster
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        study_pages(),

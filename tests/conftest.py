@@ -1,0 +1,76 @@
+"""A copy of the repository to run Snakemake in, and the one study that is really run for the workflow's tests."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "config", "workflow", "profiles", "envs")
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+
+
+class Repository:
+    """A folder that holds the workflow; snakemake runs in it as a user would run it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def snakemake(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "PYTEST_"))}
+        done = subprocess.run(
+            [SNAKEMAKE, *words], cwd=self.folder, capture_output=True, text=True, env=environment, check=False
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def jobs(self, *words: str) -> dict[str, int]:
+        """Rule → number of jobs that a dry run lists; empty when nothing is to be done."""
+        done = self.snakemake("-n", *words)
+        text = done.stdout + done.stderr
+        table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", text, re.DOTALL | re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in text, text
+            return {}
+        rows = (line.split() for line in table[1].splitlines())
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+    def copy(self, folder: Path) -> "Repository":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Repository(folder)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text that stands in a file of the repository."""
+        file = self.folder / path
+        assert old in file.read_text(), f"{old!r} is not in {path}"
+        file.write_text(file.read_text().replace(old, new))
+
+
+@pytest.fixture
+def repository(tmp_path) -> Repository:
+    """A fresh copy without results."""
+    return _fresh(tmp_path / "repository")
+
+
+def _fresh(folder: Path) -> Repository:
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / part)
+    shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)
+    return Repository(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Repository:
+    """A repository in which the study `tiny` has been run to its end. Copy it before changing anything."""
+    repository = _fresh(tmp_path_factory.mktemp("finished") / "repository")
+    repository.snakemake("-c2", "--config", "studies=tiny")
+    return repository

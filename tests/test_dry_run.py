@@ -1,0 +1,66 @@
+"""What a user sees before any job."""
+
+import re
+
+import pytest
+
+
+def test_a_dry_run_prints_the_plan_before_the_jobs(repository):
+    done = repository.snakemake("-n")
+    text = done.stderr + done.stdout
+    plan = re.search(r"plan: (\d+) runs asked, (\d+) unique after sharing \(prepare 1, train (\d+), evaluate \3\)", text)
+    assert plan and int(plan[3]) >= 16 and int(plan[1]) > int(plan[2])
+    assert text.index("plan:") < text.index("Job stats")
+
+
+def test_a_bad_study_ends_before_any_job(repository):
+    repository.edit("config/studies/demo.yaml", "scheduler: one_cycle", "scheduler: one_cyle")
+    done = repository.snakemake("-c1", check=False)
+    text = done.stderr + done.stdout
+    assert done.returncode != 0
+    assert "config/studies/demo.yaml:" in text and "did you mean 'one_cycle'?" in text
+    assert "Job stats" not in text and "Traceback" not in text
+    assert not any((repository.folder / "results").glob("**/*")), "no output, not even a half-written one"
+
+
+def test_overrides_keep_their_types_through_the_command_line(repository):
+    words = ("repeats=2", "train={epochs: 2, optimizer: {name: sgd, lr: 1e-3}}", "seed=7", "grid=[]", "tables=[]", "figures=[]")
+    done = repository.snakemake("-n", "-p", "--config", "studies=demo", *words)
+    text = done.stdout + done.stderr
+    assert "train.epochs=2" in text and "train.optimizer.lr=0.001" in text and "seed=8" in text
+
+
+@pytest.mark.parametrize("words", [("--config", "study=demo"), ("--config", "studies=dmo"), ("--config", "repeats=x")])
+def test_a_mistyped_override_is_one_clear_error(repository, words):
+    done = repository.snakemake("-n", *words, check=False)
+    assert done.returncode != 0
+    assert "1 mistake(s)" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("flag", ["--profile", "--workflow-profile"])
+def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(repository, flag):
+    local = repository.jobs()
+    assert repository.jobs(flag, "profiles/slurm") == local
+    text = repository.snakemake("-n", flag, "profiles/slurm").stdout
+    job = next(block for block in text.split("\n\n") + text.split("\n[") if "rule train:" in block)
+    assert re.search(r"resources: .*gpu=1", job) and "slurm_partition=gpu" in job and "slurm_account=" in job
+
+
+def test_the_site_edits_at_most_six_lines(repository):
+    text = (repository.folder / "profiles/slurm/config.yaml").read_text()
+    assert 1 <= text.count("# SITE") <= 6
+
+
+def test_every_profile_entry_has_its_reason(repository):
+    for profile in (repository.folder / "profiles").glob("*/config.yaml"):
+        blocks = [block for block in profile.read_text().split("\n\n") if re.search(r"^[\w-]+:", block, re.MULTILINE)]
+        assert blocks
+        for block in blocks:
+            assert block.lstrip().startswith("#"), f"{profile}: no reason above\n{block}"
+
+
+def test_nothing_at_parse_time_imports_torch(repository):
+    (repository.folder / "Snakefile").write_text(
+        (repository.folder / "Snakefile").read_text() + "\nimport sys\nassert 'torch' not in sys.modules\n"
+    )
+    repository.snakemake("-n")

@@ -1,0 +1,58 @@
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+# The interpreter that runs Snakemake runs the scripts, also where no environment is activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+sys.path.insert(0, str(Path(workflow.basedir, "workflow/scripts")))
+
+from snakemake.exceptions import WorkflowError
+
+from espalier.plan import config as configuration
+from espalier.plan import manifest
+from espalier.plan.plan import build
+from espalier.plan.problems import StudyError
+
+
+wildcard_constraints:
+    run=r"[^/]+-[0-9a-f]{10}",
+    study=r"[^/]+",
+
+
+SCRIPTS = os.path.relpath(Path(workflow.basedir, "workflow/scripts"))
+
+try:
+    SETTINGS, OVERRIDES = configuration.read(config)
+    PLAN = build(SETTINGS.studies, Path(os.path.relpath(Path(workflow.basedir, "config/studies"))), OVERRIDES)
+except StudyError as error:
+    raise WorkflowError(f"{len(error.problems)} mistake(s) before any job:\n{error}") from None
+if workflow.is_main_process:
+    print(PLAN.summary(), file=sys.stderr)
+
+
+def parent_of(stage):
+    """Input function: the artifact that a run reads."""
+    return lambda wildcards: PLAN.runs[stage][wildcards.run].parent.path
+
+
+def data_of(stage):
+    """Input function: the prepared data set at the head of a run's chain."""
+    return lambda wildcards: PLAN.runs[stage][wildcards.run].data.path
+
+
+def words_of(stage):
+    """Params function: a run's settings as words of its command line."""
+    return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].words)
+
+
+def study_runs(wildcards):
+    """Input function: the rows of every run of a study."""
+    runs = {run for point in PLAN.studies[wildcards.study].points for run in point.runs.values()}
+    return sorted(f"{run.path}/metrics.csv" for run in runs if run.parent)
+
+
+def study_pages():
+    """The page of every study."""
+    return [f"results/studies/{study}/index.html" for study in PLAN.studies]

@@ -1,0 +1,21 @@
+rule evaluate:
+    input:
+        data=data_of("evaluate"),
+        model=lambda wildcards: f"{parent_of('evaluate')(wildcards)}/model.safetensors",
+        architecture=lambda wildcards: f"{parent_of('evaluate')(wildcards)}/model.json",
+    output:
+        metrics="results/runs/evaluate/{run}/metrics.csv",
+        provenance="results/runs/evaluate/{run}/run.json",
+    log:
+        "results/runs/evaluate/{run}/run.log",
+    benchmark:
+        "results/runs/evaluate/{run}/benchmark.tsv"
+    params:
+        folder=subpath(output.metrics, parent=True),
+        parent=subpath(input.model, parent=True),
+        settings=words_of("evaluate"),
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "python {SCRIPTS}/evaluate.py {params.folder} --parent {params.parent} --data {input.data}"
+        " {params.settings} 2> {log}"

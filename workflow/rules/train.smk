@@ -1,0 +1,21 @@
+rule train:
+    input:
+        data=parent_of("train"),
+    output:
+        model="results/runs/train/{run}/model.safetensors",
+        architecture="results/runs/train/{run}/model.json",
+        history="results/runs/train/{run}/history.csv",
+        metrics="results/runs/train/{run}/metrics.csv",
+        provenance="results/runs/train/{run}/run.json",
+    log:
+        "results/runs/train/{run}/run.log",
+    benchmark:
+        "results/runs/train/{run}/benchmark.tsv"
+    params:
+        folder=subpath(output.metrics, parent=True),
+        settings=words_of("train"),
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "python {SCRIPTS}/train.py {params.folder} --data {input.data}"
+        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} {params.settings} 2> {log}"

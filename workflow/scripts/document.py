@@ -1,0 +1,15 @@
+"""Make the JSON schemas and the key tables of config/README.md anew: document.py."""
+
+from pathlib import Path
+
+from espalier.files import write_text
+from espalier.plan.reference import made
+
+
+def main() -> None:
+    for path, text in made(Path(__file__).parents[2]):
+        write_text(path, text)
+
+
+if __name__ == "__main__":
+    main()

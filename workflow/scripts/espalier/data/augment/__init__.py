@@ -1,0 +1,1 @@
+"""Augmentations, one family of operations a file."""

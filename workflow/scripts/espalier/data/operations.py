@@ -1,0 +1,75 @@
+"""What an augmentation is: a table of random parameters an epoch, and one of four ways to use its rows.
+
+Every operation draws its parameters for all training samples at once; row i of a table belongs to sample i, so
+nothing depends on batch size, process count or the step a run was resumed at. The four kinds run in this order:
+
+- Geometry moves pixels. Neighbours in a policy are composed into one integer gather.
+- Pixels changes uint8 values, e.g. by look-up tables.
+- Normalized changes float images after normalization, where 0 is the mean colour.
+- Mixing blends each image with its partner, and their labels with it.
+
+Geometry and Pixels may alternate: a policy's own order is kept. Images are (n, H, W, C), contiguous, throughout.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import numpy as np
+from torch import Tensor
+
+Stage = Literal["uint8", "normalized", "mixing"]
+STAGES: tuple[Stage, ...] = ("uint8", "normalized", "mixing")
+OUTSIDE = -(1 << 24)
+"""A source coordinate outside of every image, and still outside after any shift or flip."""
+
+
+class Operation(ABC):
+    """One augmentation of a policy."""
+
+    stage: ClassVar[Stage]
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, ...]:
+        """The random parameters of one epoch: tensors whose row i belongs to sample i of `count`.
+
+        Args:
+            size: height and width of the images in pixels
+        """
+
+
+class Geometry(Operation):
+    stage = "uint8"
+
+    @abstractmethod
+    def source(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the output pixels at (rows, cols) come from in the input; outside of it is black.
+
+        Args:
+            rows: int64 (n, H, 1) or (n, H, W), and so is what is returned
+            cols: int64 (n, 1, W) or (n, H, W), likewise
+            table: drawn parameters of the n samples, each (n, 1, 1, ...)
+        """
+
+
+class Pixels(Operation):
+    stage = "uint8"
+
+    @abstractmethod
+    def apply(self, images: Tensor, *table: Tensor) -> Tensor:
+        """New values of uint8 images (n, H, W, C); may work in place. Each of `table` is (n, ...)."""
+
+
+class Normalized(Operation):
+    stage = "normalized"
+
+    @abstractmethod
+    def apply(self, inputs: Tensor, *table: Tensor) -> Tensor:
+        """New values of float32 inputs (n, H, W, C); may work in place. Each of `table` is (n, ...)."""
+
+
+class Mixing(Operation):
+    stage = "mixing"
+
+    @abstractmethod
+    def mix(self, inputs: Tensor, partners: Tensor, *table: Tensor) -> tuple[Tensor, Tensor]:
+        """Blends of float32 inputs and partners (n, H, W, C), and the weight (n,) of the inputs' own labels."""

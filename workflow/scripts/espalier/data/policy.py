@@ -1,0 +1,101 @@
+"""A policy: the augmentations of a study, in order, applied to whole chunks of samples."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from espalier.data.gather import gather
+from espalier.data.operations import OUTSIDE, STAGES, Geometry, Operation
+from espalier.registry import Choice
+from espalier.seeding import key
+
+Tables = list[tuple[Tensor, ...]]
+"""Drawn parameters of one epoch, operation by operation."""
+
+
+class Policy:
+    """Augmentations built from a study's choices.
+
+    Raises:
+        ValueError: an operation stands after one of a later stage, or two mix images.
+    """
+
+    def __init__(self, augment: Iterable[Choice] = ()) -> None:
+        self.operations: list[Operation] = [choice.build() for choice in augment]
+        order = [STAGES.index(operation.stage) for operation in self.operations]
+        for position, (before, after) in enumerate(pairwise(order), 1):
+            if before > after:
+                names = [type(operation).__name__ for operation in self.operations]
+                raise ValueError(
+                    f"augment: {names[position]} works on {STAGES[after]} images and must stand before"
+                    f" {names[position - 1]}, which works on {STAGES[before]} ones"
+                )
+        if order.count(STAGES.index("mixing")) > 1:
+            raise ValueError("augment: one operation may mix images, and this policy has several")
+        self.mixes = STAGES.index("mixing") in order
+        uint8 = [position for position, operation in enumerate(self.operations) if operation.stage == "uint8"]
+        alike = groupby(uint8, lambda position: isinstance(self.operations[position], Geometry))
+        self._runs = [list(positions) for _, positions in alike]
+        """Positions of the uint8 operations; neighbouring geometry together, to become one gather."""
+
+    def draw(self, *, seed: int, epoch: int, count: int, size: int, device: torch.device) -> Tables:
+        """The parameters of `epoch` for all `count` samples, on `device`."""
+        return [
+            tuple(
+                column.to(device)
+                for column in operation.draw(
+                    np.random.Generator(np.random.PCG64(key("augment", seed, epoch, position))), count, size
+                )
+            )
+            for position, operation in enumerate(self.operations)
+        ]
+
+    def inputs(self, images: Tensor, samples: Tensor, tables: Tables, normalize: Callable[[Tensor], Tensor]) -> Tensor:
+        """Augmented, normalized images of `samples`, not yet mixed: float32 (n, H, W, C).
+
+        Args:
+            images: uint8 (N, H, W, C), all of a split
+            samples: int64 (n,), indices into `images` and rows of `tables`
+        """
+        index: Tensor | None = samples
+        for run in self._runs:
+            if isinstance(self.operations[run[0]], Geometry):
+                if index is None:
+                    index = torch.arange(len(samples), device=samples.device)
+                images = gather(images, index, *self._sources(run, samples, tables, images.shape[1]))
+                index = None
+                continue
+            if index is not None:
+                images, index = images.index_select(0, index), None
+            for position in run:
+                images = self.operations[position].apply(images, *_rows(tables[position], samples))
+        if index is not None:
+            images = images.index_select(0, index)
+        inputs = normalize(images)
+        for operation, table in zip(self.operations, tables, strict=True):
+            if operation.stage == "normalized":
+                inputs = operation.apply(inputs, *_rows(table, samples))
+        return inputs
+
+    def mix(self, inputs: Tensor, partners: Tensor, samples: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        """Each input blended with its partner, and the weight (n,) of its own label."""
+        return self.operations[-1].mix(inputs, partners, *_rows(tables[-1], samples))
+
+    def _sources(self, run: list[int], samples: Tensor, tables: Tables, size: int) -> tuple[Tensor, Tensor]:
+        """Source rows and columns of every output pixel under the geometry operations at positions `run`."""
+        line = torch.arange(size, device=samples.device)
+        rows, cols = line.view(1, -1, 1), line.view(1, 1, -1)
+        # An output pixel is traced back through the last operation first.
+        for position in reversed(run):
+            table = (column.view(-1, 1, 1, *column.shape[1:]) for column in _rows(tables[position], samples))
+            rows, cols = self.operations[position].source(rows, cols, size, *table)
+            rows = rows.masked_fill((rows < 0) | (rows >= size), OUTSIDE)
+            cols = cols.masked_fill((cols < 0) | (cols >= size), OUTSIDE)
+        return rows.expand(len(samples), -1, -1), cols.expand(len(samples), -1, -1)
+
+
+def _rows(table: tuple[Tensor, ...], samples: Tensor) -> tuple[Tensor, ...]:
+    return tuple(column.index_select(0, samples) for column in table)

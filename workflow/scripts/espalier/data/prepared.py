@@ -1,0 +1,193 @@
+"""The prepared data set: one safetensors file that every run maps instead of reading images again.
+
+The file holds `images` in channels-last memory order (the order training uses; on a CPU the data path would
+otherwise spend half its time transposing), `labels`, and `indices` (each image's place in its source), in the
+order train, validation, test, so that a split is a slice. Its metadata holds the class names, channel mean and
+std of the train split, the data set's settings, and a SHA-256 over all of it. The same images and settings give
+the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from espalier.errors import DataError
+from espalier.files import replacing
+
+SPLITS = ("train", "validation", "test")
+VERSION = 1
+_KEY = "espalier-data"
+_TENSORS = {"images": torch.uint8, "labels": torch.int64, "indices": torch.int64}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as its source gives it."""
+
+    images: Tensor
+    """uint8 (N, C, H, W)"""
+    labels: Tensor
+    """int64 (N,), indices into `classes`"""
+    splits: Mapping[str, Tensor]
+    """Split → int64 indices of its images; images in no split are left out."""
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split, as views of the mapped file."""
+
+    images: Tensor
+    """uint8 (n, C, H, W), channels-last in memory"""
+    labels: Tensor
+    """int64 (n,)"""
+    indices: Tensor
+    """int64 (n,), each image's place in its source"""
+
+
+def _checked(dataset: Dataset) -> Tensor:
+    """The indices of all splits, one after the other."""
+    images, labels = dataset.images, dataset.labels
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise DataError(f"images must be uint8 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
+    if set(dataset.splits) != set(SPLITS):
+        raise DataError(f"splits must be {', '.join(SPLITS)}, not {', '.join(dataset.splits) or 'none'}")
+    if empty := [name for name in SPLITS if not len(dataset.splits[name])]:
+        raise DataError(f"the {empty[0]} split is empty")
+    indices = torch.cat([dataset.splits[name] for name in SPLITS]).to(torch.int64)
+    if len(indices.unique()) != len(indices):
+        raise DataError("an image is in two splits, or twice in one")
+    if indices.min() < 0 or indices.max() >= len(images) or len(labels) != len(images):
+        raise DataError(f"{len(images)} images, {len(labels)} labels, split indices up to {int(indices.max())}")
+    if labels.min() < 0 or labels.max() >= len(dataset.classes):
+        raise DataError(f"labels reach {int(labels.max())}, but there are {len(dataset.classes)} classes")
+    return indices
+
+
+def statistics(images: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel on the scale 0..1, from exact integer sums.
+
+    Args:
+        images: uint8 (n, C, H, W)
+    """
+    mean, std = [], []
+    for channel in range(images.shape[1]):
+        counts = torch.bincount(images[:, channel].reshape(-1), minlength=256).tolist()
+        total = sum(counts)
+        first = sum(value * count for value, count in enumerate(counts))
+        second = sum(value * value * count for value, count in enumerate(counts))
+        mean.append(first / total / 255)
+        std.append((total * second - first * first) ** 0.5 / total / 255)
+    return mean, std
+
+
+def _checksum(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    content = {key: value for key, value in metadata.items() if key != "checksum"}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for name in _TENSORS:
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy())
+    return digest.hexdigest()
+
+
+def write(path: Path, dataset: Dataset, settings: Mapping[str, Any]) -> None:
+    """Write the prepared file of `dataset`, made with `settings`, in one rename.
+
+    Raises:
+        DataError: splits are missing, empty or overlap, or labels do not fit images or classes.
+    """
+    indices = _checked(dataset)
+    tensors = {
+        "images": dataset.images[indices].permute(0, 2, 3, 1).contiguous(),
+        "labels": dataset.labels[indices].to(torch.int64),
+        "indices": indices,
+    }
+    mean, std = statistics(dataset.images[dataset.splits["train"]])
+    metadata = {
+        "version": VERSION,
+        "settings": dict(settings),
+        "classes": list(dataset.classes),
+        "sizes": {name: len(dataset.splits[name]) for name in SPLITS},
+        "mean": mean,
+        "std": std,
+    }
+    # Through JSON once, so that what is hashed here is what a reader will hash (tuples become lists).
+    metadata = json.loads(json.dumps(metadata))
+    metadata["checksum"] = _checksum(metadata, tensors)
+    with replacing(path) as temporary:
+        # One metadata key: safetensors writes several in no fixed order.
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(metadata, sort_keys=True)})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The asked splits of a prepared file, mapped: processes that read the same file share its pages."""
+
+    path: Path
+    splits: Mapping[str, Split]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    settings: Mapping[str, Any]
+    checksum: str
+
+    @classmethod
+    def read(cls, path: Path, splits: Iterable[str] = ("train", "validation")) -> "Prepared":
+        """Map a prepared file, verify its checksum and hand out `splits`; test is for `evaluate` alone.
+
+        Raises:
+            DataError: the file is missing, damaged, of another version, or no prepared data set.
+        """
+        path = Path(path)
+        if unknown := set(splits) - set(SPLITS):
+            raise ValueError(f"no split {sorted(unknown)}; the splits are {', '.join(SPLITS)}")
+        metadata, tensors = _mapped(path)
+        starts, start = {}, 0
+        for name in SPLITS:
+            starts[name] = slice(start, start := start + metadata["sizes"][name])
+        images = tensors["images"].permute(0, 3, 1, 2)
+        return cls(
+            path=path,
+            splits={
+                name: Split(*(tensor[starts[name]] for tensor in (images, tensors["labels"], tensors["indices"])))
+                for name in splits
+            },
+            classes=tuple(metadata["classes"]),
+            mean=tuple(metadata["mean"]),
+            std=tuple(metadata["std"]),
+            settings=metadata["settings"],
+            checksum=metadata["checksum"],
+        )
+
+
+def _mapped(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def bad(what: str) -> DataError:
+        return DataError(f"{path}: {what}. Make it again: snakemake --cores 1 --force {path}")
+
+    if not path.is_file():
+        raise bad("there is no such file")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = (file.metadata() or {}).get(_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+        metadata = None if header is None else json.loads(header)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise bad(f"not a readable safetensors file, perhaps cut short ({error})") from None
+    if not isinstance(metadata, dict):
+        raise bad("not a prepared data set of Espalier")
+    if metadata.get("version") != VERSION:
+        raise bad(f"of format version {metadata.get('version')!r}, where this Espalier reads {VERSION}")
+    if {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
+        raise bad("damaged: its tensors are not images, labels and indices")
+    # The text as well: two spellings of a number can be one float.
+    if header != json.dumps(metadata, sort_keys=True) or _checksum(metadata, tensors) != metadata.get("checksum"):
+        raise bad("damaged: its content does not match its checksum")
+    return metadata, tensors

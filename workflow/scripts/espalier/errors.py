@@ -1,0 +1,21 @@
+"""Errors that a user can mend: told in one line, without a traceback, exit code 2."""
+
+
+class Mistake(Exception):
+    """Something outside the program is wrong; the message names the file and key, and what to do."""
+
+
+class DataError(Mistake):
+    """Data that cannot be used: which, why, and what mends it."""
+
+
+class ArtifactError(Mistake):
+    """A run's folder is incomplete, damaged, or not what was asked for."""
+
+
+class CheckpointError(Mistake):
+    """A checkpoint belongs to another run."""
+
+
+class Diverged(Mistake):
+    """Training has left the finite numbers."""

@@ -1,0 +1,29 @@
+from torch import Tensor, nn
+
+from espalier.registry import register
+
+SMALLEST = 16
+
+
+class LeNet(nn.Module):
+    def __init__(self, num_classes: int, image_size: int) -> None:
+        super().__init__()
+        side = ((image_size - 4) // 2 - 4) // 2
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)
+        )
+        self.hidden = nn.Sequential(nn.Linear(16 * side * side, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU())
+        self.classifier = nn.Linear(84, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.hidden(self.features(x).flatten(1)))
+
+
+@register("model", smallest=16)
+def lenet(num_classes: int, image_size: int) -> LeNet:
+    """LeNet-5 (LeCun et al. 1998) with ReLU and max-pooling, on colour images of 16x16 and more."""
+    if image_size < SMALLEST:
+        raise ValueError(
+            f"lenet: images of {image_size}x{image_size} are too small; the smallest is {SMALLEST}x{SMALLEST}"
+        )
+    return LeNet(num_classes, image_size)

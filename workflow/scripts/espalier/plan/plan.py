@@ -1,0 +1,105 @@
+"""The plan: every run of the chosen studies, shared ones once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from espalier.plan.points import StudyPoints
+from espalier.plan.problems import Problem, StudyError
+from espalier.plan.runs import Run, chain
+from espalier.plan.spec import STAGES
+from espalier.plan.study import Study, find
+
+
+@dataclass(frozen=True)
+class Point:
+    """One configuration of a study with one repeat: a label an axis, a run a stage."""
+
+    labels: Mapping[str, str]
+    repeat: int
+    runs: Mapping[str, Run]
+
+
+@dataclass(frozen=True)
+class PlannedStudy:
+    """A study with all its points."""
+
+    name: str
+    source: str
+    study: Study
+    axes: tuple[str, ...]
+    baseline: Mapping[str, str] | None
+    """labels of the study's own settings, with no axis changed; None where these make no run"""
+    points: tuple[Point, ...]
+
+    @cached_property
+    def ends(self) -> tuple[Run, ...]:
+        """The last run of every chain: what the study's tables and figures are made from."""
+        return tuple(list(point.runs.values())[-1] for point in self.points)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of the chosen studies."""
+
+    studies: Mapping[str, PlannedStudy]
+
+    @cached_property
+    def runs(self) -> dict[str, dict[str, Run]]:
+        """Stage → name → run; a run that several points or studies ask for stands here once."""
+        found: dict[str, dict[str, Run]] = {stage: {} for stage in STAGES}
+        for study in self.studies.values():
+            for point in study.points:
+                for stage, run in point.runs.items():
+                    found[stage][run.name] = run
+        return found
+
+    def summary(self) -> str:
+        """Runs asked, unique runs after sharing, and their number a stage."""
+        lines = []
+        asked = 0
+        for name, planned in self.studies.items():
+            runs = sum(len(point.runs) for point in planned.points)
+            asked += runs
+            configurations = len(planned.points) // planned.study.repeats
+            lines.append(
+                f"study {name}: {configurations} configurations × {planned.study.repeats} repeats"
+                f" = {len(planned.points)} chains, {runs} runs asked"
+            )
+        stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
+        unique = sum(map(len, self.runs.values()))
+        return "\n".join([*lines, f"plan: {asked} runs asked, {unique} unique after sharing ({stages})"])
+
+
+def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
+    """Plan the named studies of `folder`, with `overrides` laid over each.
+
+    Raises:
+        StudyError: every mistake of every study, each with its place.
+    """
+    studies: dict[str, PlannedStudy] = {}
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            path = find(name, folder)
+            points = StudyPoints(path, overrides or {})
+            studies[path.stem] = _planned(path, points)
+            problems += points.problems
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(problems)
+    return Plan(studies)
+
+
+def _planned(path: Path, found: StudyPoints) -> PlannedStudy:
+    stages = ["prepare", *(stage for stage in STAGES if stage in found.study.stages)]
+    points = []
+    for settings, labels in found.configurations:
+        for repeat in range(found.study.repeats):
+            seeded = settings.model_copy(update={"seed": found.study.seed + repeat})
+            runs = chain({stage: seeded.stage(stage) for stage in stages})
+            points.append(Point(labels, repeat, runs))
+    return PlannedStudy(path.stem, str(path), found.study, found.axes, found.baseline, tuple(points))

@@ -1,0 +1,28 @@
+"""Write a study's plan.json: plan.py OUTPUT STUDY.yaml [--overrides JSON]."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from espalier.files import write_text
+from espalier.plan import manifest
+from espalier.plan.plan import build
+from espalier.plan.problems import StudyError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--overrides", type=json.loads, default={}, help="study keys and values, as JSON")
+    args = parser.parse_args()
+    try:
+        plan = build([str(args.study)], args.study.parent, args.overrides)
+    except StudyError as error:
+        sys.exit(str(error))
+    write_text(args.output, manifest.text(plan.studies[args.study.stem]))
+
+
+if __name__ == "__main__":
+    main()
