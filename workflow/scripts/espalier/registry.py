@@ -10,7 +10,8 @@ import ast
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -171,7 +172,7 @@ def choice(kind: str, default: str | None = None) -> Any:
     A mapping without a name holds settings of the `default` entry.
     """
     made = _types(kind)
-    union = Annotated[made, Field(discriminator="name")] if len(made) > 1 else made[0]
+    union = Annotated[reduce(or_, made), Field(discriminator="name")] if len(made) > 1 else made[0]
 
     def named(value: Any) -> Any:
         if isinstance(value, str):

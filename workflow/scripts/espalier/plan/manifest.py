@@ -50,7 +50,9 @@ def text(planned: PlannedStudy) -> str:
 
 
 def _wanted(item: Choice) -> dict[str, Any]:
-    key = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in label(item))
+    values = [label(value) for value in item.model_dump(exclude_defaults=True).values()]
+    key = "-".join(values)
+    key = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in key)
     return {"key": key, **item.model_dump(mode="json")}
 
 

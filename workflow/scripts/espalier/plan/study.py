@@ -47,9 +47,9 @@ class Condition(Spec):
 class Block(Spec):
     """A part of the grid: product × zip × points, less what `exclude` and `when` take away."""
 
-    product: Axes = {}
+    product: Axes = Field({})
     """axis (key path) → values; every combination. Values are a list, or a mapping of labels to values"""
-    zip: Axes = {}
+    zip: Axes = Field({})
     """axes of equal length that vary together"""
     points: Annotated[tuple[Point, ...], Strict(False)] = ()
     """explicit list: each item sets some key paths"""
@@ -177,7 +177,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Study,
 
 
 def _without(data: Mapping[str, Any], wrong: list[tuple]) -> dict[str, Any]:
-    """The study less its wrong keys; a wrong block of the grid becomes an empty one, so that the rest keep their index."""
+    """The study less its wrong keys; a wrong block of the grid is emptied, so that the rest keep their index."""
     rest = {key: found for key, found in data.items() if key not in {loc[0] for loc in wrong}}
     blocks = {loc[1] for loc in wrong if loc[0] == "grid" and len(loc) > 1}
     if blocks and "grid" not in {loc[0] for loc in wrong if len(loc) == 1}:
