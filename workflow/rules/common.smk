@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 # The interpreter that runs Snakemake runs the scripts, also where no environment is activated.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+)
 sys.path.insert(0, str(Path(workflow.basedir, "workflow/scripts")))
 
 from snakemake.exceptions import WorkflowError
@@ -21,13 +23,18 @@ wildcard_constraints:
     study=r"[^/]+",
 
 
-SCRIPTS = os.path.relpath(Path(workflow.basedir, "workflow/scripts"))
+if Path.cwd() != Path(workflow.basedir):
+    raise WorkflowError(
+        f"paths of results and scripts are relative: run snakemake in {workflow.basedir}"
+    )
 
 try:
     SETTINGS, OVERRIDES = configuration.read(config)
-    PLAN = build(SETTINGS.studies, Path(os.path.relpath(Path(workflow.basedir, "config/studies"))), OVERRIDES)
+    PLAN = build(SETTINGS.studies, Path("config/studies"), OVERRIDES)
 except StudyError as error:
-    raise WorkflowError(f"{len(error.problems)} mistake(s) before any job:\n{error}") from None
+    raise WorkflowError(
+        f"{len(error.problems)} mistake(s) before any job:\n{error}"
+    ) from None
 if workflow.is_main_process:
     print(PLAN.summary(), file=sys.stderr)
 
@@ -49,8 +56,17 @@ def words_of(stage):
 
 def study_runs(wildcards):
     """Input function: the rows of every run of a study."""
-    runs = {run for point in PLAN.studies[wildcards.study].points for run in point.runs.values()}
+    runs = {
+        run
+        for point in PLAN.studies[wildcards.study].points
+        for run in point.runs.values()
+    }
     return sorted(f"{run.path}/metrics.csv" for run in runs if run.parent)
+
+
+def study_plans():
+    """The index of every study: id → settings."""
+    return [f"results/studies/{study}/plan.json" for study in PLAN.studies]
 
 
 def study_pages():

@@ -5,9 +5,9 @@ rule prepare:
         "results/data/{run}.log",
     benchmark:
         "results/data/{run}.tsv"
-    params:
-        settings=words_of("prepare"),
     conda:
         "../../envs/train.yaml"
+    params:
+        settings=words_of("prepare"),
     shell:
-        "python {SCRIPTS}/prepare_data.py {output} {params.settings} 2> {log}"
+        "python workflow/scripts/prepare_data.py {output} {params.settings} 2> {log}"

@@ -10,12 +10,12 @@ rule evaluate:
         "results/runs/evaluate/{run}/run.log",
     benchmark:
         "results/runs/evaluate/{run}/benchmark.tsv"
+    conda:
+        "../../envs/train.yaml"
     params:
         folder=subpath(output.metrics, parent=True),
         parent=subpath(input.model, parent=True),
         settings=words_of("evaluate"),
-    conda:
-        "../../envs/train.yaml"
     shell:
-        "python {SCRIPTS}/evaluate.py {params.folder} --parent {params.parent} --data {input.data}"
+        "python workflow/scripts/evaluate.py {params.folder} --parent {params.parent} --data {input.data}"
         " {params.settings} 2> {log}"

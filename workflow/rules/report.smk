@@ -11,14 +11,16 @@ localrules:
 rule study_plan:
     output:
         "results/studies/{study}/plan.json",
+    log:
+        "results/studies/{study}/logs/plan.log",
+    conda:
+        "../../envs/report.yaml"
     params:
         source=lambda wildcards: PLAN.studies[wildcards.study].source,
         overrides=json.dumps(OVERRIDES, sort_keys=True),
         digest=lambda wildcards: manifest.digest(PLAN.studies[wildcards.study]),
-    conda:
-        "../../envs/report.yaml"
     shell:
-        "python {SCRIPTS}/plan.py {output} {params.source:q} --overrides {params.overrides:q}"
+        "python workflow/scripts/plan.py {output} {params.source:q} --overrides {params.overrides:q} 2> {log}"
 
 
 rule tabulate:
@@ -37,12 +39,12 @@ rule tabulate:
         ),
     log:
         "results/studies/{study}/logs/tabulate.log",
-    params:
-        folder=subpath(output.runs, parent=True),
     conda:
         "../../envs/report.yaml"
+    params:
+        folder=subpath(output.runs, parent=True),
     shell:
-        "python {SCRIPTS}/tabulate.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/tabulate.py {params.folder} --plan {input.plan} 2> {log}"
 
 
 rule plot:
@@ -60,12 +62,12 @@ rule plot:
         ),
     log:
         "results/studies/{study}/logs/plot.log",
-    params:
-        folder=subpath(output[0], parent=True),
     conda:
         "../../envs/report.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
     shell:
-        "python {SCRIPTS}/plot.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/plot.py {params.folder} --plan {input.plan} 2> {log}"
 
 
 rule page:
@@ -81,7 +83,7 @@ rule page:
     conda:
         "../../envs/report.yaml"
     shell:
-        "python {SCRIPTS}/report.py {output} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/report.py {output} --plan {input.plan} 2> {log}"
 
 
 rule report:
@@ -91,25 +93,37 @@ rule report:
         "results/report.zip",
     log:
         "results/report.log",
+    conda:
+        "../../envs/report.yaml"
     params:
-        config=lambda wildcards: json.dumps(config, sort_keys=True),
+        config=json.dumps(config, sort_keys=True),
     shell:
-        "printf %s {params.config:q} > {log}.config.json &&"
-        " snakemake --snakefile {workflow.snakefile:q} --configfile {log}.config.json --nolock --report {output} all 2> {log}"
+        "snakemake --configfile <(printf %s {params.config:q})"
+        " --nolock --report {output} all &> {log}"
 
 
 rule partial:
     input:
-        expand("results/studies/{study}/plan.json", study=PLAN.studies),
+        study_plans(),
+    log:
+        "results/partial.log",
+    conda:
+        "../../envs/report.yaml"
     shell:
         "for plan in {input}; do"
         " folder=results/partial/$(basename $(dirname $plan));"
-        " python {SCRIPTS}/tabulate.py $folder --plan $plan && python {SCRIPTS}/plot.py $folder --plan $plan"
-        " && python {SCRIPTS}/report.py $folder/index.html --plan $plan; done"
+        " python workflow/scripts/tabulate.py $folder --plan $plan"
+        " && python workflow/scripts/plot.py $folder --plan $plan"
+        " && python workflow/scripts/report.py $folder/index.html --plan $plan"
+        " && echo $folder/index.html; done 2> {log}"
 
 
 rule status:
     input:
-        expand("results/studies/{study}/plan.json", study=PLAN.studies),
+        study_plans(),
+    log:
+        "results/status.log",
+    conda:
+        "../../envs/report.yaml"
     shell:
-        "python {SCRIPTS}/status.py --plan {input}"
+        "python workflow/scripts/status.py --plan {input} | tee {log}"

@@ -11,11 +11,14 @@ rule train:
         "results/runs/train/{run}/run.log",
     benchmark:
         "results/runs/train/{run}/benchmark.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        # Longest work that a killed run can lose; changes no result.
+        checkpoint_minutes=10,
     params:
         folder=subpath(output.metrics, parent=True),
         settings=words_of("train"),
-    conda:
-        "../../envs/train.yaml"
     shell:
-        "python {SCRIPTS}/train.py {params.folder} --data {input.data}"
-        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} {params.settings} 2> {log}"
+        "python workflow/scripts/train.py {params.folder} --data {input.data}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} {params.settings} 2> {log}"

@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Strict, ValidationError
 
 from espalier.plan.problems import Problem, StudyError, describe, unknown
 from espalier.plan.study import Study
-from espalier.plan.types import Positive
 from espalier.registry import Spec
 
 _PLACE = "config/config.yaml or --config"
@@ -22,8 +21,6 @@ class Config(Spec):
 
     studies: Annotated[tuple[str, ...], BeforeValidator(_names), Strict(False)] = ("demo",)
     """studies to run: names of files in config/studies/, or paths of study files"""
-    checkpoint_minutes: Positive = 10.0
-    """longest work, in minutes, that a killed run can lose; changes no result"""
 
 
 def read(config: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:

@@ -1,0 +1,96 @@
+"""Where the CPU-seconds of the demo go: start-up, data, training, evaluation, tables, plots, workflow.
+
+    python benchmarks/demo.py [--cores 2] [--rounds 1] [--isolated]
+
+Runs the whole demo study from nothing in a copy of the repository, then sums what each run says of itself
+(run.json), times the small scripts again by themselves, and gives the rest to the workflow. The clock covers
+everything between the shell prompt and the last file: Snakemake, every process it starts, every import. With
+--isolated the demo runs in a network namespace without any interface.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = sys.executable
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+PARTS = ("Snakefile", "config", "workflow", "profiles", "envs", "pyproject.toml")
+
+
+def timed(command: list, folder: Path) -> tuple[float, float]:
+    """CPU and wall seconds of a command and all that it starts."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{command} failed:\n{done.stdout}{done.stderr}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, time.monotonic() - start
+
+
+def measure(cores: int, isolated: bool) -> dict[str, float]:
+    """One demo from nothing: part → CPU-seconds, and the wall time."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "espalier"
+        folder.mkdir()
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+            copy(ROOT / part, folder / part)
+        cut = ["unshare", "--net"] if isolated else []
+        total, wall = timed([*cut, SNAKEMAKE, "-c", str(cores), "--config", "studies=demo"], folder)
+        report, report_wall = timed(
+            [*cut, SNAKEMAKE, "-c", str(cores), "--config", "studies=demo", "--", "report"], folder
+        )
+        runs = [json.loads(path.read_text()) for path in (folder / "results/runs").glob("*/*/run.json")]
+        cpu = {stage: sum(run["cpu_s"] for run in runs if run["stage"] == stage) for stage in ("train", "evaluate")}
+        ready = sum(run["startup_cpu_s"] for run in runs if run["stage"] == "train")
+        plan = "results/studies/demo/plan.json"
+        scripts = {
+            "data": ["prepare_data.py", "again/digits.safetensors", "dataset.name=digits"],
+            "plan.json": ["plan.py", "again/plan.json", "config/studies/demo.yaml"],
+            "tables": ["tabulate.py", "again", "--plan", plan],
+            "plots": ["plot.py", "again", "--plan", plan],
+            "page": ["report.py", "again/index.html", "--plan", plan],
+        }
+        small = {
+            part: timed([PYTHON, f"workflow/scripts/{script}", *words], folder)[0]
+            for part, (script, *words) in scripts.items()
+        }
+        parts = {
+            "training: start-up": ready,
+            "training: steps and validation": cpu["train"] - ready,
+            "evaluation on test": cpu["evaluate"],
+            **small,
+            "report.zip": report,
+        }
+        known = sum(parts.values()) - report
+        return {**parts, "workflow (the rest)": total - known, "total": total + report, "wall": wall + report_wall}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--isolated", action="store_true", help="without a network (needs the right to unshare)")
+    args = parser.parse_args()
+    rounds = [measure(args.cores, args.isolated) for _ in range(args.rounds)]
+    print(f"demo study, {args.cores} of {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    print(f"{'part':34}{'CPU-s':>8}{'share':>8}   median of {args.rounds}")
+    total = statistics.median(found["total"] for found in rounds)
+    for part in rounds[0]:
+        value = statistics.median(found[part] for found in rounds)
+        share = "" if part == "wall" else f"{value / total:8.0%}"
+        print(f"{part:34}{value:8.1f}{share}")
+
+
+if __name__ == "__main__":
+    main()
