@@ -1,0 +1,60 @@
+import subprocess
+import sys
+
+import pytest
+
+STEPS = """
+import hashlib
+import torch
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.5))
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+for _ in range(3):
+    model(torch.ones(2, 4)).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+import sys
+weights = model[0].weight.detach().numpy()
+print(hashlib.sha256(weights.tobytes()).hexdigest(), "torch._dynamo.convert_frame" in sys.modules)
+"""
+SPARED = "from espalier.process import spare_compiler; spare_compiler()\n"
+
+
+def python(code):
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+def test_optimizers_step_the_same_without_the_compiler():
+    _, plain, _ = python(STEPS)
+    _, spared, _ = python(SPARED + STEPS)
+    assert (plain[1], spared[1]) == ("True", "False")
+    assert plain[0] == spared[0]
+
+
+def test_the_compiler_is_there_when_something_asks_for_it():
+    code = SPARED + (
+        "import torch, torch._dynamo\n"
+        "torch._dynamo.graph_break()\n"
+        "count = torch.compile(lambda x: x + 1, backend='eager', fullgraph=True)\n"
+        "from torch._dynamo.utils import counters\n"
+        "print(count(torch.ones(1)).item(), counters['stats']['unique_graphs'], torch._dynamo.config.verbose)\n"
+    )
+    code, words, errors = python(code)
+    assert words == ["2.0", "1", "False"], errors
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "stderr"),
+    [("pass", 0, ""), ("raise SystemExit(75)", 75, ""), ("raise SystemExit('a mistake')", 1, "a mistake\n")],
+)
+def test_a_process_ends_with_the_code_of_its_main(body, code, stderr):
+    program = f"from espalier.process import run\ndef main():\n    print('out')\n    {body}\nrun(main)"
+    assert python(program) == (code, ["out"], stderr)
+
+
+def test_an_unforeseen_error_ends_in_a_traceback():
+    code, _, errors = python("from espalier.process import run\nrun(lambda: 1 / 0)")
+    assert code == 1
+    assert "ZeroDivisionError" in errors

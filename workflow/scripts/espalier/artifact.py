@@ -1,0 +1,103 @@
+"""The network in a run's folder: weights in safetensors, and the settings that rebuild it around them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from espalier.errors import ArtifactError
+from espalier.files import replacing, write_text
+from espalier.registry import Choice, choice
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = 1
+"""Raised when a reader of the old format would rebuild another network."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as loaded: on the CPU, in evaluation mode."""
+
+    model: "nn.Module"
+    choice: Choice
+    num_classes: int
+    image_size: int
+
+
+def save(folder: Path, weights: "dict[str, Tensor]", model: Choice, num_classes: int, image_size: int) -> None:
+    """Write `model.safetensors` and `model.json`; equal weights give equal bytes."""
+    import torch
+    from safetensors.torch import save_file
+
+    copies = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in weights.items()
+    }
+    with replacing(Path(folder) / "model.safetensors") as temporary:
+        save_file(copies, temporary)
+    record = {
+        "format": FORMAT,
+        "model": model.model_dump(mode="json"),
+        "num_classes": num_classes,
+        "image_size": image_size,
+    }
+    write_text(Path(folder) / "model.json", json.dumps(record, indent=2) + "\n")
+
+
+def load(folder: Path) -> Network:
+    """Rebuild the network of a run's folder without unpickling.
+
+    Raises:
+        ArtifactError: a file is missing or damaged, or the weights do not fit the settings.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    record = _record(folder / "model.json")
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise _unusable(path, "it does not exist")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _unusable(path, f"it is cut short or damaged ({error})") from error
+    built = record.choice.build(record.num_classes, record.image_size)
+    try:
+        built.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise _unusable(path, f"it does not fit {folder / 'model.json'}: {reason}") from error
+    return Network(built.eval(), record.choice, record.num_classes, record.image_size)
+
+
+@dataclass(frozen=True)
+class _Record:
+    choice: Choice
+    num_classes: int
+    image_size: int
+
+
+def _record(path: Path) -> _Record:
+    try:
+        found = json.loads(path.read_text())
+        if found["format"] != FORMAT:
+            raise _unusable(path, f"its format is {found['format']!r}, and this version reads {FORMAT}")
+        model = TypeAdapter(choice("model")).validate_json(json.dumps(found["model"]))
+        return _Record(model, int(found["num_classes"]), int(found["image_size"]))
+    except FileNotFoundError as error:
+        raise _unusable(path, "it does not exist") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(("model", *map(str, first["loc"])))
+        raise _unusable(path, f"{key}: {first['msg']}, found {first['input']!r}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(path, f"it cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _unusable(path: Path, why: str) -> ArtifactError:
+    return ArtifactError(f"{path}: {why}. Remove the folder {path.parent} and make this run again")

@@ -1,0 +1,1 @@
+"""Training: optimizers, schedules, the loop, and the state that survives an interruption."""

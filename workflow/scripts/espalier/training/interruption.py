@@ -1,0 +1,47 @@
+"""Requests to stop: a signal, or the end of the time that was given."""
+
+import signal
+import time
+
+STOPPED = 75
+"""Exit code of a run that saved its state and asks to be run again (EX_TEMPFAIL)."""
+
+
+class Interrupted(Exception):
+    """The state is saved; run the same command again to go on."""
+
+
+class Interruption:
+    """Notes SIGTERM and SIGUSR1, and watches a budget of `minutes` that began at `started` (`time.monotonic`).
+
+    The budget is left early by what the stop itself needs: twice the longest gap between two looks (a step, or a
+    validation) and twice the longest save, and five seconds, but never more than half of it.
+    """
+
+    def __init__(self, minutes: float | None = None, started: float | None = None):
+        self._started = time.monotonic() if started is None else started
+        self._budget = None if minutes is None else 60 * minutes
+        self._signal: str | None = None
+        self._gap = self._save = 0.0
+        self._looked: float | None = None
+
+    def listen(self) -> "Interruption":
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, lambda received, _: setattr(self, "_signal", signal.Signals(received).name))
+        return self
+
+    def saved(self, seconds: float) -> None:
+        """A save took so long; it does not count as a gap."""
+        self._save = max(self._save, seconds)
+        self._looked = None
+
+    def reason(self) -> str | None:
+        """Why to stop now, or None; asked after every step."""
+        now = time.monotonic()
+        self._gap = max(self._gap, now - (self._looked or now))
+        self._looked = now
+        if self._signal or self._budget is None:
+            return self._signal
+        reserve = min(5 + 2 * (self._gap + self._save), self._budget / 2)
+        spent = now - self._started
+        return f"{spent:.0f} of {self._budget:.0f} s are spent" if spent >= self._budget - reserve else None

@@ -1,0 +1,117 @@
+"""The train stage: from settings and a prepared data set to an artifact."""
+
+import logging
+import time
+from pathlib import Path
+
+import torch
+
+from espalier import artifact, device, provenance
+from espalier.data.policy import Policy
+from espalier.data.resident import Resident
+from espalier.errors import Mistake
+from espalier.measure import cost
+from espalier.plan.keys import flat
+from espalier.plan.spec import TrainStage
+from espalier.process import spare_compiler
+from espalier.results.columns import HISTORY, METRICS, write_rows
+from espalier.training.checkpoint import Checkpoints
+from espalier.training.clock import Clock
+from espalier.training.interruption import Interruption
+from espalier.training.loop import fit
+from espalier.training.progress import Heartbeat
+from espalier.training.selection import best
+from espalier.training.state import State
+from espalier.training.watch import Watch
+
+log = logging.getLogger("espalier")
+
+
+def train(
+    folder: Path,
+    spec: TrainStage,
+    data_file: Path,
+    *,
+    interruption: Interruption,
+    heartbeat: Heartbeat,
+    checkpoint_minutes: float,
+    started: float,
+) -> None:
+    """Train, or go on training, and write the run's folder.
+
+    Raises:
+        Mistake: settings, data or checkpoint cannot be used, or the loss has diverged.
+        Interrupted: the run was asked to stop; its state is saved.
+    """
+    since = time.time() - (time.monotonic() - started)
+    spare_compiler()
+    threads = device.prepare(spec.train.deterministic)
+    accelerator = device.accelerate(spec.train.precision)
+    data = Resident.load(data_file, accelerator.device)
+    model, policy = build(spec, data, accelerator.device)
+    size, macs = cost.params(model), cost.macs(model, data.image_size)
+    steps = data.steps_per_epoch(spec.train.batch_size)
+    state = State.begin(model, spec.train, steps, scaler=accelerator.scaler, clock=Clock(started))
+    settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
+    checkpoints = Checkpoints(Path(folder) / "checkpoint", settings | {"data": data.checksum})
+    if saved := checkpoints.load():
+        state.load_state_dict(saved)
+        log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
+    else:
+        log.info("%s: %d parameters, %d MACs, on %s", spec.model.name, size, macs, accelerator.device)
+    watch = Watch(
+        folder,
+        checkpoints,
+        interruption,
+        heartbeat,
+        minutes=checkpoint_minutes,
+        epochs=spec.train.epochs,
+        steps_per_epoch=steps,
+        state=state,
+    )
+    fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
+
+    artifact.save(folder, state.best, spec.model, data.num_classes, data.image_size)
+    write_rows(Path(folder) / "history.csv", HISTORY, state.history)
+    state.clock.lap()
+    chosen = best(state.history, spec.train.select)
+    times = {"wall_s": round(state.clock.seconds["wall"], 3), "cpu_s": round(state.clock.seconds["cpu"], 3)}
+    row = {key: value for key, value in chosen.items() if key in METRICS["train"]}
+    row |= {"run": provenance.identifier(folder), "parent": provenance.identifier(data_file)}
+    row |= {"params": size, "macs": macs, "epochs": len(state.history), "best_epoch": chosen["epoch"]}
+    row |= times | {"peak_memory_mib": round(device.peak_memory_mib(accelerator.device), 1)}
+    write_rows(Path(folder) / "metrics.csv", METRICS["train"], [row])
+    provenance.write(
+        folder,
+        "train",
+        spec,
+        parent=data_file,
+        data={"path": str(data_file), "checksum": data.checksum},
+        seed=spec.seed,
+        device=device.name(accelerator.device),
+        threads=threads,
+        started=since,
+        **times,
+        params=size,
+        macs=macs,
+        resumed=state.resumed,
+    )
+    checkpoints.remove()
+    heartbeat.beat("done")
+    log.info("best epoch %d: validation top-1 %.2f %%", chosen["epoch"], chosen["validation_top1"])
+
+
+def build(spec: TrainStage, data: Resident, where: torch.device) -> tuple[torch.nn.Module, Policy]:
+    """The network, initialized from the seed and on its device, and the augmentations.
+
+    Raises:
+        Mistake: the settings do not go together.
+    """
+    try:
+        policy = Policy(spec.augment)
+        device.seed(where, spec.seed, "init")
+        model = spec.model.build(data.num_classes, data.image_size)
+    except ValueError as error:
+        raise Mistake(str(error)) from error
+    layout = torch.channels_last if spec.train.channels_last else torch.contiguous_format
+    return model.to(where, memory_format=layout), policy

@@ -1,0 +1,71 @@
+"""What happens around the steps: checkpoints, stop requests, the history file, progress."""
+
+import time
+from pathlib import Path
+
+from espalier.results.columns import HISTORY, write_rows
+from espalier.training.checkpoint import Checkpoints
+from espalier.training.interruption import Interrupted, Interruption
+from espalier.training.progress import Heartbeat, Progress
+from espalier.training.state import State
+
+EPOCH_SAVE_S = 10.0
+"""Epochs that follow each other faster than this are not all saved: a tiny run would spend its time on it."""
+
+
+class Watch:
+    """Saves at the end of an epoch, after `minutes` within a long one, and when asked to stop."""
+
+    def __init__(
+        self,
+        folder: Path,
+        checkpoints: Checkpoints,
+        interruption: Interruption,
+        heartbeat: Heartbeat,
+        *,
+        minutes: float,
+        epochs: int,
+        steps_per_epoch: int,
+        state: State,
+    ):
+        self._history = Path(folder) / "history.csv"
+        self._checkpoints = checkpoints
+        self._interruption = interruption
+        self._every_s = 60 * minutes
+        self._progress = Progress(epochs, steps_per_epoch, heartbeat, state.epoch, state.step)
+        self._saved = time.monotonic()
+
+    def step_ended(self, state: State) -> None:
+        """Look for a reason to save or to stop; costs no host sync unless there is one.
+
+        Raises:
+            Interrupted: the run was asked to stop, and its state is saved.
+        """
+        self._progress.step_ended(state.epoch, state.step)
+        self._look(state, self._every_s, "train", "epoch")
+
+    def epoch_ended(self, state: State) -> None:
+        """The epoch's row is in the history.
+
+        Raises:
+            Interrupted: the run was asked to stop, and its state is saved.
+        """
+        write_rows(self._history, HISTORY, state.history)
+        self._progress.epoch_ended(state.history[-1])
+        self._look(state, min(self._every_s, EPOCH_SAVE_S))
+
+    def close(self) -> None:
+        self._progress.close()
+
+    def _look(self, state: State, every_s: float, *parts: str) -> None:
+        reason = self._interruption.reason()
+        if reason or time.monotonic() - self._saved >= every_s:
+            begun = time.monotonic()
+            state.clock.lap(*parts)
+            self._checkpoints.save(state.state_dict())
+            state.clock.lap()
+            self._saved = time.monotonic()
+            self._interruption.saved(self._saved - begun)
+        if reason:
+            self.close()
+            raise Interrupted(f"{reason}: stopped after step {state.step} of epoch {state.epoch}")

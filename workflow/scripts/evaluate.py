@@ -1,0 +1,44 @@
+"""Score a network on the test split, once: evaluate.py RUN_FOLDER --parent RUN_FOLDER --data FILE.safetensors"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from espalier.process import importing, run
+
+STARTED = time.monotonic()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
+    parser.add_argument("--parent", type=Path, required=True, help="folder of the run whose network is scored")
+    parser.add_argument("--data", type=Path, required=True, help="prepared data set")
+    parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
+    args = parser.parse_intermixed_args()
+
+    with importing():
+        from espalier.plan.problems import StudyError
+        from espalier.plan.settings import parse
+
+    try:
+        spec = parse("evaluate", args.settings)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+    from espalier.log import recording
+    from espalier.training.progress import Heartbeat
+
+    heartbeat = Heartbeat(args.folder)
+    with recording(args.folder, heartbeat):
+        with importing():
+            from espalier.measure.evaluation import evaluate
+
+        evaluate(args.folder, spec, args.parent, args.data, started=STARTED)
+        heartbeat.beat("done")
+
+
+if __name__ == "__main__":
+    run(main)
