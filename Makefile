@@ -25,7 +25,7 @@ demo: environment
 	@ls results/studies/demo/tables/*.md results/studies/demo/figures/*.png results/studies/demo/index.html results/report.zip
 
 test: environment
-	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term
+	$(BIN)/pytest -n 2 --cov --cov-report=term
 
 lint: environment
 	$(BIN)/ruff check .

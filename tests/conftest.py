@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "workflow", "profiles", "envs")
@@ -71,6 +72,12 @@ def _fresh(folder: Path) -> Repository:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Repository:
     """A repository in which the study `tiny` has been run to its end. Copy it before changing anything."""
-    repository = _fresh(tmp_path_factory.mktemp("finished") / "repository")
-    repository.snakemake("-c2", "--config", "studies=tiny")
+    # The folder above a worker's own is common to all workers of a parallel test run.
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
+    repository = Repository(shared / "finished")
+    with FileLock(shared / "finished.lock"):
+        if not (shared / "finished.done").exists():
+            _fresh(repository.folder).snakemake("-c2", "--config", "studies=tiny")
+            (shared / "finished.done").touch()
     return repository

@@ -16,6 +16,7 @@ from espalier.plan import config as configuration
 from espalier.plan import manifest
 from espalier.plan.plan import build
 from espalier.plan.problems import StudyError
+from espalier.results.asked import captions
 
 
 wildcard_constraints:
@@ -62,6 +63,13 @@ def study_runs(wildcards):
         for run in point.runs.values()
     }
     return sorted(f"{run.path}/metrics.csv" for run in runs if run.parent)
+
+
+def captions_of(kind):
+    """Params function: the captions of a study's tables or figures, which the report shows."""
+    return lambda wildcards: captions(
+        manifest.manifest(PLAN.studies[wildcards.study]), kind
+    )
 
 
 def study_plans():

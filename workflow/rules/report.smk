@@ -43,6 +43,7 @@ rule tabulate:
         "../../envs/report.yaml"
     params:
         folder=subpath(output.runs, parent=True),
+        captions=captions_of("table"),
     shell:
         "python workflow/scripts/tabulate.py {params.folder} --plan {input.plan} 2> {log}"
 
@@ -66,6 +67,7 @@ rule plot:
         "../../envs/report.yaml"
     params:
         folder=subpath(output[0], parent=True),
+        captions=captions_of("figure"),
     shell:
         "python workflow/scripts/plot.py {params.folder} --plan {input.plan} 2> {log}"
 

@@ -1,0 +1,84 @@
+"""Configurations side by side: one row a group of points, estimates over its repeats, and how they are printed."""
+
+from typing import TYPE_CHECKING
+
+from espalier.results import numbers
+from espalier.results.study import Study, axis_names, headline, stages
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROTOCOL = (
+    "The epoch is chosen on the validation split; the test split is scored once, at that epoch. "
+    "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
+    "which may pass 100 %. With n below 2 neither is printed."
+)
+VALIDATION_ONLY = (
+    "The epoch is chosen on the same validation split, so these values are optimistic; no test split was scored. "
+    "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
+    "which may pass 100 %. With n below 2 neither is printed."
+)
+
+
+def protocol(study: Study) -> str:
+    """How the accuracies of a study came about, in words for a caption."""
+    return PROTOCOL if headline(study) == "test_top1" else VALIDATION_ONLY
+
+
+def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
+    """A row a group, in the order of the plan: estimates of the accuracies, `params` and `macs` where the group agrees
+    on them, mean `train_wall_s`, and how many of its points are `done` of those `planned`."""
+    # Captions come from modules that import this one, and must not wait for pandas.
+    from espalier.results.statistics import estimates
+
+    measures = ["validation_top1"]
+    if "evaluate" in stages(study):
+        measures += ["test_top1", "test_top5"]
+    found = estimates(frame, by, measures)
+    groups = frame.groupby(by, sort=False, observed=True, dropna=False)
+    for count in ("params", "macs"):
+        found[count] = groups[count].first().where(groups[count].nunique() == 1)
+    found["train_wall_s_mean"] = groups["train_wall_s"].mean()
+    found["done"] = (frame["state"] == "done").groupby(frame[by], sort=False).sum()
+    found["planned"] = groups.size()
+    return found
+
+
+def label_columns(frame: "pd.DataFrame", configurations: "pd.Index", study: Study) -> dict[str, list[str]]:
+    """Axis → the labels of the given configurations; axes with one value in the whole study are left out."""
+    first = frame.drop_duplicates("configuration").set_index("configuration")
+    axes = [axis for axis in study["axes"] if frame[f"label.{axis}"].nunique() > 1]
+    return {axis: first.loc[configurations, f"label.{axis}"].tolist() for axis in axes}
+
+
+def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
+    """Heading with unit → printed cells of what `grouped` has found."""
+    tested = "test_top1_mean" in data
+    cells = {"Validation top-1 (%)": _spread(data, "validation_top1")}
+    if tested:
+        cells["Test top-1 (%)"] = _spread(data, "test_top1")
+    main = headline(study)
+    cells["n"] = [str(int(n)) for n in data[f"{main}_n"]]
+    bounds = zip(data[f"{main}_low"], data[f"{main}_high"], strict=True)
+    cells["95 % interval (%)"] = [numbers.between(low, high) for low, high in bounds]
+    if tested:
+        cells["Test top-5 (%)"] = [numbers.plain(mean) for mean in data["test_top5_mean"]]
+    for column, name in (("params", "Params"), ("macs", "MACs")):
+        if data[column].notna().any():
+            divisor, prefix = numbers.count_unit(data[column])
+            head = f"{name} ({prefix})" if prefix else name
+            cells[head] = [numbers.scaled(value, divisor, whole=True) for value in data[column]]
+    divisor, unit = numbers.time_unit(data["train_wall_s_mean"])
+    cells[f"Train time ({unit})"] = [numbers.scaled(value, divisor) for value in data["train_wall_s_mean"]]
+    return cells
+
+
+def headed(columns: dict[str, list[str]], study: Study) -> dict[str, list[str]]:
+    """Label columns under the short names of their axes."""
+    names = axis_names(study)
+    return {names[axis][:1].upper() + names[axis][1:]: cells for axis, cells in columns.items()}
+
+
+def _spread(data: "pd.DataFrame", measure: str) -> list[str]:
+    pairs = zip(data[f"{measure}_mean"], data[f"{measure}_sd"], strict=True)
+    return [numbers.spread(mean, sd) for mean, sd in pairs]

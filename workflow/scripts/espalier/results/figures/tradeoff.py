@@ -1,0 +1,133 @@
+from espalier.plan.types import Literal
+from espalier.registry import register
+from espalier.results import numbers, style
+from espalier.results.comparison import grouped
+from espalier.results.study import baseline_number, headline, short_names
+
+_COST = {"params": "params", "macs": "macs", "train_time": "train_wall_s_mean"}
+_WORDS = {"params": "parameters", "macs": "multiply-accumulates of one image", "train_time": "wall time of training"}
+_LOG_RANGE = 20
+_MOST_NAMES = 16
+_MOST_SHIFTED = 100
+_SIDE_BY_SIDE = 6.0
+"""Points of type between configurations of equal cost, and"""
+_WIDEST = 48.0
+"""the most that such a group may span."""
+
+
+@register("figure")
+def tradeoff(frame, history, study: dict, *, x: Literal["params", "macs", "train_time"] = "params"):
+    """Test top-1 against what it costs: a point a configuration, the mean with its 95 % interval.
+
+    Args:
+        x: the cost: parameters, multiply-accumulates of one image, or wall time of training
+    """
+    import numpy as np
+
+    measure = headline(study)
+    data = grouped(frame, "configuration", study).rename(columns={_COST[x]: "cost"})
+    found = data[data["cost"].notna() & data[f"{measure}_mean"].notna()]
+    if found.empty:
+        return style.nothing(f"No configuration has a result yet ({len(frame)} runs planned).", style.PAGE)
+    unit, label = _unit(found["cost"], x)
+    cost, mean = found["cost"].to_numpy() / unit, found[f"{measure}_mean"].to_numpy()
+    bounds = found[[f"{measure}_low", f"{measure}_high"]].to_numpy()
+    figure, (panel,) = style.canvas(style.PAGE, 3.6)
+    if cost.min() > 0 and cost.max() / cost.min() >= _LOG_RANGE:
+        _log(panel.xaxis)
+    shifts = _shifts(cost, mean)
+    baseline = found.index == baseline_number(study)
+    for shift in np.unique(shifts):
+        for look, which in ((_LOOK, ~baseline), (_BASELINE, baseline)):
+            chosen = which & (shifts == shift)
+            if chosen.any():
+                _points(panel, cost[chosen], mean[chosen], bounds[chosen], look, _aside(panel, shift))
+    # Lines that are drawn aside do not count for the limits by themselves.
+    panel.update_datalim([(c, y) for c, *ys in zip(cost, mean, *bounds.T, strict=True) for y in ys if y == y])
+    panel.margins(x=0.16, y=0.08)
+    panel.autoscale_view()
+    panel.set_xlabel(label)
+    panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
+    notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
+    notes.append(_named(panel, cost, mean, shifts, [short_names(study)[number] for number in found.index]))
+    style.note(figure, " ".join(filter(None, notes)))
+    return figure
+
+
+def caption(study: dict, *, x: str) -> str:
+    """What the figure shows."""
+    split = "Test" if headline(study) == "test_top1" else "Validation"
+    named = "named by what differs from the baseline" if study.get("baseline") else "named by its settings"
+    return (
+        f"{split} top-1 against {_WORDS[x]}. Each point is a configuration, {named}: the mean over its repeats, the "
+        "line its 95 % t-interval. Configurations of equal cost stand side by side. The epoch is chosen on the "
+        "validation split."
+    )
+
+
+_LOOK = {"color": style.COLOURS[0], "marker": "o"}
+_BASELINE = {"color": style.COLOURS[1], "marker": "D"}
+
+
+def _unit(cost, x: str) -> tuple[float, str]:
+    if x == "train_time":
+        divisor, unit = numbers.time_unit(cost)
+        return divisor, f"Train time ({unit})"
+    divisor, prefix = numbers.count_unit(cost)
+    name = {"params": "Parameters", "macs": "MACs"}[x]
+    return divisor, f"{name} ({prefix})" if prefix else name
+
+
+def _log(axis) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.axes.set_xscale("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _points(panel, cost, mean, bounds, look: dict, aside) -> None:
+    import numpy as np
+
+    # One line with gaps for all intervals: a thousand lines would take a minute.
+    x, y = np.repeat(cost, 3), np.column_stack((bounds, np.full(len(cost), np.nan))).ravel()
+    panel.plot(x, y, color=look["color"], alpha=0.45, linewidth=0.8, transform=aside, gid="interval")
+    panel.plot(cost, mean, linestyle="", gid="configuration", transform=aside, **look)
+
+
+def _shifts(cost, mean):
+    """Points of type to the side for each configuration, so that those of equal cost can be told apart."""
+    import numpy as np
+
+    shifts = np.zeros(len(cost))
+    if len(cost) > _MOST_SHIFTED:
+        return shifts
+    groups: dict[float, list[int]] = {}
+    for index, value in enumerate(cost):
+        groups.setdefault(float(value), []).append(index)
+    for members in groups.values():
+        step = min(_SIDE_BY_SIDE, _WIDEST / len(members))
+        for place, index in enumerate(sorted(members, key=lambda index: mean[index])):
+            shifts[index] = step * (place - (len(members) - 1) / 2)
+    return shifts
+
+
+def _aside(panel, points: float):
+    """Data coordinates, drawn `points` of type to the right."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return panel.transData + ScaledTranslation(points / 72, 0, panel.figure.dpi_scale_trans)
+
+
+def _named(panel, cost, mean, shifts, names: list[str]) -> str:
+    """Write the names; what to say of those that found no room."""
+    import numpy as np
+
+    from espalier.results.labels import place
+
+    order = np.argsort(-mean)
+    spots = [((cost[index], mean[index]), _aside(panel, shifts[index])) for index in order]
+    left = place(panel, spots, [names[index] for index in order[:_MOST_NAMES]])
+    unnamed = len(left) + max(0, len(names) - _MOST_NAMES)
+    return f"{len(names) - unnamed} of {len(names)} points are named, the best first." if unnamed else ""

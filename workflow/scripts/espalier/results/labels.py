@@ -1,0 +1,70 @@
+"""Names beside points without overlap: each takes the nearest free place, with a thin line where that is far."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Transform
+
+    Spot = tuple[tuple[float, float], Transform]
+
+_RADII = (5, 9, 14, 20, 28, 38, 50, 64)
+"""Distances, in points of type, at which a place is looked for."""
+_ANGLES = np.deg2rad((0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240))
+_NEAR = 9
+
+
+def place(axes: "Axes", spots: "Sequence[Spot]", names: Sequence[str], size: float = 6.5) -> list[str]:
+    """Write `names` beside the first of the `spots`, clear of each other and of all spots.
+
+    Call it last: it needs the limits of the axes to stand. Returns the names that found no place.
+    """
+    from matplotlib.patheffects import withStroke
+
+    figure = axes.figure
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    scale = figure.dpi / 72
+    inside = axes.get_window_extent(renderer)
+    dots = np.array([transform.transform(xy) for xy, transform in spots])
+    taken = [(x - 3 * scale, y - 3 * scale, x + 3 * scale, y + 3 * scale) for x, y in dots]
+    left: list[str] = []
+    halo = [withStroke(linewidth=2, foreground="white")]
+    for (xy, transform), dot, name in zip(spots, dots, names, strict=False):
+        text = axes.annotate(
+            name, xy, (0, 0), xycoords=transform, textcoords="offset points", fontsize=size, va="center", ha="center"
+        )
+        text.set_path_effects(halo)
+        extent = text.get_window_extent(renderer)
+        half = np.array((extent.width, extent.height)) / 2 + 1
+        found = _free(dot, half, scale, inside, taken)
+        if found is None:
+            text.remove()
+            left.append(name)
+            continue
+        centre, radius = found
+        taken.append((*(centre - half), *(centre + half)))
+        text.set_position((centre - dot) / scale)
+        if radius > _NEAR:
+            line = {"color": "#999999", "linewidth": 0.4, "clip_on": False, "zorder": 1.2}
+            ends = axes.transData.inverted().transform([dot, np.clip(dot, centre - half, centre + half)])
+            axes.plot(*ends.T, scalex=False, scaley=False, gid="leader", **line)
+    return left
+
+
+def _free(point: np.ndarray, half: np.ndarray, scale: float, inside, taken) -> tuple[np.ndarray, float] | None:
+    """Centre of the nearest free place for a box of `half` its size, and its distance in points of type."""
+    boxes = np.array(taken)
+    for radius in _RADII:
+        for angle in _ANGLES:
+            direction = np.array((np.cos(angle), np.sin(angle)))
+            centre = point + direction * (radius * scale + half * np.abs(direction))
+            (x0, y0), (x1, y1) = centre - half, centre + half
+            if x0 < inside.x0 or x1 > inside.x1 or y0 < inside.y0 or y1 > inside.y1:
+                continue
+            if not np.any((boxes[:, 0] < x1) & (boxes[:, 2] > x0) & (boxes[:, 1] < y1) & (boxes[:, 3] > y0)):
+                return centre, radius
+    return None

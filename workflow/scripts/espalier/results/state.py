@@ -1,0 +1,114 @@
+"""What state a run is in, told from its files alone: done, running, failed, lost or waiting."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STATES = ("done", "running", "failed", "lost", "waiting")
+SILENT_S = 120.0
+"""A run that says it is running, and has been silent for longer, is lost."""
+_TAIL_BYTES = 4096
+_CLOCK_S = 2.0
+"""Slack between a log's time stamp and the heartbeat written after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One run's state, and what it last said of itself."""
+
+    name: str
+    log: str
+    """path of the run's log, relative to the repository"""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """the heartbeat: epoch, epochs, top1, seconds_left"""
+
+
+def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
+    """The state of one run of a plan, whose paths are relative to `root`.
+
+    The last file of a finished run is its metrics, so these mean done whatever else is there.
+    """
+    path = Path(root, run["path"])
+    if run["stage"] == "prepare":
+        log = str(Path(run["path"]).with_suffix(".log"))
+        return State("done" if path.exists() else _told_by_log(root / log), log)
+    log = f"{run['path']}/run.log"
+    if (path / "metrics.csv").exists():
+        return State("done", log)
+    said = _heartbeat(path / "heartbeat.json")
+    return State(_told_by(said, root / log), log, said)
+
+
+def chain_state(states: Mapping[str, str] | list[str]) -> str:
+    """The state of a chain of runs: that of the run which holds it up."""
+    found = set(states)
+    return next((name for name in ("failed", "lost", "running", "waiting") if name in found), "done")
+
+
+def last_words(log: Path) -> str:
+    """The last line of a log that is not empty: of a traceback, the error itself."""
+    return next((line.strip() for line in reversed(_tail(log).splitlines()) if line.strip()), "")
+
+
+def _heartbeat(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _told_by(said: Mapping[str, Any], log: Path) -> str:
+    state, then = said.get("state"), said.get("time")
+    then = then if isinstance(then, int | float) else 0.0
+    if state == "running":
+        alive = time.time() - then <= SILENT_S and not _dead_here(said)
+        return "running" if alive else "lost"
+    # A later attempt writes its log before its first heartbeat.
+    if _modified(log) > then + _CLOCK_S:
+        return _told_by_log(log)
+    return "failed" if state == "failed" else "waiting"
+
+
+def _dead_here(said: Mapping[str, Any]) -> bool:
+    pid = said.get("pid")
+    if said.get("host") != platform.node() or not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _told_by_log(log: Path) -> str:
+    modified = _modified(log)
+    if not modified:
+        return "waiting"
+    text = _tail(log)
+    if "Traceback (most recent call last)" in text or " ERROR " in text or "error: " in text.lower():
+        return "failed"
+    return "running" if time.time() - modified <= SILENT_S else "lost"
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Tables a study may ask for, one family a file. Beside each stands `caption`, with the same settings."""

@@ -1,0 +1,32 @@
+"""Draw a study's figures from the runs that exist: plot.py OUT_DIR --plan plan.json [--only KEY]"""
+
+import argparse
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="figures go to its figures/")
+    parser.add_argument("--plan", type=Path, required=True, help="the study's plan.json")
+    parser.add_argument("--only", metavar="KEY", action="append", help="draw this figure alone; may be repeated")
+    args = parser.parse_args()
+
+    from espalier.errors import Mistake
+    from espalier.results import collect, drawing
+    from espalier.results.asked import asked
+    from espalier.results.study import read
+
+    try:
+        study = read(args.plan)
+        figures = asked(study, "figure")
+        if unknown := set(args.only or ()) - {item.key for item in figures}:
+            raise Mistake(f"--only: no figure {', '.join(sorted(unknown))}; there are {[item.key for item in figures]}")
+        wanted = [item for item in figures if not args.only or item.key in args.only]
+        (args.folder / "figures").mkdir(parents=True, exist_ok=True)
+        drawing.draw(wanted, args.folder / "figures", collect.runs(study), collect.history(study), study)
+    except Mistake as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Write a study's page from the runs that exist: report.py OUT_DIR/index.html --plan plan.json"""
+
+import argparse
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path, help="the page; figures/, tables/ and runs.csv beside it are linked")
+    parser.add_argument("--plan", type=Path, required=True, help="the study's plan.json")
+    args = parser.parse_args()
+
+    from espalier.errors import Mistake
+    from espalier.results import collect, page
+    from espalier.results.study import read
+
+    try:
+        study = read(args.plan)
+        states = collect.states(study)
+        page.write(args.output, args.plan, study, collect.runs(study, known=states), states)
+    except Mistake as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
