@@ -57,7 +57,7 @@ def measure(cores: int, isolated: bool) -> dict[str, float]:
         scripts = {
             "data": ["prepare_data.py", "again/digits.safetensors", "dataset.name=digits"],
             "plan.json": ["plan.py", "again/plan.json", "config/studies/demo.yaml"],
-            "tables": ["tabulate.py", "again", "--plan", plan],
+            "tables": ["tabulate_runs.py", "again", "--plan", plan],
             "plots": ["plot.py", "again", "--plan", plan],
             "page": ["report.py", "again/index.html", "--plan", plan],
         }
@@ -83,7 +83,9 @@ def main() -> None:
     parser.add_argument("--isolated", action="store_true", help="without a network (needs the right to unshare)")
     args = parser.parse_args()
     rounds = [measure(args.cores, args.isolated) for _ in range(args.rounds)]
-    print(f"demo study, {args.cores} of {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    print(
+        f"demo study, {args.cores} of {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    )
     print(f"{'part':34}{'CPU-s':>8}{'share':>8}   median of {args.rounds}")
     total = statistics.median(found["total"] for found in rounds)
     for part in rounds[0]:

@@ -22,7 +22,8 @@ class Repository:
         self.folder = folder
 
     def snakemake(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "PYTEST_"))}
+        # The copy's files are not the ones whose coverage is measured.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST_"))}
         done = subprocess.run(
             [SNAKEMAKE, *words], cwd=self.folder, capture_output=True, text=True, env=environment, check=False
         )

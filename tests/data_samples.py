@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
+
 from espalier.data.policy import Policy
 from espalier.data.prepared import Dataset, write
 from espalier.data.resident import Resident
 from espalier.registry import choice
-from pydantic import TypeAdapter
 
 
 def made(train: int = 23, validation: int = 5, test: int = 7, size: int = 6, seed: int = 0) -> Dataset:

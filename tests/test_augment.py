@@ -3,6 +3,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import pad
+
 from data_samples import policy, resident
 from espalier.data.augment.erasing import Cutout
 from espalier.data.augment.mixing import Cutmix, Mixup
@@ -11,7 +13,6 @@ from espalier.data.gather import gather
 from espalier.data.operations import Geometry, Pixels
 from espalier.data.policy import Policy
 from espalier.registry import choice, entries
-from torch.nn.functional import pad
 
 COUNT, SIZE = 40, 7
 

@@ -92,12 +92,13 @@ def test_csv_gives_the_frame_back(finished, tmp_path):
     np.testing.assert_array_equal(again["test_top1"], frame["test_top1"])
 
 
-def test_history_is_long_and_leaves_a_torn_last_line_out(finished):
+@pytest.mark.parametrize("torn", ["7,0.1,0.2", "7,0.1,0.2,93,0.2,94,99,8000,0."])
+def test_history_is_long_and_leaves_a_torn_last_line_out(finished, torn):
     root, study = finished
     train = study["points"][0]["runs"]["train"]
     path = root / study["runs"][train]["path"] / "history.csv"
     rows = list(csv.DictReader(path.open()))
-    path.write_text(path.read_text() + "7,0.1,0.2")
+    path.write_text(path.read_text() + torn)
     history = collect.history(study, root)
     assert tuple(history.columns) == ("run", *HISTORY)
     assert len(history) == 21 * disk.EPOCHS

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
+
 from espalier.data.prepared import DataError
 from espalier.data.sets.digits import digits
 from espalier.data.splits import stratified
-from sklearn.datasets import load_digits
 
 
 def test_all_1797_digits_are_there_once():

@@ -8,7 +8,9 @@ import pytest
 def test_a_dry_run_prints_the_plan_before_the_jobs(repository):
     done = repository.snakemake("-n")
     text = done.stderr + done.stdout
-    plan = re.search(r"plan: (\d+) runs asked, (\d+) unique after sharing \(prepare 1, train (\d+), evaluate \3\)", text)
+    plan = re.search(
+        r"plan: (\d+) runs asked, (\d+) unique after sharing \(prepare 1, train (\d+), evaluate \3\)", text
+    )
     assert plan and int(plan[3]) >= 16 and int(plan[1]) > int(plan[2])
     assert text.index("plan:") < text.index("Job stats")
 
@@ -24,7 +26,14 @@ def test_a_bad_study_ends_before_any_job(repository):
 
 
 def test_overrides_keep_their_types_through_the_command_line(repository):
-    words = ("repeats=2", "train={epochs: 2, optimizer: {name: sgd, lr: 1e-3}}", "seed=7", "grid=[]", "tables=[]", "figures=[]")
+    words = (
+        "repeats=2",
+        "train={epochs: 2, optimizer: {name: sgd, lr: 1e-3}}",
+        "seed=7",
+        "grid=[]",
+        "tables=[]",
+        "figures=[]",
+    )
     done = repository.snakemake("-n", "-p", "--config", "studies=demo", *words)
     text = done.stdout + done.stderr
     assert "train.epochs=2" in text and "train.optimizer.lr=0.001" in text and "seed=8" in text

@@ -75,7 +75,9 @@ def test_when_batch_size_64_only_for_adam(plan):
 
 
 def test_conditions_see_defaults_that_nobody_wrote(plan):
-    text = "grid:\n  product: {train.batch_size: [64, 128]}\n  exclude: [{train.precision: fp32, train.batch_size: 128}]\n"
+    text = (
+        "grid:\n  product: {train.batch_size: [64, 128]}\n  exclude: [{train.precision: fp32, train.batch_size: 128}]\n"
+    )
     assert settings(plan(text), "train.batch_size") == [(64,)]
 
 
@@ -85,13 +87,16 @@ def test_a_condition_on_a_tuple_compares_it_whole(plan):
 
 
 def test_budgets_on_settings(plan):
-    text = "grid: {product: {train.batch_size: [8, 16, 32]}}\nconstraints: [train.batch_size >= 1e1, train.batch_size != 32]\n"
+    text = "grid: {product: {train.batch_size: [8, 16, 32]}}\n"
+    text += "constraints: [train.batch_size >= 1e1, train.batch_size != 32]\n"
     assert settings(plan(text), "train.batch_size") == [(16,)]
 
 
 def test_budgets_on_parameters_come_from_the_cached_table(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(counts, "CACHE", tmp_path / "counts.json")
-    text = "grid: {product: {model.channels: [[4, 8], [64, 128]], model.blocks: [[1, 1]]}}\nconstraints: [params < 5e3]\n"
+    text = (
+        "grid: {product: {model.channels: [[4, 8], [64, 128]], model.blocks: [[1, 1]]}}\nconstraints: [params < 5e3]\n"
+    )
     assert settings(plan(text), "model.channels") == [([4, 8],)]
     table = json.loads((tmp_path / "counts.json").read_text())
     assert len(table) == 2
@@ -107,7 +112,8 @@ def test_repeats_are_seeds(plan):
 
 def test_labels_are_the_users_or_readable(plan):
     text = (
-        "augment: [pad_crop]\ngrid:\n- product: {model: {small: {name: resnet, blocks: [1], channels: [4]}, LeNet: lenet}}\n"
+        "augment: [pad_crop]\ngrid:\n"
+        "- product: {model: {small: {name: resnet, blocks: [1], channels: [4]}, LeNet: lenet}}\n"
         "- product: {augment: [[], [pad_crop, cutout]], train.clip_norm: [null, 0.5]}\n"
         "- points: [{train.optimizer: {name: adam, lr: 1e-2, beta1: 0.8}}]\n"
     )

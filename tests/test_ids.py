@@ -10,14 +10,20 @@ BASE = "title: a study\ndataset: digits\nmodel: resnet\n"
 
 
 def train(*words):
-    return Run("train", parse("train", ["model.name=resnet", *words]), Run("prepare", parse("prepare", ["dataset.name=digits"])))
+    return Run(
+        "train",
+        parse("train", ["model.name=resnet", *words]),
+        Run("prepare", parse("prepare", ["dataset.name=digits"])),
+    )
 
 
 def test_a_setting_at_its_default_is_no_part_of_the_id():
     assert train().id == train("train.epochs=10", "train.optimizer.name=sgd", "model.blocks=[1, 1, 1]", "seed=0").id
 
 
-@pytest.mark.parametrize("word", ["seed=1", "train.epochs=11", "model.blocks=[1, 1]", "train.optimizer.lr=0.2", "augment=[pad_crop]"])
+@pytest.mark.parametrize(
+    "word", ["seed=1", "train.epochs=11", "model.blocks=[1, 1]", "train.optimizer.lr=0.2", "augment=[pad_crop]"]
+)
 def test_every_other_setting_is(word):
     assert train(word).id != train().id
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from espalier.models.lenet import lenet
 from espalier.models.mlp import mlp
 from espalier.models.resnet import resnet

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from data_samples import made
-from espalier.data.prepared import SPLITS, DataError, Prepared, statistics, write
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+from data_samples import made
+from espalier.data.prepared import SPLITS, DataError, Prepared, statistics, write
 
 SETTINGS = {"name": "made", "image_size": 6, "kinds": ("a", "b")}
 

@@ -16,7 +16,9 @@ def test_what_the_source_says_is_what_the_function_takes(entry):
         for name, parameter in inspect.signature(entry.load()).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    read = {key: inspect.Parameter.empty if default is ... else default for key, (_, default, _) in entry.settings.items()}
+    read = {
+        key: inspect.Parameter.empty if default is ... else default for key, (_, default, _) in entry.settings.items()
+    }
     assert read == keywords
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from data_samples import made, policy, resident
 from espalier.data import resident as module
 from espalier.data.prepared import DataError, write

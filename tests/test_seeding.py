@@ -1,4 +1,5 @@
 import pytest
+
 from espalier.seeding import key
 
 

@@ -34,5 +34,7 @@ def test_all_mistakes_of_a_command_line_come_at_once():
 
 def test_the_plan_imports_neither_torch_nor_numpy():
     code = "import sys; import espalier.plan.plan, espalier.plan.manifest, espalier.plan.config; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="workflow/scripts")
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="workflow/scripts"
+    )
     assert not {"torch", "numpy", "pandas", "accelerate"} & set(loaded.stdout.split())

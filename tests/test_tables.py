@@ -16,7 +16,7 @@ from espalier.results import collect, numbers, table
 from espalier.results.asked import Asked, asked, captions
 from espalier.results.statistics import estimate
 
-SCRIPT = Path(__file__).parents[1] / "workflow/scripts/tabulate.py"
+SCRIPT = Path(__file__).parents[1] / "workflow/scripts/tabulate_runs.py"
 HOSTILE = "<script>alert(1)</script> & 50% $x_1$ | *b* {c} \\d ~ ^ #"
 
 

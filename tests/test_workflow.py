@@ -40,8 +40,14 @@ def test_moving_the_repository_reruns_nothing(done, tmp_path):
 
 
 def test_a_new_option_with_a_default_retrains_nothing(done):
-    done.edit("workflow/scripts/espalier/plan/spec.py", "    clip_norm:", '    new: int = 3\n    """new"""\n    clip_norm:')
-    done.edit("workflow/scripts/espalier/models/resnet.py", "    dropout: Fraction = 0.0,", "    dropout: Fraction = 0.0,\n    new: int = 3,")
+    done.edit(
+        "workflow/scripts/espalier/plan/spec.py", "    clip_norm:", '    new: int = 3\n    """new"""\n    clip_norm:'
+    )
+    done.edit(
+        "workflow/scripts/espalier/models/resnet.py",
+        "    dropout: Fraction = 0.0,",
+        "    dropout: Fraction = 0.0,\n    new: int = 3,",
+    )
     assert not TRAINING & set(done.jobs(*TINY))
 
 
@@ -66,7 +72,11 @@ def test_another_study_shares_the_runs(done):
 def test_captions_titles_and_plot_code_retrain_nothing(done):
     later = time.time() + 60
     scripts = done.folder / "workflow/scripts"
-    for path in [*scripts.rglob("*.py"), *(done.folder / "workflow/report").iterdir(), done.folder / "config/README.md"]:
+    for path in [
+        *scripts.rglob("*.py"),
+        *(done.folder / "workflow/report").iterdir(),
+        done.folder / "config/README.md",
+    ]:
         path.write_text(path.read_text() + "\n")
         os.utime(path, (later, later))
     done.edit("config/studies/tiny.yaml", "title: The", "title: Another name for the")

@@ -45,7 +45,7 @@ rule tabulate:
         folder=subpath(output.runs, parent=True),
         captions=captions_of("table"),
     shell:
-        "python workflow/scripts/tabulate.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/tabulate_runs.py {params.folder} --plan {input.plan} 2> {log}"
 
 
 rule plot:
@@ -114,7 +114,7 @@ rule partial:
     shell:
         "for plan in {input}; do"
         " folder=results/partial/$(basename $(dirname $plan));"
-        " python workflow/scripts/tabulate.py $folder --plan $plan"
+        " python workflow/scripts/tabulate_runs.py $folder --plan $plan"
         " && python workflow/scripts/plot.py $folder --plan $plan"
         " && python workflow/scripts/report.py $folder/index.html --plan $plan"
         " && echo $folder/index.html; done 2> {log}"

@@ -69,6 +69,7 @@ def train(
         steps_per_epoch=steps,
         state=state,
     )
+    ready = time.process_time()
     fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
 
     artifact.save(folder, state.best, spec.model, data.num_classes, data.image_size)
@@ -92,6 +93,7 @@ def train(
         threads=threads,
         started=since,
         **times,
+        startup_cpu_s=round(ready, 3),
         params=size,
         macs=macs,
         resumed=state.resumed,

@@ -49,7 +49,8 @@ def tradeoff(frame, history, study: dict, *, x: Literal["params", "macs", "train
     panel.set_xlabel(label)
     panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
     notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
-    notes.append(_named(panel, cost, mean, shifts, [short_names(study)[number] for number in found.index]))
+    names = short_names(study)
+    notes.append(_named(panel, cost, mean, shifts, [names[number] for number in found.index]))
     style.note(figure, " ".join(filter(None, notes)))
     return figure
 
