@@ -9,9 +9,8 @@ BIN := .venv/bin
 
 environment: .venv/.complete
 
-# Byte-code compiled once here is 4 to 10 CPU-seconds less in every job.
 .venv/.complete: pyproject.toml uv.lock $(filter .uv/%,$(UV))
-	$(UV) sync --locked --compile-bytecode
+	$(UV) sync --locked
 	touch $@
 
 .uv/bin/uv:

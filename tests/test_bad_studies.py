@@ -47,6 +47,7 @@ CASES = {
     "incomplete section": ("train:\n  early_stopping: {}", 5, "train.early_stopping.patience", "missing"),
     "unknown choice": ("train:\n  precision: fp8", 5, "train.precision", "expected 'fp32', 'bf16' or 'fp16'"),
     "unknown stage": ("stages: [train, prun]", 4, "stages.1", "found 'prun'"),
+    "stages without training": ("stages: [evaluate]", 4, "stages", "every chain begins with train"),
     "unknown axis": ("grid:\n  product:\n    train.optimzer: [sgd]", 6, "train.optimzer", "did you mean 'optimizer'?"),
     "axis without its section": (
         "grid:\n  product:\n    optimizer: [sgd]",
@@ -190,3 +191,18 @@ def test_messages_show_no_internals(tmp_path):
         problems, _ = problems_of(tmp_path, GOOD + text + "\n")
         for problem in problems:
             assert not re.search(r"pydantic|_type|\x00|Error\b", str(problem)), problem
+
+
+def test_two_studies_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.yaml").write_text(GOOD)
+    with pytest.raises(StudyError, match="two studies are named 'same'"):
+        build([str(tmp_path / "a/same.yaml"), str(tmp_path / "b/same.yaml")], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a b.yaml", "a;touch x.yaml", "$(x).yaml"])
+def test_a_name_that_a_shell_would_read_is_refused(tmp_path, name):
+    (tmp_path / name).write_text(GOOD)
+    with pytest.raises(StudyError, match="is no name for a study"):
+        build([str(tmp_path / name)], tmp_path)

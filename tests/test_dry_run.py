@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from ruamel.yaml import YAML
 
 
 def test_a_dry_run_prints_the_plan_before_the_jobs(repository):
@@ -58,6 +59,17 @@ def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(repository, flag):
 def test_the_site_edits_at_most_six_lines(repository):
     text = (repository.folder / "profiles/slurm/config.yaml").read_text()
     assert 1 <= text.count("# SITE") <= 6
+
+
+def test_what_both_profiles_say_is_the_same(repository):
+    """The default profile is read beside every other one, and would win."""
+    default, slurm = (
+        YAML(typ="safe", pure=True).load((repository.folder / f"profiles/{name}/config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    shared = set(default) & set(slurm)
+    assert shared
+    assert {key: default[key] for key in shared} == {key: slurm[key] for key in shared}
 
 
 def test_every_profile_entry_has_its_reason(repository):

@@ -2,6 +2,7 @@ import json
 import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 # The interpreter that runs Snakemake runs the scripts, also where no environment is activated.
@@ -65,11 +66,15 @@ def study_runs(wildcards):
     return sorted(f"{run.path}/metrics.csv" for run in runs if run.parent)
 
 
+@cache
+def manifest_of(study):
+    """A study's plan.json as data."""
+    return manifest.manifest(PLAN.studies[study])
+
+
 def captions_of(kind):
     """Params function: the captions of a study's tables or figures, which the report shows."""
-    return lambda wildcards: captions(
-        manifest.manifest(PLAN.studies[wildcards.study]), kind
-    )
+    return lambda wildcards: captions(manifest_of(wildcards.study), kind)
 
 
 def study_plans():

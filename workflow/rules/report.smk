@@ -18,7 +18,7 @@ rule study_plan:
     params:
         source=lambda wildcards: PLAN.studies[wildcards.study].source,
         overrides=json.dumps(OVERRIDES, sort_keys=True),
-        digest=lambda wildcards: manifest.digest(PLAN.studies[wildcards.study]),
+        digest=lambda wildcards: manifest.digest(manifest_of(wildcards.study)),
     shell:
         "python workflow/scripts/plan.py {output} {params.source:q} --overrides {params.overrides:q} 2> {log}"
 

@@ -33,6 +33,7 @@ def main() -> None:
 
     heartbeat = Heartbeat(args.folder)
     with recording(args.folder, heartbeat):
+        heartbeat.beat(now=True)
         with importing():
             from espalier.measure.evaluation import evaluate
 

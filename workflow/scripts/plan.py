@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from espalier.files import write_text
-from espalier.plan import manifest
+from espalier.plan.manifest import manifest
 from espalier.plan.plan import build
 from espalier.plan.problems import StudyError
 
@@ -21,7 +21,7 @@ def main() -> None:
         plan = build([str(args.study)], args.study.parent, args.overrides)
     except StudyError as error:
         sys.exit(str(error))
-    write_text(args.output, manifest.text(plan.studies[args.study.stem]))
+    write_text(args.output, json.dumps(manifest(plan.studies[args.study.stem]), indent=1))
 
 
 if __name__ == "__main__":

@@ -44,11 +44,6 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
     }
 
 
-def text(planned: PlannedStudy) -> str:
-    """The manifest as JSON."""
-    return json.dumps(manifest(planned), indent=1)
-
-
 def _wanted(item: Choice) -> dict[str, Any]:
     values = [label(value) for value in item.model_dump(exclude_defaults=True).values()]
     key = "-".join(values)
@@ -56,6 +51,6 @@ def _wanted(item: Choice) -> dict[str, Any]:
     return {"key": key, **item.model_dump(mode="json")}
 
 
-def digest(planned: PlannedStudy) -> str:
-    """A short fingerprint of the manifest, which changes when tables or figures may."""
-    return hashlib.sha256(text(planned).encode()).hexdigest()[:10]
+def digest(content: dict[str, Any]) -> str:
+    """A short fingerprint of a manifest, which changes when tables or figures may."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:10]

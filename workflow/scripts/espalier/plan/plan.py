@@ -53,7 +53,8 @@ class Plan:
         for study in self.studies.values():
             for point in study.points:
                 for stage, run in point.runs.items():
-                    found[stage][run.name] = run
+                    if found[stage].setdefault(run.name, run) != run:
+                        raise StudyError([Problem(run.name, "two runs share this id; change the seed of one")])
         return found
 
     def summary(self) -> str:
@@ -84,6 +85,9 @@ def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | Non
     for name in names:
         try:
             path = find(name, folder)
+            if path.stem in studies:
+                message = f"two studies are named {path.stem!r}; their results would share a folder"
+                raise StudyError([Problem("studies", message, str(path))])
             points = StudyPoints(path, overrides or {})
             studies[path.stem] = _planned(path, points)
             problems += points.problems

@@ -114,6 +114,8 @@ class StudyPoints:
     def _check(self, any_points: bool) -> None:
         if any_points and not self.configurations and not self.problems:
             self._problem(("grid",), "grid", "no point is left after exclude, when and constraints; loosen one of them")
+        if "train" not in self.study.stages:
+            self._problem(("stages",), "stages", "every chain begins with train; add it")
         for part in ("tables", "figures"):
             seen: dict[str, int] = {}
             for index, item in enumerate(getattr(self.study, part)):

@@ -1,5 +1,6 @@
 """A study file: its shape, its text with line numbers, and the overrides laid over it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -208,6 +209,10 @@ def find(name: str, folder: Path) -> Path:
         StudyError: there is none; the message names the nearest.
     """
     if name.endswith((".yaml", ".yml")):
+        # The name becomes a folder and a word of command lines.
+        if not re.fullmatch(r"[\w.-]+", Path(name).stem):
+            message = f"{Path(name).stem!r} is no name for a study: use letters, digits, dots, - and _"
+            raise StudyError([Problem("studies", message, name)])
         return Path(name)
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if name not in known:
