@@ -9,8 +9,9 @@ from typing import Any
 from espalier.plan.points import StudyPoints
 from espalier.plan.problems import Problem, StudyError
 from espalier.plan.runs import Run, chain
+from espalier.plan.source import find
 from espalier.plan.spec import STAGES
-from espalier.plan.study import Study, find
+from espalier.plan.study import Study
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,13 @@
-"""A study file: its shape, its text with line numbers, and the overrides laid over it."""
+"""What a study may say: its shape, and the check of a file against it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from espalier.plan.keys import flat, merged
-from espalier.plan.problems import Problem, StudyError, describe, unknown, written
-from espalier.plan.settings import value
+from espalier.plan.problems import Problem, describe, written
+from espalier.plan.source import Source, retyped
 from espalier.plan.spec import STAGES, Training
 from espalier.plan.types import AlsoWritten, Count, Natural
 from espalier.registry import Spec, choice
@@ -97,66 +92,6 @@ SECTIONS = tuple(
 """Study keys that stages read and axes may change; the seed belongs to the repeats."""
 
 
-class Source:
-    """The plain content of a study file after overrides, and where each key was written."""
-
-    def __init__(self, path: Path, overrides: Mapping[str, Any]):
-        self.path = path
-        self._marks = _read(path)
-        self.data = merged(_plain(self._marks), overrides)
-        self._overridden = [key.split(".") for key, _ in flat(overrides)]
-
-    def place(self, keys: tuple) -> str:
-        """``file:line`` of the key, of its nearest parent when it is missing, or ``--config``."""
-        keys = _in_file(keys, self.data)
-        strings = [str(key) for key in keys]
-        if any(strings[: len(over)] == over for over in self._overridden):
-            return "--config"
-        node, line = self._marks, 0
-        for key in keys:
-            try:
-                line = (node.lc.key(key) if isinstance(node, CommentedMap) else node.lc.item(key))[0]
-                node = node[key]
-            except (KeyError, IndexError, TypeError, AttributeError):
-                break
-        return f"{self.path}:{line + 1}"
-
-
-def _read(path: Path) -> CommentedMap:
-    try:
-        tree = YAML(typ="rt", pure=True).load(path.read_text())
-    except OSError as error:
-        raise StudyError([Problem("", f"cannot be read: {error.strerror}", str(path))]) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None) if isinstance(error, MarkedYAMLError) else None
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        text = (getattr(error, "problem", None) or str(error)).splitlines()[0]
-        raise StudyError([Problem("", f"not valid YAML: {text}", place)]) from error
-    if not isinstance(tree, CommentedMap):
-        raise StudyError([Problem("", "a study is a mapping of keys to values", f"{path}:1")])
-    return tree
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(inner) for key, inner in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(inner) for inner in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def retyped(found: Any) -> Any:
-    """Overrides as YAML values: Snakemake hands every nested value of ``--config`` over as a text."""
-    if isinstance(found, Mapping):
-        return {str(key): retyped(inner) for key, inner in found.items()}
-    if isinstance(found, list):
-        return [retyped(inner) for inner in found]
-    return value(found) if isinstance(found, str) else found
-
-
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Study, Source, list[Problem]]:
     """Read a study file and check its shape; the points of its grid are checked when they are made.
 
@@ -184,37 +119,3 @@ def _without(data: Mapping[str, Any], wrong: list[tuple]) -> dict[str, Any]:
     if blocks and "grid" not in {loc[0] for loc in wrong if len(loc) == 1}:
         rest["grid"] = [{} if index in blocks else block for index, block in enumerate(_listed(data["grid"]))]
     return rest
-
-
-def _in_file(keys: tuple, data: Any) -> tuple:
-    """Undo what validators do to the shape: a single grid block, a list of axis values."""
-    found = []
-    for key in keys:
-        if isinstance(data, Mapping) and isinstance(key, int) and key not in data:
-            continue
-        if isinstance(key, str) and key.startswith("\0"):
-            key = int(key[1:])
-        found.append(key)
-        try:
-            data = data[key]
-        except (KeyError, IndexError, TypeError):
-            data = None
-    return tuple(found)
-
-
-def find(name: str, folder: Path) -> Path:
-    """The file of a study, named by its file name in `folder` or by a path.
-
-    Raises:
-        StudyError: there is none; the message names the nearest.
-    """
-    if name.endswith((".yaml", ".yml")):
-        # The name becomes a folder and a word of command lines.
-        if not re.fullmatch(r"[\w.-]+", Path(name).stem):
-            message = f"{Path(name).stem!r} is no name for a study: use letters, digits, dots, - and _"
-            raise StudyError([Problem("studies", message, name)])
-        return Path(name)
-    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    if name not in known:
-        raise StudyError([Problem("studies", unknown("study", name, known))])
-    return known[name]
