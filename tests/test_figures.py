@@ -134,6 +134,17 @@ def test_tradeoff_stands_where_the_numbers_are(finished, x, column, heading):
     assert low < frame.groupby("configuration")["test_top1"].mean().min() and high > means["test_top1"].max()
 
 
+def test_tradeoff_along_one_axis_leaves_the_others_at_the_baseline(finished):
+    figure, frame, _ = drawn(*finished, "tradeoff", x="params", axis="model")
+    baseline = finished[1]["baseline"]
+    others = [axis for axis in finished[1]["axes"] if axis != "model"]
+    kept = frame[np.logical_and.reduce([frame[f"label.{axis}"] == baseline[axis] for axis in others])]
+    assert 1 < kept["configuration"].nunique() < frame["configuration"].nunique()
+    points = np.concatenate([line.get_xydata() for line in lines(figure.axes[0], "configuration")])
+    means = kept.groupby("configuration")["test_top1"].mean()
+    np.testing.assert_allclose(sorted(points[:, 1]), sorted(means))
+
+
 def test_names_beside_points_do_not_overlap(tmp_path):
     study = disk.plan(disk.product()[:12])
     disk.finish(tmp_path, study)

@@ -32,9 +32,11 @@ def test_a_folder_outside_git_is_no_error(monkeypatch, tmp_path):
 def test_the_record_holds_what_was_asked(tmp_path):
     spec = parse("train", ["model.name=mlp", "seed=3", "train.epochs=2"])
     folder = tmp_path / "mlp-0000000001"
-    provenance.write(folder, "train", spec, parent=Path("d-0000000002.safetensors"), data={"checksum": "x"}, resumed=1)
+    parent = Path("d-0000000002.safetensors")
+    provenance.write(folder, "train", spec, parent=parent, data={"checksum": "x"}, started=0.0, resumed=1)
     record = json.loads((folder / "run.json").read_text())
     assert record["spec"] == {"model": {"name": "mlp"}, "train": {"epochs": 2}, "seed": 3}
     assert (record["run"], record["parent"], record["resumed"]) == ("0000000001", "0000000002", 1)
+    assert record["started"] == "1970-01-01T00:00:00+00:00"
     assert record["versions"]["torch"].startswith("2.")
     assert record["versions"]["espalier"]

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,14 @@ def identifier(folder: Path) -> str:
     return Path(folder).resolve().name.partition(".")[0].rpartition("-")[2]
 
 
-def write(folder: Path, stage: str, spec: Spec, *, parent: Path, data: dict[str, str], **facts: Any) -> None:
-    """Write `run.json`: what was asked, of which data, by which code, on which machine, and `facts`."""
+def write(
+    folder: Path, stage: str, spec: Spec, *, parent: Path, data: dict[str, str], started: float, **facts: Any
+) -> None:
+    """Write `run.json`: what was asked, of which data, by which code, on which machine and when, and `facts`.
+
+    Args:
+        started: seconds since the epoch
+    """
     record = {
         "run": identifier(folder),
         "stage": stage,
@@ -34,6 +41,7 @@ def write(folder: Path, stage: str, spec: Spec, *, parent: Path, data: dict[str,
         "git": git(),
         "versions": versions(),
         "host": platform.node(),
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         **facts,
     }
     write_text(Path(folder) / "run.json", json.dumps(record, indent=2) + "\n")

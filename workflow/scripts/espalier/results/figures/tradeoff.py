@@ -2,7 +2,7 @@ from espalier.plan.types import Literal
 from espalier.registry import register
 from espalier.results import numbers, style
 from espalier.results.comparison import grouped
-from espalier.results.study import baseline_number, headline, short_names
+from espalier.results.study import along, axis_names, baseline_number, headline, short_names
 
 _COST = {"params": "params", "macs": "macs", "train_time": "train_wall_s_mean"}
 _WORDS = {"params": "parameters", "macs": "multiply-accumulates of one image", "train_time": "wall time of training"}
@@ -16,15 +16,25 @@ _WIDEST = 48.0
 
 
 @register("figure")
-def tradeoff(frame, history, study: dict, *, x: Literal["params", "macs", "train_time"] = "params"):
+def tradeoff(
+    frame,
+    history,
+    study: dict,
+    *,
+    x: Literal["params", "macs", "train_time"] = "params",
+    axis: str | None = None,
+):
     """Test top-1 against what it costs: a point a configuration, the mean with its 95 % interval.
 
     Args:
         x: the cost: parameters, multiply-accumulates of one image, or wall time of training
+        axis: key path of the axis whose values are drawn; without one, every configuration is
     """
     import numpy as np
 
     measure = headline(study)
+    if axis is not None:
+        frame = frame[frame["configuration"].isin(along(study, axis)[0])]
     data = grouped(frame, "configuration", study).rename(columns={_COST[x]: "cost"})
     found = data[data["cost"].notna() & data[f"{measure}_mean"].notna()]
     if found.empty:
@@ -55,13 +65,17 @@ def tradeoff(frame, history, study: dict, *, x: Literal["params", "macs", "train
     return figure
 
 
-def caption(study: dict, *, x: str) -> str:
+def caption(study: dict, *, x: str, axis: str | None = None) -> str:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
     named = "named by what differs from the baseline" if study.get("baseline") else "named by its settings"
+    which = ""
+    if axis is not None:
+        rest = "all else as in the baseline" if along(study, axis)[1] else "over everything else that varies"
+        which = f" by {axis_names(study).get(axis, axis)}, {rest}"
     return (
-        f"{split} top-1 against {_WORDS[x]}. Each point is a configuration, {named}: the mean over its repeats, the "
-        "line its 95 % t-interval. Configurations of equal cost stand side by side. The epoch is chosen on the "
+        f"{split} top-1 against {_WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
+        "repeats, the line its 95 % t-interval. Configurations of equal cost stand side by side. The epoch is chosen on the "
         "validation split."
     )
 
