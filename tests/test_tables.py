@@ -182,6 +182,8 @@ def test_units_suit_the_column():
     assert numbers.time_unit([30.0, 9000.0]) == (3600.0, "h")
     assert numbers.scaled(950.0, 1.0, whole=True) == "950"
     assert numbers.scaled(5.2e6, 1e6, whole=True) == "5.2"
+    assert numbers.scaled(49_792, 1e6, whole=True) == "0.05"
+    assert numbers.scaled(0, 1e6, whole=True) == "0.0"
 
 
 def test_the_script_writes_all_and_twice_the_same(root, tmp_path):

@@ -36,5 +36,13 @@ def time_unit(values: Iterable[float]) -> tuple[float, str]:
 
 
 def scaled(value: float, divisor: float, whole: bool = False) -> str:
-    """A count or time in its column's unit; `whole` for counts, which have no fraction in units of one."""
-    return MISSING if isnan(value) else f"{value / divisor:,.{0 if whole and divisor == 1 else 1}f}"
+    """A count or time in its column's unit; `whole` for counts, which have no fraction in units of one.
+
+    One digit after the point, two significant ones where that would leave less.
+    """
+    if isnan(value):
+        return MISSING
+    if whole and divisor == 1:
+        return f"{value:,.0f}"
+    found = value / divisor
+    return f"{found:.2g}" if 0 < found < 0.95 else f"{found:,.1f}"

@@ -33,8 +33,8 @@ def tradeoff(
     import numpy as np
 
     measure = headline(study)
-    if axis is not None:
-        frame = frame[frame["configuration"].isin(along(study, axis)[0])]
+    chosen, alone = (set(frame["configuration"]), False) if axis is None else along(study, axis)
+    frame = frame[frame["configuration"].isin(chosen)]
     data = grouped(frame, "configuration", study).rename(columns={_COST[x]: "cost"})
     found = data[data["cost"].notna() & data[f"{measure}_mean"].notna()]
     if found.empty:
@@ -49,9 +49,9 @@ def tradeoff(
     baseline = found.index == baseline_number(study)
     for shift in np.unique(shifts):
         for look, which in ((_LOOK, ~baseline), (_BASELINE, baseline)):
-            chosen = which & (shifts == shift)
-            if chosen.any():
-                _points(panel, cost[chosen], mean[chosen], bounds[chosen], look, _aside(panel, shift))
+            drawn = which & (shifts == shift)
+            if drawn.any():
+                _points(panel, cost[drawn], mean[drawn], bounds[drawn], look, _aside(panel, shift))
     # Lines that are drawn aside do not count for the limits by themselves.
     panel.update_datalim([(c, y) for c, *ys in zip(cost, mean, *bounds.T, strict=True) for y in ys if y == y])
     panel.margins(x=0.16, y=0.08)
@@ -59,7 +59,7 @@ def tradeoff(
     panel.set_xlabel(label)
     panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
     notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
-    names = short_names(study)
+    names = _labels(frame, study, axis) if alone else short_names(study)
     notes.append(_named(panel, cost, mean, shifts, [names[number] for number in found.index]))
     style.note(figure, " ".join(filter(None, notes)))
     return figure
@@ -71,13 +71,22 @@ def caption(study: dict, *, x: str, axis: str | None = None) -> str:
     named = "named by what differs from the baseline" if study.get("baseline") else "named by its settings"
     which = ""
     if axis is not None:
-        rest = "all else as in the baseline" if along(study, axis)[1] else "over everything else that varies"
+        alone = along(study, axis)[1]
+        named = "named by its value" if alone else named
+        rest = "all else as in the baseline" if alone else "over everything else that varies"
         which = f" by {axis_names(study).get(axis, axis)}, {rest}"
     return (
         f"{split} top-1 against {_WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
-        "repeats, the line its 95 % t-interval. Configurations of equal cost stand side by side. The epoch is chosen on the "
-        "validation split."
+        "repeats, the line its 95 % t-interval. Configurations of equal cost stand side by side. The epoch is chosen "
+        "on the validation split."
     )
+
+
+def _labels(frame, study: dict, axis: str) -> dict[int, str]:
+    """Configuration → its label on the axis alone, by which the points drawn are told apart."""
+    baseline = baseline_number(study)
+    labels = frame.drop_duplicates("configuration").set_index("configuration")[f"label.{axis}"]
+    return {number: f"{label} (baseline)" if number == baseline else label for number, label in labels.items()}
 
 
 _LOOK = {"color": style.COLOURS[0], "marker": "o"}
