@@ -74,6 +74,12 @@ CASES = {
         "train.epochs",
         "expected a whole number",
     ),
+    "one label for two values": (
+        "grid:\n- product: {train.epochs: {long: 20, short: 2}}\n- product: {train.epochs: {long: 30}}",
+        4,
+        "train.epochs",
+        "the label 'long' is given to two values",
+    ),
     "unequal zip": (
         "grid:\n  zip: {train.epochs: [1, 2], model: [lenet]}",
         5,

@@ -92,6 +92,13 @@ def test_budgets_on_settings(plan):
     assert settings(plan(text), "train.batch_size") == [(16,)]
 
 
+def test_a_budget_leaves_points_without_its_key_alone(plan):
+    text = "grid: {product: {train.optimizer: [adam, sgd, {name: sgd, momentum: 0.5}]}}\n"
+    text += "constraints: [train.optimizer.momentum < 0.8]\n"
+    found = settings(plan(text), "train.optimizer.name", "train.optimizer.momentum")
+    assert sorted(found) == [("adam", None), ("sgd", 0.5)]
+
+
 def test_budgets_on_parameters_come_from_the_cached_table(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(counts, "CACHE", tmp_path / "counts.json")
     text = (

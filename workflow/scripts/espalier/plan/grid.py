@@ -150,12 +150,15 @@ class Constraint:
         return cls(parts[1], _COMPARISONS[parts[2]], bound)
 
     def holds(self, spec: Spec, counts: Mapping[str, int]) -> bool:
-        """Whether a point meets the budget.
+        """Whether a point meets the budget; one that has no such key (the momentum of adam) does.
 
         Raises:
             ValueError: the key is no number.
         """
-        found = counts[self.key] if self.key in COUNTED else attribute(spec, self.key)
+        try:
+            found = counts[self.key] if self.key in COUNTED else attribute(spec, self.key)
+        except KeyError:
+            return True
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise ValueError(f"{self.key} is {label(found)!r}; a constraint compares numbers")
         return self.compare(found, self.bound)

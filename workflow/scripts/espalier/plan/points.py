@@ -102,11 +102,11 @@ class StudyPoints:
         for index, text in enumerate(self.study.constraints):
             try:
                 constraint = Constraint.parse(text)
-                counted = _counts(points) if constraint.key in COUNTED else [{}] * len(points)
+                key = constraint.key
+                if key not in COUNTED and points and not any(_has(p, key) for p in points):
+                    raise ValueError(unknown("quantity", key, [*COUNTED, *_known_paths()]))
+                counted = _counts(points) if key in COUNTED else [{}] * len(points)
                 points = [p for p, count in zip(points, counted, strict=True) if constraint.holds(p, count)]
-            except KeyError:
-                message = unknown("quantity", constraint.key, [*COUNTED, *_known_paths()])
-                self._problem(("constraints", index), "constraints", message)
             except (ValueError, RuntimeError) as error:
                 self._problem(("constraints", index), "constraints", str(error))
         return points
@@ -114,6 +114,13 @@ class StudyPoints:
     def _check(self, any_points: bool) -> None:
         if any_points and not self.configurations and not self.problems:
             self._problem(("grid",), "grid", "no point is left after exclude, when and constraints; loosen one of them")
+        named: dict[tuple[str, str], Any] = {}
+        for settings, labels in self.configurations:
+            for path, text in labels.items():
+                found = attribute(settings, path) if _has(settings, path) else None
+                if named.setdefault((path, text), found) != found:
+                    message = f"the label {text!r} is given to two values, whose results would be one; rename one"
+                    self._problem(("grid",), path, message)
         if "train" not in self.study.stages:
             self._problem(("stages",), "stages", "every chain begins with train; add it")
         for part in ("tables", "figures"):
