@@ -1,0 +1,42 @@
+"""What a network states of itself, so that pruning, quantization and export ask instead of guessing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Module paths (`named_modules`) of the parts that other stages treat apart."""
+
+    classifier: str
+    """the last linear layer, whose outputs are the logits"""
+    first: str
+    """the first layer that sees pixels"""
+    unprunable: tuple[str, ...] = ()
+    """convolutions and linear layers, besides the classifier, whose outputs must keep their number"""
+    attention_heads: Mapping[str, int] = field(default_factory=dict)
+    """fused query-key-value projection → number of heads"""
+
+
+def declare(model: nn.Module, facts: Facts) -> nn.Module:
+    """Attach `facts` to a network.
+
+    Raises:
+        ValueError: a path leads to no module of the network.
+    """
+    known = dict(model.named_modules())
+    paths = (facts.classifier, facts.first, *facts.unprunable, *facts.attention_heads)
+    if absent := [path for path in paths if path not in known]:
+        raise ValueError(f"{type(model).__name__} has no module {', '.join(absent)}")
+    model.facts = facts
+    return model
+
+
+def prunable(model: nn.Module) -> dict[str, nn.Module]:
+    """Path → convolution or linear layer whose outputs may be pruned, in the order of the network."""
+    facts: Facts = model.facts
+    kept = {facts.classifier, *facts.unprunable}
+    layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    return {path: module for path, module in layers.items() if path not in kept}
