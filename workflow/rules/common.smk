@@ -25,7 +25,7 @@ wildcard_constraints:
     study=r"[^/]+",
 
 
-if Path.cwd() != Path(workflow.basedir):
+if not Path(workflow.basedir).samefile(Path.cwd()):
     raise WorkflowError(
         f"paths of results and scripts are relative: run snakemake in {workflow.basedir}"
     )
