@@ -2,6 +2,7 @@ import inspect
 import itertools
 
 import pytest
+from pydantic import TypeAdapter
 
 from espalier import registry
 from espalier.registry import ROOMS, entries
@@ -48,6 +49,33 @@ def test_a_new_file_is_a_new_entry(tmp_path, monkeypatch):
     entry = registry.entries.__wrapped__("model")["tiny"]
     assert entry.settings == {"width": ("Count", 4, "channels of every layer")}
     assert entry.facts == {"smallest": 8}
+
+
+def test_a_preset_is_the_settings_it_stands_for(tmp_path, monkeypatch):
+    (tmp_path / "tiny.py").write_text(
+        '@register("model", presets={"tiny_wide": {"width": 9}})\n'
+        'def tiny(classes, size, *, width: Count = 4, depth: Count = 1):\n    """A model."""\n'
+    )
+    monkeypatch.setattr(registry, "_ROOT", tmp_path)
+    monkeypatch.setitem(ROOMS, "model", ".")
+    for cached in (registry.entries, registry.presets, registry._types):
+        monkeypatch.setattr(registry, cached.__name__, cached.__wrapped__)
+    read = TypeAdapter(registry.choice("model")).validate_python
+    one = read("tiny_wide")
+    assert (one.name, one.width, one.depth) == ("tiny", 9, 1)
+    assert read({"name": "tiny_wide", "depth": 2}).settings() == {"width": 9, "depth": 2}
+    assert read({"name": "tiny_wide", "width": 5}).width == 5
+
+
+def test_a_preset_may_not_hide_an_entry(tmp_path, monkeypatch):
+    (tmp_path / "tiny.py").write_text(
+        '@register("model", presets={"tiny": {}})\ndef tiny(classes, size):\n    """A model."""\n'
+    )
+    monkeypatch.setattr(registry, "_ROOT", tmp_path)
+    monkeypatch.setitem(ROOMS, "model", ".")
+    monkeypatch.setattr(registry, "entries", registry.entries.__wrapped__)
+    with pytest.raises(ValueError, match="the model 'tiny' exists already"):
+        registry.presets.__wrapped__("model")
 
 
 def test_an_unknown_registry_is_refused():

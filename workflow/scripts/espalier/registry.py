@@ -15,7 +15,7 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
 from espalier.plan import types
 
@@ -145,6 +145,22 @@ def entries(kind: str) -> dict[str, Entry]:
 
 
 @cache
+def presets(kind: str) -> dict[str, dict[str, Any]]:
+    """Preset → entry and settings it stands for, from the entries' fact ``presets={preset: {setting: value}}``.
+
+    Raises:
+        ValueError: a preset has the name of an entry or of another preset.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries(kind).values():
+        for name, settings in entry.facts.get("presets", {}).items():
+            if name in found or name in entries(kind):
+                raise ValueError(f"{entry.module}: the {kind} {name!r} exists already")
+            found[name] = {"name": entry.name, **settings}
+    return found
+
+
+@cache
 def _types(kind: str) -> tuple[type[Choice], ...]:
     """One settings type an entry; made once, since two of the same name would not be equal."""
     made = []
@@ -166,18 +182,30 @@ def _types(kind: str) -> tuple[type[Choice], ...]:
     return tuple(made)
 
 
+@cache
+def preset_names(kind: str) -> dict[Choice, str]:
+    """Resolved settings → the preset that they are, for labels."""
+    read = TypeAdapter(choice(kind)).validate_python
+    return {read(name): name for name in presets(kind)}
+
+
 def choice(kind: str, default: str | None = None) -> Any:
     """The type of a setting that names an entry of `kind`: its name, or a mapping with its name and settings.
 
-    A mapping without a name holds settings of the `default` entry.
+    A mapping without a name holds settings of the `default` entry. A preset may stand for a name and is resolved
+    at once, so that it and the settings written out are one run.
     """
     made = _types(kind)
     union = Annotated[reduce(or_, made), Field(discriminator="name")] if len(made) > 1 else made[0]
 
     def named(value: Any) -> Any:
         if isinstance(value, str):
-            return {"name": value}
-        return {"name": default, **value} if default and isinstance(value, Mapping) else value
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            return value
+        name = value.get("name", default)
+        known = presets(kind).get(name) if isinstance(name, str) else None
+        return {**known, **value, "name": known["name"]} if known else {**({"name": name} if name else {}), **value}
 
-    names = tuple(one.entry().name for one in made)
+    names = (*(one.entry().name for one in made), *presets(kind))
     return Annotated[union, BeforeValidator(named), types.AlsoWritten("name", names)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from espalier.plan.settings import value
 from espalier.plan.study import Axes, Block
-from espalier.registry import Choice, Spec
+from espalier.registry import Choice, Spec, preset_names
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def attribute(spec: Spec, path: str) -> Any:
 def label(found: Any) -> str:
     """A short readable name of a setting: ``sgd lr=0.05``, ``pad_crop+mixup``, ``16-32-64``, ``none``."""
     if isinstance(found, Choice):
+        if preset := preset_names(found.entry().kind).get(found):
+            return preset
         settings = found.model_dump(exclude_defaults=True, exclude={"name"})
         return " ".join([found.name, *(f"{key}={label(inner)}" for key, inner in settings.items())])
     if isinstance(found, Spec):
@@ -113,7 +115,7 @@ def _meets(spec: Spec, given: str | None, path: str, wanted: Any) -> bool:
         found = tuple(item.name if isinstance(item, Choice) else item for item in found)
         wanted = tuple(wanted) if isinstance(wanted, list) else wanted
     name = found.name if isinstance(found, Choice) else found
-    return wanted == name or (isinstance(wanted, str) and wanted == given)
+    return wanted == name or (isinstance(wanted, str) and wanted in (given, label(found)))
 
 
 _COMPARISONS = {

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from espalier.errors import Mistake
+from espalier.registry import ROOMS, entries, presets
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def describe(error: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
         return key.removesuffix(".name"), unknown("name", found, re.findall(r"'([^']*)'", context["expected"]))
     if kind == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return key, unknown("name", context["tag"], tags)
+        kind = next((kind for kind in ROOMS if set(entries(kind)) == set(tags)), None)
+        return key, unknown("name", context["tag"], [*tags, *(presets(kind) if kind else ())])
     if kind == "union_tag_not_found":
         return key, f"found {found!r}, which has no name; write the name beside the settings"
     if kind == "missing":
