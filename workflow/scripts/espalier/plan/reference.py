@@ -45,6 +45,8 @@ def _tables() -> Iterator[str]:
             for key, (_, default, text) in entry.settings.items():
                 given = "required" if default is ... else f"default `{_yaml(default)}`"
                 yield f"  - `{key}`: {text} ({given})\n"
+            for name, settings in entry.facts.get("presets", {}).items():
+                yield f"  - preset **{name}**: `{json.dumps(settings)}`\n"
         yield "\n"
 
 
