@@ -1,5 +1,6 @@
 from torch import Tensor, nn
 
+from espalier.models.facts import Facts, declare
 from espalier.registry import register
 
 SMALLEST = 16
@@ -26,4 +27,4 @@ def lenet(num_classes: int, image_size: int) -> LeNet:
         raise ValueError(
             f"lenet: images of {image_size}x{image_size} are too small; the smallest is {SMALLEST}x{SMALLEST}"
         )
-    return LeNet(num_classes, image_size)
+    return declare(LeNet(num_classes, image_size), Facts(classifier="classifier", first="features.0"))

@@ -2,6 +2,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from espalier.models.facts import Facts, declare
 from espalier.plan.types import Counts, Fraction
 from espalier.registry import register
 
@@ -27,4 +28,5 @@ def mlp(num_classes: int, image_size: int, *, hidden: Counts = (64,), dropout: F
         hidden: width of each hidden layer
         dropout: probability that a hidden feature is dropped
     """
-    return MLP(num_classes, image_size, hidden, dropout)
+    model = MLP(num_classes, image_size, hidden, dropout)
+    return declare(model, Facts(classifier="classifier", first="hidden.0" if hidden else "classifier"))

@@ -1,0 +1,44 @@
+from torch import nn
+from torchvision.models import DenseNet
+
+from espalier.models.facts import Facts, declare
+from espalier.plan.types import Count, Counts, Fraction
+from espalier.registry import register
+
+
+@register(
+    "model",
+    smallest=8,
+    presets={"densenet121_cifar": {"growth_rate": 12, "blocks": (6, 12, 24, 16)}},
+)
+def densenet(
+    num_classes: int,
+    image_size: int,
+    *,
+    growth_rate: Count = 12,
+    blocks: Counts = (6, 12, 24, 16),
+    bottleneck: Count = 4,
+    dropout: Fraction = 0.0,
+) -> nn.Module:
+    """DenseNet-BC (Huang et al. 2017, arXiv 1608.06993) for small images: 3x3 stem without pooling.
+
+    A transition between blocks halves channels (compression 0.5) and resolution.
+
+    Args:
+        growth_rate: channels that each layer adds; the stem has twice as many
+        blocks: layers of each dense block
+        bottleneck: width of a layer's 1x1 convolution, in growth rates
+        dropout: probability that a layer's output is dropped
+    """
+    smallest = 2 ** (len(blocks) - 1)
+    if image_size < smallest:
+        raise ValueError(
+            f"densenet: images of {image_size}x{image_size} are too small; the smallest is {smallest}x{smallest}"
+        )
+    stem = 2 * growth_rate
+    model = DenseNet(growth_rate, blocks, stem, bn_size=bottleneck, drop_rate=dropout, num_classes=num_classes)
+    # 7x7 stride 2, normalization, ReLU, max-pool → 3x3 stride 1: 32×32 input
+    model.features.conv0 = nn.Conv2d(3, stem, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.features.conv0.weight)
+    del model.features.norm0, model.features.relu0, model.features.pool0
+    return declare(model, Facts(classifier="classifier", first="features.conv0"))
