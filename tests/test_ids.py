@@ -3,6 +3,7 @@
 import pytest
 
 from espalier.plan.plan import build
+from espalier.plan.problems import StudyError
 from espalier.plan.runs import Run
 from espalier.plan.settings import parse
 
@@ -50,6 +51,13 @@ TRAIN = "7303a248aa"
 def test_names_carry_a_readable_slug():
     assert train("seed=4").name.startswith("resnet-sgd-s4-")
     assert train().path == f"results/runs/train/{train().name}"
+
+
+def test_two_runs_of_one_id_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.yaml").write_text(BASE + "grid: {product: {train.epochs: [1, 2]}}\n")
+    monkeypatch.setattr(Run, "name", "resnet-sgd-s0-0123456789")
+    with pytest.raises(StudyError, match="two runs share this id"):
+        build(["a"], tmp_path)
 
 
 def test_studies_share_runs(tmp_path):

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from espalier.plan.problems import StudyError
+from espalier.errors import Mistake
 from espalier.plan.settings import parse
 
 
@@ -13,19 +13,15 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="prepared file to write")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings of the data set")
     arguments = parser.parse_args()
-    try:
-        spec = parse("prepare", arguments.settings)
-    except StudyError as error:
-        raise SystemExit(f"error: {error}") from None
-
-    from espalier.data.prepared import SPLITS, DataError, Prepared, write
-
     source = os.environ.get("ESPALIER_DATA")
     try:
+        spec = parse("prepare", arguments.settings)
+        from espalier.data.prepared import SPLITS, Prepared, write
+
         dataset = spec.dataset.build(Path(source) if source else None)
         write(arguments.output, dataset, spec.dataset.model_dump(mode="json"))
         prepared = Prepared.read(arguments.output)
-    except DataError as error:
+    except Mistake as error:
         raise SystemExit(f"error: {error}") from None
     sizes = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
     print(f"{arguments.output}: {sizes} images of {tuple(dataset.images.shape[1:])}, {len(prepared.classes)} classes")

@@ -12,13 +12,13 @@ Geometry and Pixels may alternate: a policy's own order is kept. Images are (n, 
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
-Stage = Literal["uint8", "normalized", "mixing"]
-STAGES: tuple[Stage, ...] = ("uint8", "normalized", "mixing")
+from espalier.plan.types import AugmentStage
+
 OUTSIDE = -(1 << 24)
 """A source coordinate outside of every image, and still outside after any shift or flip."""
 
@@ -26,7 +26,7 @@ OUTSIDE = -(1 << 24)
 class Operation(ABC):
     """One augmentation of a policy."""
 
-    stage: ClassVar[Stage]
+    stage: ClassVar[AugmentStage]
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, ...]:

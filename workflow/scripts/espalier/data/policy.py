@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from espalier.data.gather import gather
-from espalier.data.operations import OUTSIDE, STAGES, Geometry, Operation
+from espalier.data.operations import OUTSIDE, Geometry, Operation
+from espalier.plan.types import AUGMENT_STAGES
 from espalier.registry import Choice
 from espalier.seeding import key
 
@@ -25,17 +26,17 @@ class Policy:
 
     def __init__(self, augment: Iterable[Choice] = ()) -> None:
         self.operations: list[Operation] = [choice.build() for choice in augment]
-        order = [STAGES.index(operation.stage) for operation in self.operations]
+        order = [AUGMENT_STAGES.index(operation.stage) for operation in self.operations]
         for position, (before, after) in enumerate(pairwise(order), 1):
             if before > after:
                 names = [type(operation).__name__ for operation in self.operations]
                 raise ValueError(
-                    f"augment: {names[position]} works on {STAGES[after]} images and must stand before"
-                    f" {names[position - 1]}, which works on {STAGES[before]} ones"
+                    f"augment: {names[position]} works on {AUGMENT_STAGES[after]} images and must stand before"
+                    f" {names[position - 1]}, which works on {AUGMENT_STAGES[before]} ones"
                 )
-        if order.count(STAGES.index("mixing")) > 1:
+        if order.count(AUGMENT_STAGES.index("mixing")) > 1:
             raise ValueError("augment: one operation may mix images, and this policy has several")
-        self.mixes = STAGES.index("mixing") in order
+        self.mixes = AUGMENT_STAGES.index("mixing") in order
         uint8 = [position for position, operation in enumerate(self.operations) if operation.stage == "uint8"]
         alike = groupby(uint8, lambda position: isinstance(self.operations[position], Geometry))
         self._runs = [list(positions) for _, positions in alike]

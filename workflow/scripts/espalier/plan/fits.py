@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from espalier.plan.spec import Settings
+from espalier.plan.types import AUGMENT_STAGES
 from espalier.registry import Choice
-
-_STAGES = ("uint8", "normalized", "mixing")
 
 
 def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -32,10 +31,10 @@ def _model(model: Choice, size: int | None) -> Iterator[tuple[str, str]]:
 
 
 def _augmentations(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str]]:
-    stages = [_STAGES.index(one.entry().facts["stage"]) for one in augment]
+    stages = [AUGMENT_STAGES.index(one.entry().facts["stage"]) for one in augment]
     for position, (before, after) in enumerate(pairwise(stages), 1):
         first, second = augment[position - 1].name, augment[position].name
         if after < before:
-            yield "augment", f"{second} works on {_STAGES[after]} images and must stand before {first}"
-        elif after == before == _STAGES.index("mixing"):
+            yield "augment", f"{second} works on {AUGMENT_STAGES[after]} images and must stand before {first}"
+        elif after == before == AUGMENT_STAGES.index("mixing"):
             yield "augment", f"{first} and {second} both mix images; keep one"

@@ -45,16 +45,3 @@ def flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def at(settings: Any, path: str) -> Any:
-    """The value at a dotted path.
-
-    Raises:
-        KeyError: there is none.
-    """
-    for key in path.split("."):
-        if not isinstance(settings, Mapping):
-            raise KeyError(path)
-        settings = settings[key]
-    return settings

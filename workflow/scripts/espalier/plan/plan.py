@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +34,14 @@ class PlannedStudy:
     """labels of the study's own settings, with no axis changed; None where these make no run"""
     points: tuple[Point, ...]
 
-    @cached_property
-    def ends(self) -> tuple[Run, ...]:
-        """The last run of every chain: what the study's tables and figures are made from."""
-        return tuple(list(point.runs.values())[-1] for point in self.points)
-
 
 @dataclass(frozen=True)
 class Plan:
     """All runs of the chosen studies."""
 
     studies: Mapping[str, PlannedStudy]
-
-    @cached_property
-    def runs(self) -> dict[str, dict[str, Run]]:
-        """Stage → name → run; a run that several points or studies ask for stands here once."""
-        found: dict[str, dict[str, Run]] = {stage: {} for stage in STAGES}
-        for study in self.studies.values():
-            for point in study.points:
-                for stage, run in point.runs.items():
-                    if found[stage].setdefault(run.name, run) != run:
-                        raise StudyError([Problem(run.name, "two runs share this id; change the seed of one")])
-        return found
+    runs: Mapping[str, Mapping[str, Run]]
+    """stage → name → run; a run that several points or studies ask for stands here once"""
 
     def summary(self) -> str:
         """Runs asked, unique runs after sharing, and their number a stage."""
@@ -96,7 +81,16 @@ def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | Non
             problems += error.problems
     if problems:
         raise StudyError(problems)
-    return Plan(studies)
+    return Plan(studies, _shared(studies))
+
+
+def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
+    found: dict[str, dict[str, Run]] = {stage: {} for stage in STAGES}
+    for point in (point for study in studies.values() for point in study.points):
+        for stage, run in point.runs.items():
+            if found[stage].setdefault(run.name, run) != run:
+                raise StudyError([Problem(run.name, "two runs share this id; change the seed of one")])
+    return found
 
 
 def _planned(path: Path, found: StudyPoints) -> PlannedStudy:

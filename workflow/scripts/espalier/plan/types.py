@@ -1,7 +1,7 @@
 """Value types of settings, shared by stage specs and registered functions."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, Strict
 
@@ -13,8 +13,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # A YAML sequence arrives as a list; the elements stay strictly typed.
 Counts = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
-Floats = Annotated[tuple[float, ...], Strict(False), Field(min_length=1)]
-Names = Annotated[tuple[str, ...], Strict(False)]
+AugmentStage = Literal["uint8", "normalized", "mixing"]
+AUGMENT_STAGES: tuple[AugmentStage, ...] = get_args(AugmentStage)
+"""What an augmentation works on, in the order in which a policy must name them."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,8 @@ __all__ = [
     "Annotated",
     "Count",
     "Counts",
-    "Floats",
     "Fraction",
     "Literal",
-    "Names",
     "Natural",
     "NonNegative",
     "Positive",
