@@ -7,13 +7,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from data_samples import made
-from espalier.data.prepared import SPLITS, DataError, Prepared, statistics, write
+from espalier.data import prepared as prepared_file
+from espalier.data.channels import histogram, moments
+from espalier.data.prepared import SPLITS, DataError, Prepared, write
 
 SETTINGS = {"name": "made", "image_size": 6, "kinds": ("a", "b")}
 
@@ -52,7 +55,7 @@ def test_mean_and_std_are_those_of_the_train_split_alone(path):
 
 
 def test_mean_and_std_of_a_known_image():
-    mean, std = statistics(torch.tensor([0, 255, 51, 51], dtype=torch.uint8).view(1, 2, 1, 2))
+    mean, std = moments(histogram(np.array([[0, 51], [255, 51]], np.uint8).reshape(1, 1, 2, 2)))
     assert mean == [0.5, 0.2]
     assert std == [0.5, 0.0]
 
@@ -94,6 +97,17 @@ def test_the_checksum_covers(change, tmp_path, path):
         settings["image_size"] = 7
     write(tmp_path / "other.safetensors", dataset, settings)
     assert Prepared.read(tmp_path / "other.safetensors").checksum != Prepared.read(path).checksum
+
+
+@pytest.mark.parametrize("classes", [("ash", "beech", "cedar", "date"), ('Ä "b"', "\\n", "\x7f", "日")])
+def test_the_file_is_what_safetensors_itself_writes(classes, tmp_path):
+    path = tmp_path / "made.safetensors"
+    write(path, replace(made(train=3000, size=12), classes=classes), SETTINGS)
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(tensors, tmp_path / "again.safetensors", metadata)
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
 def test_every_flipped_bit_is_noticed(tmp_path):
@@ -178,3 +192,25 @@ def test_images_are_views_of_the_mapped_file_and_no_copy(tmp_path):
     validation = prepared.splits["validation"].images
     assert validation.data_ptr() - first == 20_000 * 20 * 20 * 3
     assert validation.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    metadata = write(tmp_path / "made.safetensors", made(), SETTINGS)
+    prepared = Prepared.read(tmp_path / "made.safetensors")
+    assert metadata["checksum"] == prepared.checksum
+    assert (metadata["mean"], metadata["std"]) == (list(prepared.mean), list(prepared.std))
+
+
+@pytest.mark.parametrize("where", ["save", "fill", "_checksum"])
+def test_an_end_in_the_middle_leaves_the_file_of_before_and_nothing_beside_it(where, tmp_path, monkeypatch, path):
+    before = path.read_bytes()
+    real = getattr(prepared_file, where)
+
+    def stopped(*arguments):
+        real(*arguments)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(prepared_file, where, stopped)
+    with pytest.raises(SystemExit):
+        write(path, made(seed=1), SETTINGS)
+    assert list(path.parent.iterdir()) == [path] and path.read_bytes() == before

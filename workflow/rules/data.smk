@@ -7,7 +7,9 @@ rule prepare:
         "results/data/{run}.tsv"
     conda:
         "../../envs/train.yaml"
+    # Images are decoded and resized side by side; their number changes no byte.
+    threads: 4
     params:
         settings=words_of("prepare"),
     shell:
-        "python workflow/scripts/prepare_data.py {output} {params.settings} 2> {log}"
+        "python workflow/scripts/prepare_data.py {output} --threads {threads} {params.settings} 2> {log}"

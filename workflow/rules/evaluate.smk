@@ -1,3 +1,5 @@
+# predictions.csv, where `evaluate: {predictions: true}` asks for it, is written before the metrics and named in
+# run.json; an output that only some runs have cannot be declared.
 rule evaluate:
     input:
         data=data_of("evaluate"),

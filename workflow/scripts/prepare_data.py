@@ -1,7 +1,13 @@
-"""Write a data set as one prepared file: prepare_data.py OUTPUT.safetensors dataset.name=digits [key=value ...]"""
+"""Write a data set as one prepared file: prepare_data.py OUTPUT.safetensors dataset.name=digits [key=value ...]
+
+ESPALIER_DATA names the folder of the original files. Without them, they are fetched into it, or into results/downloads.
+"""
 
 import argparse
+import logging
 import os
+import signal
+import sys
 from pathlib import Path
 
 from espalier.errors import Mistake
@@ -9,23 +15,35 @@ from espalier.plan.settings import parse
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="prepared file to write")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings of the data set")
-    arguments = parser.parse_args()
+    parser.add_argument("--threads", type=int, default=1, help="threads that decode and resize; the file is the same")
+    arguments = parser.parse_intermixed_args()
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", level=logging.INFO)
+    # An exit, unlike the signal's own end, removes the temporary file.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     source = os.environ.get("ESPALIER_DATA")
     try:
-        spec = parse("prepare", arguments.settings)
-        from espalier.data.prepared import SPLITS, Prepared, write
+        dataset = parse("prepare", arguments.settings).dataset
+        from espalier.data.prepared import write
 
-        dataset = spec.dataset.build(Path(source) if source else None)
-        write(arguments.output, dataset, spec.dataset.model_dump(mode="json"))
-        prepared = Prepared.read(arguments.output)
+        images = dataset.build(Path(source) if source else None)
+        metadata = write(arguments.output, images, dataset.model_dump(mode="json"), arguments.threads)
     except Mistake as error:
-        raise SystemExit(f"error: {error}") from None
-    sizes = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
-    print(f"{arguments.output}: {sizes} images of {tuple(dataset.images.shape[1:])}, {len(prepared.classes)} classes")
-    print(f"mean {prepared.mean}, std {prepared.std} of the train split; sha256 {prepared.checksum}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sizes = ", ".join(f"{size} {name}" for name, size in metadata["sizes"].items())
+    shape = tuple(images.images.shape[1:])
+    print(f"{arguments.output}: {sizes} images of {shape}, {len(metadata['classes'])} classes")
+    print(f"sha256 {metadata['checksum']}")
+    print(f"mean {_numbers(metadata['mean'])}, std {_numbers(metadata['std'])} of the train split")
+    if published := dataset.entry().facts.get("published"):
+        print(f"mean {_numbers(published['mean'])}, std {_numbers(published['std'])} published, of all training images")
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""What an augmentation is: a table of random parameters an epoch, and one of four ways to use its rows.
+"""What an augmentation is: a table of random parameters an epoch, and one of five ways to use its rows.
 
 Every operation draws its parameters for all training samples at once; row i of a table belongs to sample i, so
-nothing depends on batch size, process count or the step a run was resumed at. The four kinds run in this order:
+nothing depends on batch size, process count or the step a run was resumed at. The five kinds run in this order:
 
-- Geometry moves pixels. Neighbours in a policy are composed into one integer gather.
+- Geometry moves whole pixels. Neighbours in a policy are composed into one integer gather.
+- Warp reads images at places between pixels. Geometry after it only chooses which of its pixels are made.
 - Pixels changes uint8 values, e.g. by look-up tables.
 - Normalized changes float images after normalization, where 0 is the mean colour.
 - Mixing blends each image with its partner, and their labels with it.
 
-Geometry and Pixels may alternate: a policy's own order is kept. Images are (n, H, W, C), contiguous, throughout.
+Geometry, Warp and Pixels may alternate: a policy's own order is kept. Images are (n, H, W, C), contiguous, throughout.
 """
 
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from espalier.data.sampling import Interpolation
 from espalier.plan.types import AugmentStage
 
 OUTSIDE = -(1 << 24)
@@ -48,6 +50,21 @@ class Geometry(Operation):
             rows: int64 (n, H, 1) or (n, H, W), and so is what is returned
             cols: int64 (n, 1, W) or (n, H, W), likewise
             table: drawn parameters of the n samples, each (n, 1, 1, ...)
+        """
+
+
+class Warp(Operation):
+    stage = "uint8"
+    interpolation: Interpolation = "nearest"
+
+    @abstractmethod
+    def places(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> Tensor:
+        """Where the output pixels at (rows, cols) are read in the input, as `sampling.sample` takes it: (n, H, W, 2).
+
+        Args:
+            rows: int64 (n, H, 1), (1, H, 1) or (n, H, W); OUTSIDE for a pixel that stays black
+            cols: int64 (n, 1, W), (1, 1, W) or (n, H, W), likewise
+            table: drawn parameters of the n samples, each (n, ...)
         """
 
 

@@ -1,14 +1,15 @@
 """A policy: the augmentations of a study, in order, applied to whole chunks of samples."""
 
 from collections.abc import Callable, Iterable
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from espalier.data.gather import gather
-from espalier.data.operations import OUTSIDE, Geometry, Operation
+from espalier.data.operations import OUTSIDE, Geometry, Operation, Warp
+from espalier.data.sampling import sample
 from espalier.plan.types import AUGMENT_STAGES
 from espalier.registry import Choice
 from espalier.seeding import key
@@ -38,9 +39,13 @@ class Policy:
             raise ValueError("augment: one operation may mix images, and this policy has several")
         self.mixes = AUGMENT_STAGES.index("mixing") in order
         uint8 = [position for position, operation in enumerate(self.operations) if operation.stage == "uint8"]
-        alike = groupby(uint8, lambda position: isinstance(self.operations[position], Geometry))
-        self._runs = [list(positions) for _, positions in alike]
-        """Positions of the uint8 operations; neighbouring geometry together, to become one gather."""
+        self._runs: list[list[int]] = []
+        """Positions of the uint8 operations; geometry with its neighbours, to become one gather."""
+        for position in uint8:
+            if self._runs and isinstance(self.operations[position], Geometry) and self._moves(self._runs[-1][-1]):
+                self._runs[-1].append(position)
+            else:
+                self._runs.append([position])
 
     def draw(self, *, seed: int, epoch: int, count: int, size: int, device: torch.device) -> Tables:
         """The parameters of `epoch` for all `count` samples, on `device`."""
@@ -62,17 +67,24 @@ class Policy:
             samples: int64 (n,), indices into `images` and rows of `tables`
         """
         index: Tensor | None = samples
-        for run in self._runs:
-            if isinstance(self.operations[run[0]], Geometry):
+        # The share of a small last batch may be empty, and kernels differ in what they make of that.
+        for first, *rest in self._runs if len(samples) else ():
+            operation, table = self.operations[first], _rows(tables[first], samples)
+            if isinstance(operation, Geometry):
                 if index is None:
                     index = torch.arange(len(samples), device=samples.device)
-                images = gather(images, index, *self._sources(run, samples, tables, images.shape[1]))
+                sources = self._sources([first, *rest], samples, tables, images.shape[1])
+                images = gather(images, index, *(each.expand(len(samples), -1, -1) for each in sources))
                 index = None
                 continue
             if index is not None:
                 images, index = images.index_select(0, index), None
-            for position in run:
-                images = self.operations[position].apply(images, *_rows(tables[position], samples))
+            if isinstance(operation, Warp):
+                size = images.shape[1]
+                places = operation.places(*self._sources(rest, samples, tables, size), size, *table)
+                images = sample(images, places, operation.interpolation)
+            else:
+                images = operation.apply(images, *table)
         if index is not None:
             images = images.index_select(0, index)
         inputs = normalize(images)
@@ -85,8 +97,12 @@ class Policy:
         """Each input blended with its partner, and the weight (n,) of its own label."""
         return self.operations[-1].mix(inputs, partners, *_rows(tables[-1], samples))
 
+    def _moves(self, position: int) -> bool:
+        return isinstance(self.operations[position], Geometry | Warp)
+
     def _sources(self, run: list[int], samples: Tensor, tables: Tables, size: int) -> tuple[Tensor, Tensor]:
-        """Source rows and columns of every output pixel under the geometry operations at positions `run`."""
+        """Source rows and columns of every output pixel under the geometry operations at positions `run`, which may
+        be none: (n or 1, H, 1) and (n or 1, 1, W), or both (n, H, W)."""
         line = torch.arange(size, device=samples.device)
         rows, cols = line.view(1, -1, 1), line.view(1, 1, -1)
         # An output pixel is traced back through the last operation first.
@@ -95,7 +111,7 @@ class Policy:
             rows, cols = self.operations[position].source(rows, cols, size, *table)
             rows = rows.masked_fill((rows < 0) | (rows >= size), OUTSIDE)
             cols = cols.masked_fill((cols < 0) | (cols >= size), OUTSIDE)
-        return rows.expand(len(samples), -1, -1), cols.expand(len(samples), -1, -1)
+        return rows, cols
 
 
 def _rows(table: tuple[Tensor, ...], samples: Tensor) -> tuple[Tensor, ...]:

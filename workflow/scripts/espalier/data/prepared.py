@@ -9,6 +9,7 @@ the same bytes.
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from espalier.data.channels import moments
+from espalier.data.filling import fill
+from espalier.data.images import Images
+from espalier.data.stream import Content, save
 from espalier.errors import DataError
 from espalier.files import replacing
 
@@ -32,10 +36,10 @@ _TENSORS = {"images": torch.uint8, "labels": torch.int64, "indices": torch.int64
 class Dataset:
     """A data set as its source gives it."""
 
-    images: Tensor
-    """uint8 (N, C, H, W)"""
+    images: Tensor | Images
+    """uint8 (N, C, H, W), in memory or made when they are written"""
     labels: Tensor
-    """int64 (N,), indices into `classes`"""
+    """int64 (N,), indices into `classes`; of images in no split, anything"""
     splits: Mapping[str, Tensor]
     """Split → int64 indices of its images; images in no split are left out."""
     classes: tuple[str, ...]
@@ -56,7 +60,7 @@ class Split:
 def _checked(dataset: Dataset) -> Tensor:
     """The indices of all splits, one after the other."""
     images, labels = dataset.images, dataset.labels
-    if images.dtype != torch.uint8 or images.ndim != 4:
+    if isinstance(images, Tensor) and (images.dtype != torch.uint8 or images.ndim != 4):
         raise DataError(f"images must be uint8 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
     if set(dataset.splits) != set(SPLITS):
         raise DataError(f"splits must be {', '.join(SPLITS)}, not {', '.join(dataset.splits) or 'none'}")
@@ -65,66 +69,58 @@ def _checked(dataset: Dataset) -> Tensor:
     indices = torch.cat([dataset.splits[name] for name in SPLITS]).to(torch.int64)
     if len(indices.unique()) != len(indices):
         raise DataError("an image is in two splits, or twice in one")
-    if indices.min() < 0 or indices.max() >= len(images) or len(labels) != len(images):
-        raise DataError(f"{len(images)} images, {len(labels)} labels, split indices up to {int(indices.max())}")
+    count = images.shape[0]
+    if indices.min() < 0 or indices.max() >= count or len(labels) != count:
+        raise DataError(f"{count} images, {len(labels)} labels, split indices up to {int(indices.max())}")
+    labels = labels[indices]
     if labels.min() < 0 or labels.max() >= len(dataset.classes):
         raise DataError(f"labels reach {int(labels.max())}, but there are {len(dataset.classes)} classes")
     return indices
 
 
-def statistics(images: Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel on the scale 0..1, from exact integer sums.
-
-    Args:
-        images: uint8 (n, C, H, W)
-    """
-    mean, std = [], []
-    for channel in range(images.shape[1]):
-        counts = torch.bincount(images[:, channel].reshape(-1), minlength=256).tolist()
-        total = sum(counts)
-        first = sum(value * count for value, count in enumerate(counts))
-        second = sum(value * value * count for value, count in enumerate(counts))
-        mean.append(first / total / 255)
-        std.append((total * second - first * first) ** 0.5 / total / 255)
-    return mean, std
-
-
-def _checksum(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    content = {key: value for key, value in metadata.items() if key != "checksum"}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+def _checksum(metadata: Mapping[str, Any], contents: Mapping[str, Content]) -> str:
+    described = {key: value for key, value in metadata.items() if key != "checksum"}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in _TENSORS:
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].numpy())
+        digest.update(f"{name} {contents[name].dtype} {contents[name].shape}".encode())
+        for piece in contents[name].pieces():
+            digest.update(piece)
     return digest.hexdigest()
 
 
-def write(path: Path, dataset: Dataset, settings: Mapping[str, Any]) -> None:
-    """Write the prepared file of `dataset`, made with `settings`, in one rename.
+def write(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads: int = 1) -> dict[str, Any]:
+    """Write the prepared file of `dataset`, made with `settings`, in one rename, and return its metadata.
+
+    Images are made by `threads` threads into a file without a name, which vanishes with the process.
 
     Raises:
-        DataError: splits are missing, empty or overlap, or labels do not fit images or classes.
+        DataError: splits are missing, empty or overlap, labels do not fit images or classes, or images are unreadable.
     """
-    indices = _checked(dataset)
-    tensors = {
-        "images": dataset.images[indices].permute(0, 2, 3, 1).contiguous(),
-        "labels": dataset.labels[indices].to(torch.int64),
-        "indices": indices,
-    }
-    mean, std = statistics(dataset.images[dataset.splits["train"]])
-    metadata = {
-        "version": VERSION,
-        "settings": dict(settings),
-        "classes": list(dataset.classes),
-        "sizes": {name: len(dataset.splits[name]) for name in SPLITS},
-        "mean": mean,
-        "std": std,
-    }
-    # Through JSON once, so that what is hashed here is what a reader will hash (tuples become lists).
-    metadata = json.loads(json.dumps(metadata))
-    metadata["checksum"] = _checksum(metadata, tensors)
-    with replacing(path) as temporary:
-        # One metadata key: safetensors writes several in no fixed order.
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(metadata, sort_keys=True)})
+    path, indices = Path(path), _checked(dataset)
+    _, channels, height, width = dataset.images.shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent) as pixels:
+        counts = fill(pixels, dataset.images, indices.numpy(), len(dataset.splits["train"]), threads)
+        mean, std = moments(counts)
+        contents = {
+            "images": Content.of_file(pixels, torch.uint8, (len(indices), height, width, channels)),
+            "labels": Content.of(dataset.labels[indices].to(torch.int64)),
+            "indices": Content.of(indices),
+        }
+        metadata = {
+            "version": VERSION,
+            "settings": dict(settings),
+            "classes": list(dataset.classes),
+            "sizes": {name: len(dataset.splits[name]) for name in SPLITS},
+            "mean": mean,
+            "std": std,
+        }
+        # Through JSON once, so that what is hashed here is what a reader will hash (tuples become lists).
+        metadata = json.loads(json.dumps(metadata))
+        metadata["checksum"] = _checksum(metadata, contents)
+        with replacing(path) as temporary:
+            save(temporary, contents, {_KEY: json.dumps(metadata, sort_keys=True)})
+    return metadata
 
 
 @dataclass(frozen=True)
@@ -187,7 +183,8 @@ def _mapped(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise bad(f"of format version {metadata.get('version')!r}, where this Espalier reads {VERSION}")
     if {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
         raise bad("damaged: its tensors are not images, labels and indices")
+    contents = {name: Content.of(tensor) for name, tensor in tensors.items()}
     # The text as well: two spellings of a number can be one float.
-    if header != json.dumps(metadata, sort_keys=True) or _checksum(metadata, tensors) != metadata.get("checksum"):
+    if header != json.dumps(metadata, sort_keys=True) or _checksum(metadata, contents) != metadata.get("checksum"):
         raise bad("damaged: its content does not match its checksum")
     return metadata, tensors

@@ -1,4 +1,4 @@
-"""A prepared data set held whole as uint8 on the device, and the batches of an epoch made from it.
+"""A prepared data set held whole as uint8, on the device where it fits, and the batches of an epoch made from it.
 
 Epoch e visits the training samples in a permutation drawn from (seed, e); step s of a global batch of B takes
 places s*B to (s+1)*B of it. A sample's augmentation belongs to the sample and the epoch alone, and its mixing
@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from espalier.data.fetching import fetched, fits
 from espalier.data.normalization import Normalization
-from espalier.data.policy import Policy
+from espalier.data.policy import Policy, Tables
 from espalier.data.prepared import Prepared
 from espalier.seeding import key
 
-_CHUNK = {"cpu": 4 << 20, "cuda": 1 << 30}
+_CHUNK = {"cpu": 4 << 20, "cuda": 256 << 20}
 """Bytes of float images made at once: what a CPU's cache holds, or enough to keep a GPU's launches few."""
 
 
@@ -39,6 +40,12 @@ class Batch:
     """images in the batch over all processes"""
 
 
+def ordered(count: int, *, seed: int, epoch: int) -> Tensor:
+    """The samples in an epoch's order, int64 (count + 1,): the last one's mixing partner is the first, once more."""
+    order = np.random.Generator(np.random.PCG64(key("order", seed, epoch))).permutation(count)
+    return torch.from_numpy(np.append(order, order[:1]))
+
+
 def share(first: int, last: int, rank: int, world: int) -> tuple[int, int]:
     """The contiguous part of places first..last that is `rank`'s; parts differ by one image at most."""
     size = last - first
@@ -46,18 +53,27 @@ def share(first: int, last: int, rank: int, world: int) -> tuple[int, int]:
 
 
 class Resident:
-    """The asked splits of a prepared file on one device; on a CPU they are views of the mapped file."""
+    """The asked splits of a prepared file on one device; on a CPU they are views of the mapped file.
 
-    def __init__(self, prepared: Prepared, device: torch.device | str = "cpu") -> None:
+    Args:
+        on_device: whether the images are copied to the device now, or stay in the mapped file and are fetched a
+            chunk ahead; they are copied where they fit unless told. The batches are the same
+    """
+
+    def __init__(
+        self, prepared: Prepared, device: torch.device | str = "cpu", *, on_device: bool | None = None
+    ) -> None:
         self.device = torch.device(device)
         self.classes = prepared.classes
         self.num_classes = len(prepared.classes)
         self.mean, self.std, self.checksum = prepared.mean, prepared.std, prepared.checksum
-        self._images = {
-            name: split.images.permute(0, 2, 3, 1).to(self.device) for name, split in prepared.splits.items()
-        }
+        images = {name: split.images.permute(0, 2, 3, 1) for name, split in prepared.splits.items()}
+        if on_device is None:
+            on_device = fits(sum(each.nbytes for each in images.values()), self.device)
+        self.on_device = on_device
+        self._images = {name: each.to(self.device) for name, each in images.items()} if on_device else images
         self._labels = {name: split.labels.to(self.device) for name, split in prepared.splits.items()}
-        self.image_size, _, self.channels = next(iter(self._images.values())).shape[1:]
+        self.image_size, _, self.channels = next(iter(images.values())).shape[1:]
         self._normalize = Normalization(self.mean, self.std, self.image_size, self.device)
 
     @classmethod
@@ -81,10 +97,13 @@ class Resident:
 
     def batches(self, split: str, batch_size: int, *, channels_last: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
         """Normalized images float32 (b, C, H, W) and labels int64 (b,) of a split, in its own order."""
-        for start in range(0, self.size(split), batch_size):
-            part = slice(start, start + batch_size)
-            inputs = self._normalize(self._images[split][part])
-            yield _ordered(inputs, channels_last), self._labels[split][part]
+        images, labels = self._images[split], self._labels[split].split(batch_size)
+        if self.on_device:
+            parts = iter(images.split(batch_size))
+        else:
+            parts = fetched(images, torch.arange(len(images)).split(batch_size), self.device)
+        for part, own in zip(parts, labels, strict=True):
+            yield _arranged(self._normalize(part), channels_last), own
 
     def train_batches(
         self,
@@ -103,32 +122,51 @@ class Resident:
         Args:
             batch_size: images a step, over all processes
         """
-        count = self.size("train")
-        images, labels = self._images["train"], self._labels["train"]
-        order = np.random.Generator(np.random.PCG64(key("order", seed, epoch))).permutation(count)
-        # One more place, so that the last sample finds its partner in the first.
-        order = torch.from_numpy(np.append(order, order[:1])).to(self.device)
+        count, labels = self.size("train"), self._labels["train"]
+        order = ordered(count, seed=seed, epoch=epoch)
         tables = policy.draw(seed=seed, epoch=epoch, count=count, size=self.image_size, device=self.device)
-
         steps = range(first_step, self.steps_per_epoch(batch_size))
-        image_bytes = 4 * images[0].numel()
-        together = max(1, _CHUNK.get(self.device.type, 1 << 30) // (image_bytes * -(-batch_size // world)))
-        for start in range(0, len(steps), together):
-            ends = [(step * batch_size, min((step + 1) * batch_size, count)) for step in steps[start:][:together]]
-            places = [share(*end, rank, world) for end in ends]
-            taken = [order[first : last + policy.mixes] for first, last in places]
-            chunk = policy.inputs(images, torch.cat(taken), tables, self._normalize)
-            inputs = chunk.split([len(samples) for samples in taken])
-            for (first, last), own, samples in zip(ends, inputs, taken, strict=True):
+        ends = [(step * batch_size, min((step + 1) * batch_size, count)) for step in steps]
+        # Where images are mixed, a share and the place behind it, whose sample is its last one's partner.
+        places = [share(*end, rank, world) for end in ends]
+        places = [(first, last + policy.mixes) for first, last in places]
+
+        image_bytes = 4 * self.channels * self.image_size**2
+        together = max(1, _CHUNK.get(self.device.type, 256 << 20) // (image_bytes * -(-batch_size // world)))
+        chunks = [places[start : start + together] for start in range(0, len(places), together)]
+        global_sizes = iter([last - first for first, last in ends])
+        for chunk, (samples, images, index, rows) in zip(chunks, self._taken(order, chunks, tables), strict=True):
+            sizes = [last - first for first, last in chunk]
+            # Augmentations need not work on no image at all.
+            inputs = policy.inputs(images, index, rows, self._normalize) if sum(sizes) else self._normalize(images[:0])
+            parts = zip(inputs.split(sizes), labels[samples].split(sizes), index.split(sizes), strict=True)
+            for own, own_labels, own_index in parts:
                 partner_labels = weight = None
                 if policy.mixes:
-                    partner_labels = labels[samples[1:]]
-                    samples = samples[:-1]
-                    own, weight = policy.mix(own[:-1], own[1:], samples, tables)
-                yield Batch(_ordered(own, channels_last), labels[samples], partner_labels, weight, last - first)
+                    own_labels, partner_labels = own_labels[:-1], own_labels[1:]
+                    own, weight = policy.mix(own[:-1], own[1:], own_index[:-1], rows)
+                yield Batch(_arranged(own, channels_last), own_labels, partner_labels, weight, next(global_sizes))
+
+    def _taken(
+        self, order: Tensor, chunks: list[list[tuple[int, int]]], tables: Tables
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tables]]:
+        """Of each chunk of places in `order`: its samples, and where they stand in what images and what tables."""
+
+        def samples(order: Tensor) -> Iterator[Tensor]:
+            return (torch.cat([order[first:last] for first, last in chunk]) for chunk in chunks)
+
+        # Slices of an order that is there already: a copy to a GPU would wait for all that it has yet to do.
+        chosen = samples(order.to(self.device))
+        if self.on_device:
+            for taken in chosen:
+                yield taken, self._images["train"], taken, tables
+            return
+        for taken, images in zip(chosen, fetched(self._images["train"], samples(order), self.device), strict=True):
+            rows = [tuple(column.index_select(0, taken) for column in table) for table in tables]
+            yield taken, images, torch.arange(len(taken), device=self.device), rows
 
 
-def _ordered(inputs: Tensor, channels_last: bool) -> Tensor:
+def _arranged(inputs: Tensor, channels_last: bool) -> Tensor:
     """Inputs (b, H, W, C) as (b, C, H, W) in the asked memory order."""
     inputs = inputs.permute(0, 3, 1, 2)
     return inputs if channels_last else inputs.contiguous()

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from espalier.data.prepared import DataError
+from espalier.errors import DataError
 from espalier.seeding import key
 
 
@@ -17,9 +17,10 @@ def stratified(labels: np.ndarray, *, validation: float, test: float, seed: int)
         labels: class of each image (N,)
         validation: fraction of all images
         test: fraction of all images
-    """
-    from sklearn.model_selection import train_test_split
 
+    Raises:
+        DataError: a split would be empty, or a class too small to be in each.
+    """
     counts = {"validation": math.ceil(validation * len(labels)), "test": math.ceil(test * len(labels))}
     if validation + test >= 1:
         raise DataError(f"dataset.validation {validation} + dataset.test {test} leave nothing to train on")
@@ -28,11 +29,48 @@ def stratified(labels: np.ndarray, *, validation: float, test: float, seed: int)
     rest, splits = np.arange(len(labels)), {}
     try:
         for name in ("test", "validation"):
-            rest, splits[name] = train_test_split(
-                rest, test_size=counts[name], stratify=labels[rest], random_state=key("split", name, seed) % 2**32
-            )
+            rest, splits[name] = _cut(labels, rest, counts[name], name, seed)
     except ValueError as error:
         raise DataError(
             f"{len(labels)} images cannot be split with validation {validation}, test {test}: {error}"
         ) from None
     return {name: np.sort(part) for name, part in {"train": rest, **splits}.items()}
+
+
+def validated(labels: np.ndarray, train: np.ndarray, *, validation: float, seed: int) -> dict[str, np.ndarray]:
+    """The train split without the part that is set aside for validation, and that part, both ascending.
+
+    Args:
+        labels: class of each image (N,)
+        train: indices of the train split
+        validation: fraction of the train split
+
+    Raises:
+        DataError: a split would be empty, or a class too small to be in both.
+    """
+    if not (count := math.ceil(validation * len(train))):
+        raise DataError("dataset.validation is 0, which leaves the validation split empty")
+    try:
+        rest, part = _cut(labels, train, count, "validation", seed)
+    except ValueError as error:
+        raise DataError(f"{len(train)} training images cannot give {validation} to validation: {error}") from None
+    return {"train": np.sort(rest), "validation": np.sort(part)}
+
+
+def portion(labels: np.ndarray, places: np.ndarray, *, fraction: float, seed: int) -> np.ndarray:
+    """A stratified part of `places`, ascending: the nearest whole number of each class, and one at least.
+
+    A smaller fraction is a part of a larger one of the same seed, so curves over it compare nested sets.
+    """
+    order = np.random.Generator(np.random.PCG64(key("fraction", seed))).permutation(np.sort(places))
+    classes = labels[order]
+    members = [order[classes == number] for number in np.unique(classes)]
+    return np.sort(np.concatenate([part[: max(1, round(fraction * len(part)))] for part in members]))
+
+
+def _cut(labels: np.ndarray, places: np.ndarray, count: int, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import train_test_split
+
+    return train_test_split(
+        places, test_size=count, stratify=labels[places], random_state=key("split", name, seed) % 2**32
+    )

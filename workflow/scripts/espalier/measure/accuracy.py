@@ -1,6 +1,6 @@
 """What a network scores on a split."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +10,26 @@ from espalier import device
 
 
 @torch.inference_mode()
-def score(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
+def score(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], each: Callable[[Tensor, Tensor], object] | None = None
+) -> dict[str, float]:
     """Top-1 and top-5 in percent and mean cross-entropy in nats, over (inputs, labels); one read from the device.
 
     With fewer than five classes top-5 is 100. The model is left in evaluation mode.
+
+    Args:
+        each: is called with every batch's logits, float32 (b, classes), and predicted classes, int64 (b,)
     """
     model.eval()
     images, sums = 0, 0
     for inputs, labels in batches:
         outputs = model(inputs).float()
-        hits = outputs.topk(min(5, outputs.shape[1])).indices == labels[:, None]
+        likeliest = outputs.topk(min(5, outputs.shape[1])).indices
+        hits = likeliest == labels[:, None]
         loss = functional.cross_entropy(outputs, labels, reduction="sum")
         sums += torch.stack((loss, hits[:, 0].sum(), hits.sum())).to(device.exact(outputs.device))
         images += len(labels)
+        if each is not None:
+            each(outputs, likeliest[:, 0])
     loss, top1, top5 = (sums / images).tolist()
     return {"loss": loss, "top1": 100 * top1, "top5": 100 * top5}

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from espalier.data.boxes import boxes
 from espalier.data.operations import Mixing
-from espalier.plan.types import Positive
+from espalier.plan.types import Positive, Probability
 from espalier.registry import register
 
 
@@ -59,3 +59,40 @@ def cutmix(*, alpha: Positive = 1.0) -> Cutmix:
         alpha: the area that stays, before the box is cut at the edges, is drawn from Beta(alpha, alpha)
     """
     return Cutmix(alpha)
+
+
+class MixupOrCutmix(Mixing):
+    def __init__(self, mixup_alpha: float, cutmix_alpha: float, cutmix_p: float) -> None:
+        self._mixup = Mixup(mixup_alpha)
+        self._cutmix = Cutmix(cutmix_alpha)
+        self.cutmix_p = cutmix_p
+
+    def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, ...]:
+        """Edges of a box, weight of the image itself inside it, and of its label; mixup's box is the whole image."""
+        (weight,) = self._mixup.draw(rng, count, size)
+        *edges, stays = self._cutmix.draw(rng, count, size)
+        pasted = torch.from_numpy(rng.random(count) < self.cutmix_p)
+        whole = (0, size, 0, size)
+        edges = (torch.where(pasted, edge, side) for edge, side in zip(edges, whole, strict=True))
+        return (*edges, weight.masked_fill(pasted, 0), torch.where(pasted, stays, weight))
+
+    def mix(self, inputs: Tensor, partners: Tensor, *table: Tensor) -> tuple[Tensor, Tensor]:
+        *edges, inside, weight = table
+        box = boxes(inputs.shape, *edges)
+        outside = 1 - box
+        own = box.mul_(inside.view(-1, 1, 1)).add_(outside).view(inputs.shape)
+        return (inputs * own).add_(partners * (1 - own)), weight
+
+
+@register("augmentation", stage="mixing")
+def mixup_or_cutmix(
+    *, mixup_alpha: Positive = 1.0, cutmix_alpha: Positive = 1.0, cutmix_p: Probability = 0.5
+) -> MixupOrCutmix:
+    """Mixup or cutmix, chosen for each image.
+
+    Args:
+        mixup_alpha: mixup's weight is drawn from Beta(mixup_alpha, mixup_alpha)
+        cutmix_alpha: the area that stays under cutmix is drawn from Beta(cutmix_alpha, cutmix_alpha)
+        cutmix_p: probability of cutmix; mixup otherwise
+    """
+    return MixupOrCutmix(mixup_alpha, cutmix_alpha, cutmix_p)

@@ -51,3 +51,18 @@ def horizontal_flip(*, p: Probability = 0.5) -> HorizontalFlip:
         p: probability that an image is flipped
     """
     return HorizontalFlip(p)
+
+
+class VerticalFlip(HorizontalFlip):
+    def source(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.where(table[0], size - 1 - rows, rows), cols
+
+
+@register("augmentation", stage="uint8")
+def vertical_flip(*, p: Probability = 0.5) -> VerticalFlip:
+    """The image mirrored top to bottom.
+
+    Args:
+        p: probability that an image is flipped
+    """
+    return VerticalFlip(p)

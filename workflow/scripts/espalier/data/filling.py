@@ -1,0 +1,106 @@
+"""Images written to a file block by block by several threads: memory does not grow with their number.
+
+Pillow decodes and resizes outside Python's lock, so threads are as good as processes and need no copies.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+from torch import Tensor
+
+from espalier.data.channels import histogram
+from espalier.data.images import Images, Unreadable
+from espalier.errors import DataError
+
+log = logging.getLogger("espalier")
+
+_BLOCK = 1 << 20
+"""Bytes of pixels that a thread holds at once."""
+_LISTED = 20
+
+
+def fill(file: BinaryIO, images: Tensor | Images, places: np.ndarray, counted: int, threads: int) -> np.ndarray:
+    """Write the images at `places` one after the other, each as uint8 (H, W, C); the bytes are those of one thread.
+
+    Returns:
+        int64 (C, 256), how often each value stands in the first `counted` of them
+
+    Raises:
+        DataError: images are missing or damaged; every one is looked at, and the first 20 are listed.
+    """
+    _, channels, height, width = images.shape
+    size = channels * height * width
+    step = max(1, _BLOCK // size)
+
+    def block(start: int) -> tuple[int, np.ndarray | None, list[str]]:
+        part = places[start : start + step]
+        pixels, unreadable = _pixels(images, part)
+        if unreadable:
+            return len(part), None, unreadable
+        _write_at(file.fileno(), pixels, start * size)
+        return len(part), histogram(pixels[: max(counted - start, 0)]), []
+
+    counts, missing = np.zeros((channels, 256), np.int64), []
+    pool = ThreadPoolExecutor(threads)
+    try:
+        with _progress(len(places)) as advance:
+            for done, found, unreadable in pool.map(block, range(0, len(places), step)):
+                if found is not None:
+                    counts += found
+                missing += unreadable
+                advance(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if missing:
+        more = f"\n  … and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        listed = "".join(f"\n  {one}" for one in missing[:_LISTED])
+        raise DataError(f"{len(missing)} of {len(places)} images cannot be read; replace or remove them:{listed}{more}")
+    return counts
+
+
+def _pixels(images: Tensor | Images, places: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """uint8 (n, H, W, C), contiguous, and what kept images from being read."""
+    if isinstance(images, Tensor):
+        return images[places].permute(0, 2, 3, 1).contiguous().numpy(), []
+    _, channels, height, width = images.shape
+    pixels, unreadable = np.empty((len(places), height, width, channels), np.uint8), []
+    for row, place in zip(pixels, places, strict=True):
+        try:
+            row[:] = images.image(int(place))
+        except Unreadable as error:
+            unreadable.append(str(error))
+    return pixels, unreadable
+
+
+def _write_at(descriptor: int, pixels: np.ndarray, offset: int) -> None:
+    """Write without a position in the file, which threads would share."""
+    rest = memoryview(pixels).cast("B")
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """What to call with the images that are done: a bar when stderr is a terminal, else a line each tenth."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, unit="image", dynamic_ncols=True, delay=1) as bar:
+            yield bar.update
+        return
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        if 10 * done // total > 10 * before // total:
+            log.info("%d of %d images (%d %%)", done, total, 100 * done // total)
+
+    yield advance

@@ -1,0 +1,105 @@
+"""Images made square and uint8 when they are asked for, so that a large set is never decoded whole.
+
+Another size than the source's is reached as torchvision's `Resize` and `CenterCrop` reach it on Pillow images: the
+shorter side becomes `image_size` (bilinear, antialiased), then the middle is kept. Grayscale, palette and transparent
+images become RGB as torchvision's loader makes them; an image of more than 8 bits a channel is refused, since Pillow
+would clip it.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from espalier.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_DEEP = ("I", "F")
+
+
+class Unreadable(DataError):
+    """An image that is missing or damaged: its path, and what was found."""
+
+
+class Images(Protocol):
+    """Images by their places in a source; `image` may be called by several threads at once."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W), as of a tensor"""
+
+    def image(self, place: int) -> np.ndarray:
+        """uint8 (H, W, C)
+
+        Raises:
+            Unreadable: the image is missing or damaged.
+        """
+
+
+def _square(image: "Image", size: int, grayscale: bool) -> np.ndarray:
+    from torchvision.transforms.v2.functional import center_crop, resize
+
+    if grayscale:
+        image = image.convert("L")
+    image = image.convert("RGB")
+    if image.size != (size, size):
+        image = center_crop(resize(image, [size]), [size, size])
+    return np.asarray(image)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images that their source holds decoded."""
+
+    pixels: np.ndarray
+    """uint8 (N, H, W), or (N, H, W, 3)"""
+    image_size: int
+    grayscale: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.pixels), 3, self.image_size, self.image_size
+
+    def image(self, place: int) -> np.ndarray:
+        from PIL import Image
+
+        return _square(Image.fromarray(self.pixels[place]), self.image_size, self.grayscale)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images in files of any format that Pillow reads."""
+
+    paths: Sequence[Path]
+    image_size: int
+    grayscale: bool = False
+
+    def __post_init__(self) -> None:
+        from PIL import Image
+
+        # A thread that opens an image while another one loads the rarer formats would not find them.
+        Image.init()
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.paths), 3, self.image_size, self.image_size
+
+    def image(self, place: int) -> np.ndarray:
+        from PIL import Image
+
+        path = self.paths[place]
+        try:
+            with Image.open(path) as image:
+                if image.mode.startswith(_DEEP):
+                    raise Unreadable(f"{path}: more than 8 bits a channel (mode {image.mode}); convert it")
+                image.load()
+                return _square(image, self.image_size, self.grayscale)
+        except FileNotFoundError:
+            raise Unreadable(f"{path}: there is no such file") from None
+        except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+            raise Unreadable(f"{path}: {error}") from None

@@ -1,0 +1,39 @@
+"""Draw the augmented images of a study's policies, as training will see them: preview.py OUT_DIR --plan plan.json"""
+
+import argparse
+from functools import cache
+from pathlib import Path
+
+SAMPLES, EPOCHS = 8, 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="pictures go to its preview/")
+    parser.add_argument("--plan", type=Path, required=True, help="the study's plan.json")
+    args = parser.parse_args()
+
+    from espalier.errors import Mistake
+    from espalier.plan.problems import StudyError
+    from espalier.results import preview, style
+    from espalier.results.study import read
+
+    try:
+        policies = preview.policies(read(args.plan))
+
+        from espalier.data.policy import Policy
+        from espalier.data.prepared import Prepared
+        from espalier.data.preview import samples
+
+        prepared = cache(Prepared.read)
+        with style.applied():
+            for one in policies:
+                spec = one.spec
+                shown = samples(prepared(one.data), Policy(spec.augment), seed=spec.seed, count=SAMPLES, epochs=EPOCHS)
+                style.save(preview.draw(one, shown), args.folder / "preview", one.key, ("png",))
+    except (Mistake, StudyError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
