@@ -7,6 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
 from espalier.measure import cost, memory
+from espalier.models import rules
 from espalier.models.cct import cct
 from espalier.models.densenet import densenet
 from espalier.models.lenet import lenet
@@ -197,7 +198,7 @@ def test_inputs_of_mobilenetv2_are_its_maps():
 
 @pytest.mark.parametrize("entry", entries("model").values(), ids=lambda entry: entry.name)
 def test_every_model_is_measured_by_its_shapes(entry):
-    size = max(32, entry.facts.get("smallest", 1))
+    size = max(32, rules.smallest(entry))
     with torch.device("meta"):
         model = entry.load()(10, size)
     forward = cost.macs(model, size)

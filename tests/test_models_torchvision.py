@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espalier.measure.cost import macs, params
+from espalier.measure.cost import params
 from espalier.models.densenet import densenet
 from espalier.models.efficientnet import efficientnet
 from espalier.models.facts import prunable
@@ -13,29 +13,11 @@ from espalier.models.mobilenetv2 import mobilenetv2
 from espalier.models.regnet import regnetx
 from espalier.models.shufflenet import shufflenetv2
 from espalier.models.squeezenet import squeezenet
-from espalier.registry import entries
 
 PROJECTION = {"shortcut": "projection", "strides": (1, 1, 2, 2, 1, 2, 1)}
 IMAGENET_10 = {"version": "1.0", "stem": "imagenet"}
 IMAGENET_11 = {"version": "1.1", "stem": "imagenet"}
 
-# Function, settings, classes, image side, parameters, 10^9 multiply-accumulates to four digits.
-ROWS = [
-    (mobilenetv2, {}, 10, 32, 2_236_682, 0.2965),
-    (mobilenetv2, PROJECTION, 10, 32, 2_296_922, 0.0912),
-    (densenet, {}, 10, 32, 1_000_618, 0.1253),
-    (densenet, {}, 101, 64, 1_035_653, 0.5014),
-    (shufflenetv2, {}, 10, 32, 1_263_854, 0.0450),
-    (regnetx, {}, 10, 32, 2_321_946, 0.2233),
-    (efficientnet, {}, 10, 32, 3_598_598, 0.0303),
-    (googlenet, {}, 10, 32, 6_166_250, 1.5218),
-    (squeezenet, IMAGENET_10, 10, 32, 740_554, 0.0091),
-    (squeezenet, IMAGENET_10, 1000, 32, 1_248_424, 0.0097),
-    (squeezenet, IMAGENET_11, 10, 32, 727_626, 0.0030),
-    (squeezenet, IMAGENET_11, 1000, 32, 1_235_496, 0.0035),
-    (ghostnet, {}, 1000, 32, 6_156_908, 0.0175),
-    (ghostnet, {"version": "v3"}, 10, 32, 6_860_838, 0.0356),
-]
 # One of each structure, to be run.
 STRUCTURES = [
     (mobilenetv2, {}),
@@ -74,20 +56,15 @@ def on_meta(function, classes, size, settings):
         return function(classes, size, **settings)
 
 
-@pytest.mark.parametrize(("function", "settings", "classes", "size", "count", "gmacs"), ROWS, ids=label)
-def test_parameters_and_macs_are_those_of_the_reports(function, settings, classes, size, count, gmacs):
-    model = on_meta(function, classes, size, settings)
-    assert params(model) == count
-    assert round(macs(model, size) / 1e9, 4) == gmacs
-
-
 @pytest.mark.parametrize(("function", "settings"), STRUCTURES, ids=label)
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_every_parameter_has_a_gradient_or_the_image_is_refused(function, settings, size):
     torch.manual_seed(0)
     smallest = next((side for *key, side in SMALLEST if key == [function, settings]), 1)
     if size < smallest:
-        with pytest.raises(ValueError, match=f"of {size}x{size} are too small; the smallest is {smallest}x{smallest}"):
+        with pytest.raises(
+            ValueError, match=f"takes images of {smallest}x{smallest} and more, and these have {size}x{size}"
+        ):
             function(7, size, **settings)
         return
     model = function(7, size, **settings)
@@ -103,10 +80,8 @@ def test_every_parameter_has_a_gradient_or_the_image_is_refused(function, settin
 @pytest.mark.parametrize(("function", "settings", "smallest"), SMALLEST, ids=label)
 def test_the_smallest_image_runs_and_a_smaller_one_is_refused(function, settings, smallest):
     assert function(3, smallest, **settings)(torch.randn(2, 3, smallest, smallest)).shape == (2, 3)
-    with pytest.raises(ValueError, match=f"{function.__name__}: images of .* the smallest is {smallest}x{smallest}$"):
+    with pytest.raises(ValueError, match=f"{function.__name__} takes images of {smallest}x{smallest} and more"):
         function(3, smallest - 1, **settings)
-    stated = entries("model")[function.__name__].facts["smallest"]
-    assert stated == smallest or settings
 
 
 @pytest.mark.parametrize(
@@ -160,13 +135,13 @@ def test_densenet_has_the_120_convolutions_of_its_name():
 @pytest.mark.parametrize(
     ("function", "settings", "message"),
     [
-        (mobilenetv2, {"strides": (1, 2)}, "strides are seven numbers, each 1 or 2, not 1, 2"),
+        (mobilenetv2, {"strides": (1, 2)}, r"strides are seven numbers, each 1 or 2, not \(1, 2\)"),
         (mobilenetv2, {"strides": (1, 1, 1, 3, 1, 2, 1)}, "each 1 or 2"),
-        (shufflenetv2, {"blocks": (4, 8)}, "three stages are needed; blocks has 2 and channels 3"),
-        (shufflenetv2, {"channels": (117, 232, 464)}, "117, 232, 464 are not all even"),
-        (regnetx, {"depth": 2}, "make 2 stages; four are needed"),
+        (shufflenetv2, {"blocks": (4, 8)}, "blocks has 2 and channels has 3; shufflenetv2 needs equally many"),
+        (shufflenetv2, {"channels": (117, 232, 464)}, r"\(117, 232, 464\) are not all even"),
+        (regnetx, {"depth": 2}, "make more or fewer than the four stages"),
         (regnetx, {"initial_width": 20}, "initial_width is a multiple of 8"),
-        (regnetx, {"strides": (1, 2)}, "strides has 2 numbers"),
+        (regnetx, {"strides": (1, 2)}, "give one number for each of the four stages"),
     ],
     ids=label,
 )

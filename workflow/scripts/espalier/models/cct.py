@@ -6,6 +6,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torchvision.ops import MLP, StochasticDepth
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Count, Fraction, Literal, Positive
 from espalier.registry import register
 
@@ -117,11 +118,6 @@ class CompactTransformer(nn.Module):
         return self.classifier(self.pool(self.norm(self.blocks(self.dropout(x)))))
 
 
-def refuse_uneven(name: str, dim: int, heads: int) -> None:
-    if dim % heads:
-        raise ValueError(f"{name}: dim {dim} is no multiple of {heads} heads")
-
-
 def stated(model: CompactTransformer, heads: int) -> nn.Module:
     """The network with its facts."""
     paths = [f"blocks.{index}.attention.qkv" for index in range(len(model.blocks))]
@@ -134,7 +130,20 @@ def stated(model: CompactTransformer, heads: int) -> nn.Module:
     return declare(model, facts)
 
 
-@register("model", smallest=3)
+# A convolution (stride s, kernel k) and its pooling need 2s(n - 1) + k % 2 pixels to leave n. Two tokens a side are
+# left: attention and sequence pooling learn nothing from a single token.
+@register(
+    "model",
+    smallest="1 + (2 * max(1, kernel // 2 - 1)) ** convs if kernel % 2 else 2 if kernel < 6 else "
+    "((kernel - 2) + (kernel - 2) ** convs * (kernel - 4)) // (kernel - 3)",
+    requires={"dim % heads == 0": "dim {dim} is no multiple of {heads} heads"},
+    depths={"layers": (2, 4, 6, 7)},
+    presets={
+        "cct_6_3x1": {"layers": 6},
+        "cct_7_3x1": {"layers": 7},
+        "cct_7_3x1_report": {"layers": 7, "mlp_ratio": 3.0},
+    },
+)
 def cct(
     num_classes: int,
     image_size: int,
@@ -168,7 +177,7 @@ def cct(
         attention_dropout: probability that an attention weight is dropped
         stochastic_depth: probability that the last layer is skipped for an image; it grows linearly from 0
     """
-    refuse_uneven("cct", dim, heads)
+    refuse("cct", image_size, kernel=kernel, convs=convs, dim=dim, heads=heads)
     stride, padding = max(1, kernel // 2 - 1), kernel // 2
 
     def side(size: int) -> int:
@@ -176,12 +185,6 @@ def cct(
             size = ((size + 2 * padding - kernel) // stride) // 2 + 1
         return size
 
-    # Attention and sequence pooling learn nothing from a single token.
-    smallest = next(size for size in itertools.count(1) if side(size) > 1)
-    if image_size < smallest:
-        raise ValueError(
-            f"cct: images of {image_size}x{image_size} are too small; the smallest is {smallest}x{smallest}"
-        )
     widths = [3, *[64] * (convs - 1), dim]
     tokenizer = nn.Sequential()
     for inputs, outputs in itertools.pairwise(widths):

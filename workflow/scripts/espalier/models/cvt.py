@@ -1,11 +1,22 @@
 from torch import nn
 
-from espalier.models.cct import CompactTransformer, refuse_uneven, stated
+from espalier.models.cct import CompactTransformer, stated
+from espalier.models.rules import refuse
 from espalier.plan.types import Count, Fraction, Literal, Positive
 from espalier.registry import register
 
 
-@register("model", smallest=8)
+# Attention and sequence pooling learn nothing from a single token.
+@register(
+    "model",
+    smallest="2 * patch",
+    requires={
+        "dim % heads == 0": "dim {dim} is no multiple of {heads} heads",
+        "image_size % patch == 0": "patches of {patch}x{patch} do not tile images of {image_size}x{image_size}",
+    },
+    depths={"layers": (2, 4, 6, 7)},
+    presets={"cvt_2_4": {"layers": 2, "patch": 4}},
+)
 def cvt(
     num_classes: int,
     image_size: int,
@@ -36,15 +47,7 @@ def cvt(
         attention_dropout: probability that an attention weight is dropped
         stochastic_depth: probability that the last layer is skipped for an image; it grows linearly from 0
     """
-    refuse_uneven("cvt", dim, heads)
-    # Attention and sequence pooling learn nothing from a single token.
-    smallest = 2 * patch
-    if image_size < smallest:
-        raise ValueError(
-            f"cvt: images of {image_size}x{image_size} are too small; the smallest is {smallest}x{smallest}"
-        )
-    if image_size % patch:
-        raise ValueError(f"cvt: patches of {patch}x{patch} do not tile images of {image_size}x{image_size}")
+    refuse("cvt", image_size, patch=patch, dim=dim, heads=heads)
     tokenizer = nn.Sequential(nn.Conv2d(3, dim, patch, patch))
     tokens = (image_size // patch) ** 2
     rates = (dropout, attention_dropout, stochastic_depth)

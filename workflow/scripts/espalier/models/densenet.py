@@ -2,14 +2,24 @@ from torch import nn
 from torchvision.models import DenseNet
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Count, Counts, Fraction
 from espalier.registry import register
 
 
 @register(
     "model",
-    smallest=8,
+    smallest="2 ** (len(blocks) - 1)",
+    depths={"blocks": ((6, 12, 24, 16), (6, 12, 32, 32), (6, 12, 48, 32), (6, 12, 64, 48))},
+    standard={
+        "blocks": {(6, 12, 24, 16): "densenet121", (6, 12, 32, 32): "densenet169", (6, 12, 48, 32): "densenet201"}
+    },
     presets={"densenet121_cifar": {"growth_rate": 12, "blocks": (6, 12, 24, 16)}},
+    pretrained={
+        "timm/densenet121.tv_in1k": "growth_rate == 32 and blocks == (6, 12, 24, 16) and bottleneck == 4",
+        "timm/densenet169.tv_in1k": "growth_rate == 32 and blocks == (6, 12, 32, 32) and bottleneck == 4",
+        "timm/densenet201.tv_in1k": "growth_rate == 32 and blocks == (6, 12, 48, 32) and bottleneck == 4",
+    },
 )
 def densenet(
     num_classes: int,
@@ -30,11 +40,7 @@ def densenet(
         bottleneck: width of a layer's 1x1 convolution, in growth rates
         dropout: probability that a layer's output is dropped
     """
-    smallest = 2 ** (len(blocks) - 1)
-    if image_size < smallest:
-        raise ValueError(
-            f"densenet: images of {image_size}x{image_size} are too small; the smallest is {smallest}x{smallest}"
-        )
+    refuse("densenet", image_size, blocks=blocks)
     stem = 2 * growth_rate
     model = DenseNet(growth_rate, blocks, stem, bn_size=bottleneck, drop_rate=dropout, num_classes=num_classes)
     # 7x7 stride 2, normalization, ReLU, max-pool → 3x3 stride 1: 32×32 input

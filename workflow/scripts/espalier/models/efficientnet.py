@@ -17,7 +17,12 @@ STAGES = (
 )
 
 
-@register("model")
+@register(
+    "model",
+    depths={"depth": (1.0, 1.1, 1.4, 1.8)},
+    presets={"efficientnet_b0": {"width": 1.0, "depth": 1.0}},
+    pretrained={"torchvision/EfficientNet_B0_Weights.IMAGENET1K_V1": "width == 1 and depth == 1"},
+)
 def efficientnet(
     num_classes: int,
     image_size: int,

@@ -18,6 +18,8 @@ class Facts:
     """convolutions and linear layers, besides the classifier, whose outputs must keep their number"""
     attention_heads: Mapping[str, int] = field(default_factory=dict)
     """fused query-key-value projection → number of heads"""
+    published: Mapping[str, str] = field(default_factory=dict)
+    """path → path of the same module in the published network whose weights can be loaded, where they differ"""
 
 
 def declare(model: nn.Module, facts: Facts) -> nn.Module:
@@ -27,7 +29,7 @@ def declare(model: nn.Module, facts: Facts) -> nn.Module:
         ValueError: a path leads to no module of the network.
     """
     known = dict(model.named_modules())
-    paths = (facts.classifier, facts.first, *facts.unprunable, *facts.attention_heads)
+    paths = (facts.classifier, facts.first, *facts.unprunable, *facts.attention_heads, *facts.published)
     if absent := [path for path in paths if path not in known]:
         raise ValueError(f"{type(model).__name__} has no module {', '.join(absent)}")
     model.facts = facts

@@ -2,13 +2,18 @@ import timm
 from torch import nn
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Fraction, Literal
 from espalier.registry import register
 
-SMALLEST = 17
 
-
-@register("model", smallest=17)
+# The last stage's attention works on maps of half the side, and finds none where they are 1×1.
+@register(
+    "model",
+    smallest=17,
+    presets={"ghostnetv2_x1_0": {"version": "v2"}, "ghostnetv3_x1_0": {"version": "v3"}},
+    pretrained={"timm/ghostnetv2_100.in1k": "version == 'v2'", "timm/ghostnetv3_100.in1k": "version == 'v3'"},
+)
 def ghostnet(
     num_classes: int,
     image_size: int,
@@ -24,11 +29,7 @@ def ghostnet(
         version: v2 or v3
         dropout: probability that a feature is dropped before the classifier
     """
-    if image_size < SMALLEST:
-        # the last stage's maps would be 1×1, and its attention works on maps of half the side
-        raise ValueError(
-            f"ghostnet: images of {image_size}x{image_size} are too small; the smallest is {SMALLEST}x{SMALLEST}"
-        )
+    refuse("ghostnet", image_size)
     model = timm.create_model(f"ghostnet{version}_100", num_classes=num_classes, drop_rate=dropout)
     model.conv_stem.stride = (1, 1)  # stride 2 → 1: 32×32 input
     return declare(model, Facts(classifier="classifier", first="conv_stem"))

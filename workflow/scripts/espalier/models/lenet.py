@@ -1,9 +1,8 @@
 from torch import Tensor, nn
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.registry import register
-
-SMALLEST = 16
 
 
 class LeNet(nn.Module):
@@ -23,8 +22,5 @@ class LeNet(nn.Module):
 @register("model", smallest=16)
 def lenet(num_classes: int, image_size: int) -> LeNet:
     """LeNet-5 (LeCun et al. 1998) with ReLU and max-pooling, on colour images of 16x16 and more."""
-    if image_size < SMALLEST:
-        raise ValueError(
-            f"lenet: images of {image_size}x{image_size} are too small; the smallest is {SMALLEST}x{SMALLEST}"
-        )
+    refuse("lenet", image_size)
     return declare(LeNet(num_classes, image_size), Facts(classifier="classifier", first="features.0"))

@@ -20,7 +20,7 @@ class MLP(nn.Module):
         return self.classifier(self.hidden(x.flatten(1)))
 
 
-@register("model")
+@register("model", depths={"hidden": ((64,), (64, 64), (64, 64, 64), (64, 64, 64, 64))})
 def mlp(num_classes: int, image_size: int, *, hidden: Counts = (64,), dropout: Fraction = 0.0) -> MLP:
     """Multi-layer perceptron with ReLU on the pixels of an image of any size.
 

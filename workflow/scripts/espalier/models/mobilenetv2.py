@@ -3,6 +3,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual, MobileNetV2
 from torchvision.ops.misc import Conv2dNormActivation
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Counts, Fraction, Literal, Positive
 from espalier.registry import register
 
@@ -29,7 +30,18 @@ class ProjectedResidual(InvertedResidual):
         return super().forward(x) if self.shortcut is None else self.conv(x) + self.shortcut(x)
 
 
-@register("model")
+@register(
+    "model",
+    requires={
+        "len(strides) == 7 and max(strides) <= 2": "strides are seven numbers, each 1 or 2, not {strides}",
+    },
+    presets={
+        "mobilenetv2_imagenet": {"stem_stride": 2, "strides": (1, 2, 2, 2, 1, 2, 1)},
+        "mobilenetv2_cifar": {"stem_stride": 1, "strides": (1, 1, 1, 2, 1, 2, 1)},
+        "mobilenetv2_projected": {"shortcut": "projection", "strides": (1, 1, 2, 2, 1, 2, 1)},
+    },
+    pretrained={"torchvision/MobileNet_V2_Weights.IMAGENET1K_V2": "width == 1 and shortcut == 'identity'"},
+)
 def mobilenetv2(
     num_classes: int,
     image_size: int,
@@ -52,8 +64,7 @@ def mobilenetv2(
             only the width changes and an expansion in the first block too, as in a much-copied code for CIFAR
         dropout: probability that a feature is dropped before the classifier
     """
-    if len(strides) != len(STAGES) or not set(strides) <= {1, 2}:
-        raise ValueError(f"mobilenetv2: strides are seven numbers, each 1 or 2, not {', '.join(map(str, strides))}")
+    refuse("mobilenetv2", image_size, strides=strides)
     model = MobileNetV2(
         num_classes,
         width,

@@ -16,7 +16,19 @@ class Head(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-@register("model")
+@register(
+    "model",
+    depths={"depth": (18, 34)},
+    presets={
+        "preact_resnet18": {"depth": 18},
+        "preact_resnet34": {"depth": 34},
+        "preact_resnet18_no_final_norm": {"depth": 18, "final_norm": False},
+    },
+    pretrained={
+        "timm/resnetv2_18.ra4_e3600_r224_in1k": "depth == 18",
+        "timm/resnetv2_34.ra4_e3600_r224_in1k": "depth == 34",
+    },
+)
 def preact_resnet(
     num_classes: int, image_size: int, *, depth: Literal[18, 34] = 18, final_norm: bool = True
 ) -> nn.Module:

@@ -2,6 +2,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad, relu
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Count
 from espalier.registry import register
 
@@ -47,7 +48,12 @@ class PyramidNet(nn.Module):
         return self.classifier(x.mean((2, 3)))
 
 
-@register("model")
+@register(
+    "model",
+    requires={"depth >= 8 and depth % 6 == 2": "depth is 6n + 2 with n blocks a stage (8, 14, ... 110), not {depth}"},
+    depths={"depth": (20, 38, 56, 74, 110)},
+    presets={"pyramidnet110_a48": {"depth": 110, "alpha": 48}},
+)
 def pyramidnet(num_classes: int, image_size: int, *, depth: Count = 110, alpha: Count = 48) -> PyramidNet:
     """PyramidNet of basic blocks (Han et al. 2017, arXiv 1610.02915), whose width grows in every block.
 
@@ -57,8 +63,7 @@ def pyramidnet(num_classes: int, image_size: int, *, depth: Count = 110, alpha: 
         depth: layers with weights, 6n + 2 with n blocks a stage
         alpha: channels added to the 16 of the stem, in equal steps
     """
-    if depth < 8 or depth % 6 != 2:
-        raise ValueError(f"pyramidnet: depth is 6n + 2 with n blocks a stage (8, 14, ... 110), not {depth}")
+    refuse("pyramidnet", image_size, depth=depth)
     blocks = (depth - 2) // 6
     model = PyramidNet(num_classes, blocks, alpha)
     # Zero channels have fixed places: whatever is added to them must keep its width.

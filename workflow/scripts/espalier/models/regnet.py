@@ -1,12 +1,39 @@
-from timm.models.regnet import RegNet, RegNetCfg, generate_regnet
+from timm.models.regnet import RegNet, RegNetCfg
 from torch import nn
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Count, Counts, Fraction, NonNegative, Positive
 from espalier.registry import register
 
 
-@register("model")
+# The second rule counts the widths of the paper's equations 2 to 4.
+@register(
+    "model",
+    requires={
+        "initial_width % 8 == 0 and width_factor > 1": "initial_width is a multiple of 8 and width_factor above 1, "
+        "not {initial_width} and {width_factor}",
+        "len(set(round(initial_width * width_factor ** round(log(1 + slope * block / initial_width) / "
+        "log(width_factor)) / 8) for block in range(depth))) == 4": "depth, initial_width, slope and width_factor make "
+        "more or fewer than the four stages that are needed",
+        "len(strides) == 4": "strides is {strides}; give one number for each of the four stages",
+    },
+    depths={"depth": (7, 10, 13, 16)},
+    presets={
+        "regnetx_200mf": {
+            "depth": 13,
+            "initial_width": 24,
+            "slope": 36.44,
+            "width_factor": 2.49,
+            "group_width": 8,
+            "stem": 64,
+        }
+    },
+    pretrained={
+        "timm/regnetx_002.pycls_in1k": "depth == 13 and initial_width == 24 and slope == 36.44 "
+        "and width_factor == 2.49 and group_width == 8"
+    },
+)
 def regnetx(
     num_classes: int,
     image_size: int,
@@ -35,16 +62,15 @@ def regnetx(
         strides: stride of each of the four stages
         dropout: probability that a feature is dropped before the classifier
     """
-    if initial_width % 8 or width_factor <= 1:
-        raise ValueError(
-            "regnetx: initial_width is a multiple of 8 and width_factor above 1, "
-            f"not {initial_width} and {width_factor}"
-        )
-    _, stages, _ = generate_regnet(slope, initial_width, width_factor, depth, group_width)
-    if stages != 4:
-        raise ValueError(f"regnetx: depth, initial_width, slope and width_factor make {stages} stages; four are needed")
-    if len(strides) != 4:
-        raise ValueError(f"regnetx: strides has {len(strides)} numbers; give one for each of the four stages")
+    refuse(
+        "regnetx",
+        image_size,
+        depth=depth,
+        initial_width=initial_width,
+        slope=slope,
+        width_factor=width_factor,
+        strides=strides,
+    )
     model = RegNet(
         RegNetCfg(depth, w0=initial_width, wa=slope, wm=width_factor, group_size=group_width, stem_width=stem),
         num_classes=num_classes,

@@ -2,6 +2,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Counts, Fraction, Literal, Natural
 from espalier.registry import register
 
@@ -86,10 +87,28 @@ class ResNet(nn.Module):
 @register(
     "model",
     same_length=("blocks", "channels"),
+    requires={
+        "shortcut == 'B' or list(channels) == sorted(channels)": "shortcut A adds channels of zeros; "
+        "channels {channels} must not shrink"
+    },
+    depths={"blocks": ((3, 3, 3), (5, 5, 5), (7, 7, 7), (9, 9, 9), (18, 18, 18))},
     presets={
         "resnet20": {"blocks": (3, 3, 3), "shortcut": "A"},
+        "resnet32": {"blocks": (5, 5, 5), "shortcut": "A"},
+        "resnet44": {"blocks": (7, 7, 7), "shortcut": "A"},
         "resnet56": {"blocks": (9, 9, 9), "shortcut": "A"},
         "resnet110": {"blocks": (18, 18, 18), "shortcut": "A"},
+        "resnet44_5m": {"blocks": (7, 7, 7), "channels": (32, 64, 190), "dropout": 0.3},
+        "resnet44_5m_first": {"blocks": (7, 7, 7), "channels": (32, 64, 128)},
+        "resnet44_5m_second": {"blocks": (4, 4, 3), "channels": (64, 128, 256)},
+        "res24_row1": {"blocks": (3, 3, 3, 3), "channels": (128, 100, 164, 200)},
+        "res24_row2": {"blocks": (3, 3, 2, 3), "channels": (138, 100, 204, 190)},
+        "res24_row4": {"blocks": (3, 3, 2, 3), "channels": (94, 192, 120, 200)},
+        "res34_row5": {"blocks": (3, 4, 6, 3), "channels": (32, 64, 128, 256)},
+        "res22_row6": {"blocks": (3, 4, 3), "channels": (64, 128, 256)},
+        "res34_row7": {"blocks": (3, 4, 6, 3), "channels": (64, 128, 128, 256)},
+        "res18_row8": {"blocks": (2, 2, 2, 2), "channels": (16, 32, 64, 128)},
+        "res24_table3": {"blocks": (3, 3, 3, 3), "channels": (128, 100, 160, 200)},
     },
 )
 def resnet(
@@ -114,10 +133,7 @@ def resnet(
         shortcut: where the shape changes, A skips pixels and adds channels of zeros; B projects by a 1x1 convolution
         se_reduction: channels per hidden unit of each block's squeeze-and-excitation, e.g. 16; 0 for none
     """
-    if len(blocks) != len(channels):
-        raise ValueError(f"resnet: blocks has {len(blocks)} stages and channels {len(channels)}; give one each a stage")
-    if shortcut == "A" and list(channels) != sorted(channels):
-        raise ValueError(f"resnet: shortcut A adds channels of zeros; channels {list(channels)} must not shrink")
+    refuse("resnet", image_size, blocks=blocks, channels=channels, shortcut=shortcut)
     model = ResNet(num_classes, blocks, channels, dropout, shortcut, se_reduction)
     # Zero channels have fixed places: with option A, whatever is added to them must keep its width.
     padded = ("stem.0", *(f"stages.{block}.conv2" for block in range(sum(blocks)))) if shortcut == "A" else ()

@@ -6,7 +6,21 @@ from espalier.plan.types import Literal, Natural
 from espalier.registry import register
 
 
-@register("model")
+@register(
+    "model",
+    depths={"depth": (18, 34)},
+    presets={
+        "resnet18": {"depth": 18},
+        "resnet34": {"depth": 34},
+        "resnet18_cifar": {"depth": 18, "stem": "cifar"},
+        "resnet34_cifar": {"depth": 34, "stem": "cifar"},
+        "resnet18_224": {"depth": 18, "upsample": 224},
+    },
+    pretrained={
+        "torchvision/ResNet18_Weights.IMAGENET1K_V1": "depth == 18",
+        "torchvision/ResNet34_Weights.IMAGENET1K_V1": "depth == 34",
+    },
+)
 def resnet_imagenet(
     num_classes: int,
     image_size: int,
@@ -28,8 +42,7 @@ def resnet_imagenet(
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
-    first = "conv1"
-    if upsample:
-        model.conv1 = nn.Sequential(nn.Upsample((upsample, upsample), mode="bilinear"), model.conv1)
-        first = "conv1.1"
-    return declare(model, Facts(classifier="fc", first=first))
+    if not upsample:
+        return declare(model, Facts(classifier="fc", first="conv1"))
+    model.conv1 = nn.Sequential(nn.Upsample((upsample, upsample), mode="bilinear"), model.conv1)
+    return declare(model, Facts(classifier="fc", first="conv1.1", published={"conv1.1": "conv1"}))

@@ -7,6 +7,7 @@ from torch.nn.functional import relu
 from torchvision.models.vgg import cfgs, make_layers
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Count, Counts, Fraction, Literal
 from espalier.registry import register
 
@@ -49,13 +50,6 @@ def positions(x: Tensor) -> tuple[Tensor, ...]:
     return x.flatten(2).unbind(2)
 
 
-def refuse_small(name: str, image_size: int, smallest: int) -> None:
-    if image_size < smallest:
-        raise ValueError(
-            f"{name}: images of {image_size}x{image_size} are too small; the smallest is {smallest}x{smallest}"
-        )
-
-
 def start(features: nn.Module) -> None:
     """Kaiming variance for every convolution."""
     for module in features.modules():
@@ -73,7 +67,13 @@ def on_halves(
     return declare(model, Facts(classifier="head.classifier", first="features.0", unprunable=(f"features.{last}",)))
 
 
-@register("model", smallest=8)
+@register(
+    "model",
+    smallest="2 ** (len(channels) // 2)",
+    requires={
+        "len(channels) % 2 == 0 and layers >= 2": "needs pairs of channels and 2 layers, not {channels} and {layers}"
+    },
+)
 def spinal_cnn(
     num_classes: int,
     image_size: int,
@@ -93,10 +93,8 @@ def spinal_cnn(
         layers: spinal layers, which read the two halves of the features in turn; at least 2
         dropout: probability that an input of a spinal layer or of the classifier is dropped
     """
-    if len(channels) % 2 or layers < 2:
-        raise ValueError(f"spinal_cnn: needs pairs of channels and 2 layers, not {list(channels)} and {layers}")
+    refuse("spinal_cnn", image_size, channels=channels, layers=layers)
     stages = len(channels) // 2
-    refuse_small("spinal_cnn", image_size, 2**stages)
     modules: list[nn.Module] = []
     for before, inner, outputs in zip((3, *channels[1::2]), channels[::2], channels[1::2], strict=False):
         modules += [nn.Conv2d(before, inner, 3, padding=1), nn.BatchNorm2d(inner), nn.ReLU()]
@@ -106,7 +104,25 @@ def spinal_cnn(
     return on_halves(nn.Sequential(*modules), size, hidden, layers, num_classes, dropout, last)
 
 
-@register("model", smallest=32)
+@register(
+    "model",
+    smallest=32,
+    requires={"layers >= 2": "{layers} layers read one half of the features; give at least 2"},
+    depths={"depth": (11, 13, 16, 19)},
+    standard={"depth": {11: "vgg11_bn", 13: "vgg13_bn", 16: "vgg16_bn", 19: "vgg19_bn"}},
+    presets={
+        "spinal_vgg11": {"depth": 11},
+        "spinal_vgg13": {"depth": 13},
+        "spinal_vgg16": {"depth": 16},
+        "spinal_vgg19": {"depth": 19},
+    },
+    pretrained={
+        "torchvision/VGG11_BN_Weights.IMAGENET1K_V1": "depth == 11",
+        "torchvision/VGG13_BN_Weights.IMAGENET1K_V1": "depth == 13",
+        "torchvision/VGG16_BN_Weights.IMAGENET1K_V1": "depth == 16",
+        "torchvision/VGG19_BN_Weights.IMAGENET1K_V1": "depth == 19",
+    },
+)
 def spinal_vgg(
     num_classes: int,
     image_size: int,
@@ -124,9 +140,7 @@ def spinal_vgg(
         layers: spinal layers, which read the two halves of the features in turn; at least 2
         dropout: probability that an input of a spinal layer or of the classifier is dropped
     """
-    if layers < 2:
-        raise ValueError(f"spinal_vgg: {layers} layers read one half of the features; give at least 2")
-    refuse_small("spinal_vgg", image_size, 32)
+    refuse("spinal_vgg", image_size, layers=layers)
     features = make_layers(cfgs[{11: "A", 13: "B", 16: "D", 19: "E"}[depth]], batch_norm=True)
     start(features)
     # 224×224 input and three layers of 4096 → 32×32 input and the spinal head
@@ -153,7 +167,13 @@ class LinearBlock(nn.Module):
         return self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))) + self.shortcut(x)
 
 
-@register("model", same_length=("blocks", "channels"))
+@register(
+    "model",
+    same_length=("blocks", "channels"),
+    depths={"blocks": ((1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3))},
+    standard={"blocks": {(2, 2, 2, 2): "resnet18", (3, 4, 6, 3): "resnet34"}},
+    presets={"spinal_resnet18": {"blocks": (2, 2, 2, 2)}, "spinal_resnet34": {"blocks": (3, 4, 6, 3)}},
+)
 def spinal_resnet(
     num_classes: int,
     image_size: int,
@@ -174,8 +194,7 @@ def spinal_resnet(
         hidden: width of each of the four spinal layers
         dropout: probability that an input of a spinal layer or of the classifier is dropped
     """
-    if len(blocks) != len(channels):
-        raise ValueError(f"spinal_resnet: blocks has {len(blocks)} stages and channels {len(channels)}")
+    refuse("spinal_resnet", image_size, blocks=blocks, channels=channels)
     width = channels[0]
     modules: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     for stage, (count, outputs) in enumerate(zip(blocks, channels, strict=True)):

@@ -2,14 +2,27 @@ from torch import nn
 from torchvision.models import SqueezeNet
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Fraction, Literal
 from espalier.registry import register
 
-# Side below which the last max-pooling finds no window.
-SMALLEST = {("small", "1.0"): 8, ("small", "1.1"): 8, ("imagenet", "1.0"): 21, ("imagenet", "1.1"): 17}
 
-
-@register("model", smallest=8)
+# In smaller images the last max-pooling finds no window.
+@register(
+    "model",
+    smallest="8 if stem == 'small' else 21 if version == '1.0' else 17",
+    standard="alexnet",
+    presets={
+        "squeezenet1_0": {"version": "1.0", "stem": "imagenet"},
+        "squeezenet1_1": {"version": "1.1", "stem": "imagenet"},
+        "squeezenet1_0_cifar": {"version": "1.0", "stem": "small"},
+        "squeezenet1_1_cifar": {"version": "1.1", "stem": "small"},
+    },
+    pretrained={
+        "torchvision/SqueezeNet1_0_Weights.IMAGENET1K_V1": "version == '1.0'",
+        "torchvision/SqueezeNet1_1_Weights.IMAGENET1K_V1": "version == '1.1'",
+    },
+)
 def squeezenet(
     num_classes: int,
     image_size: int,
@@ -28,11 +41,7 @@ def squeezenet(
             without padding, for images of 21x21 (1.0) or 17x17 (1.1) and more
         dropout: probability that a value is dropped before the classifier
     """
-    smallest = SMALLEST[stem, version]
-    if image_size < smallest:
-        raise ValueError(
-            f"squeezenet: images of {image_size}x{image_size} are too small; the smallest is {smallest}x{smallest}"
-        )
+    refuse("squeezenet", image_size, version=version, stem=stem)
     model = SqueezeNet(version.replace(".", "_"), num_classes, dropout)
     if stem == "small":
         # stride 2 without padding → 3x3 stride 1: 32×32 input

@@ -3,6 +3,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad, relu
 
 from espalier.models.facts import Facts, declare
+from espalier.models.rules import refuse
 from espalier.plan.types import Count
 from espalier.registry import register
 
@@ -33,7 +34,12 @@ class ThriftyNet(nn.Module):
         return self.classifier(maps[0].amax((2, 3)))
 
 
-@register("model", smallest=8)
+@register(
+    "model",
+    smallest="2 ** ((steps - 1) // pool_every)",
+    requires={"filters >= 3": "{filters} filters cannot hold the 3 channels of an image"},
+    depths={"steps": (7, 11, 15, 19)},
+)
 def thriftynet(
     num_classes: int,
     image_size: int,
@@ -45,7 +51,8 @@ def thriftynet(
 ) -> ThriftyNet:
     """ThriftyNet (Coiffier et al. 2020, arXiv 2007.10106): one 3x3 convolution applied again and again.
 
-    Every step has its own normalization and its own weights of the convolution and of the latest maps.
+    Every step has its own normalization and its own weights of the convolution and of the latest maps. The first steps
+    have fewer maps than weights: 10 of the 39,524 parameters of the defaults at 10 classes never learn.
 
     Args:
         filters: channels of the convolution, at least the 3 of an image
@@ -53,13 +60,7 @@ def thriftynet(
         history: latest maps that a step mixes in
         pool_every: steps between 2x2 max-poolings
     """
-    if filters < 3:
-        raise ValueError(f"thriftynet: {filters} filters cannot hold the 3 channels of an image")
-    smallest = 2 ** ((steps - 1) // pool_every)
-    if image_size < smallest:
-        raise ValueError(
-            f"thriftynet: images of {image_size}x{image_size} are too small; the smallest is {smallest}x{smallest}"
-        )
+    refuse("thriftynet", image_size, filters=filters, steps=steps, pool_every=pool_every)
     model = ThriftyNet(num_classes, filters, steps, history, pool_every)
     # The convolution reads what it writes.
     return declare(model, Facts(classifier="classifier", first="conv", unprunable=("conv",)))

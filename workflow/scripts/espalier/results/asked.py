@@ -28,6 +28,11 @@ class Asked:
         return self._entry.load()(*args, **self.settings)
 
     @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the entry states of itself."""
+        return self._entry.facts
+
+    @property
     def _entry(self):
         try:
             return entries(self.kind)[self.name]
@@ -44,6 +49,11 @@ def asked(study: Study, kind: Literal["table", "figure"]) -> list[Asked]:
         Asked(kind, item["key"], item["name"], {key: item[key] for key in item if key not in ("key", "name")})
         for item in study.get(f"{kind}s", ())
     ]
+
+
+def reads_zoo(study: Study, kind: Literal["table", "figure"]) -> bool:
+    """Whether a table or figure that the study asks for reads the counts of all networks."""
+    return any(item.facts.get("reads") == "zoo" for item in asked(study, kind))
 
 
 def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from espalier.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.4, 7.0
@@ -79,6 +80,16 @@ def look(index: int) -> dict[str, object]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": LINES[(index + index // len(COLOURS)) % len(LINES)],
     }
+
+
+def log(axis: "Axis") -> None:
+    """A logarithmic scale with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.axes.set_xscale("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def note(figure: "Figure", text: str) -> None:

@@ -75,7 +75,8 @@ def latex_escaped(text: str) -> str:
 
 
 def _markdown_escaped(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]|<>])", r"\\\1", text).replace("\n", " ")
+    # An underscore inside a word is no emphasis, and reads better in a terminal as it is.
+    return re.sub(r"([\\`*\[\]|<>]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text).replace("\n", " ")
 
 
 def _filled(name: str, table: Table, escape: Callable[[str], str], **words: str) -> str:

@@ -44,7 +44,7 @@ def tradeoff(
     bounds = found[[f"{measure}_low", f"{measure}_high"]].to_numpy()
     figure, (panel,) = style.canvas(style.PAGE, 3.6)
     if cost.min() > 0 and cost.max() / cost.min() >= _LOG_RANGE:
-        _log(panel.xaxis)
+        style.log(panel.xaxis)
     shifts = _shifts(cost, mean)
     baseline = found.index == baseline_number(study)
     for shift in np.unique(shifts):
@@ -100,15 +100,6 @@ def _unit(cost, x: str) -> tuple[float, str]:
     divisor, prefix = numbers.count_unit(cost)
     name = {"params": "Parameters", "macs": "MACs"}[x]
     return divisor, f"{name} ({prefix})" if prefix else name
-
-
-def _log(axis) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.axes.set_xscale("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _points(panel, cost, mean, bounds, look: dict, aside) -> None:
