@@ -1,7 +1,8 @@
 # Espalier: from one YAML study to tables, figures and a report. Table of contents.
 #   snakemake -n        the plan and its jobs          snakemake status    done, running, failed, waiting
 #   snakemake -c4       run the configured studies     snakemake partial   tables and figures of what exists so far
-#   snakemake report    results/report.zip             --profile profiles/slurm   the same on a cluster
+#   snakemake report    results/report.zip             snakemake preview   augmented samples of every policy
+#   snakemake zoo       what every network costs       --profile profiles/slurm   the same on a cluster
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -16,8 +17,11 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/prune.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/zoo.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/preview.smk"
 
 
 rule all:

@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from espalier.results.columns import HISTORY, METRICS, write_rows
+from espalier.registry import entries
+from espalier.results.columns import HISTORY, LAYERS, METRICS, write_rows
 
 AXES = MappingProxyType(
     {
@@ -27,6 +28,34 @@ AXES = MappingProxyType(
 BASELINE = MappingProxyType({"model": "ResNet 8-16-32", "augment": "crop", "train.optimizer": "SGD"})
 TOP1 = MappingProxyType({"ResNet 8-16-32": 98.4, "ResNet 16-32-64": 98.9, "LeNet": 97.1})
 EPOCHS = 6
+
+
+RATIOS = (0.3, 0.5, 0.7)
+"""What `pruned` adds to a study: channels removed at these ratios from the baseline, at a price."""
+
+
+def of_training(kind: str) -> list[str]:
+    """Tables or figures that are made of trained runs alone."""
+    return [name for name, entry in entries(kind).items() if not {"stage", "reads"} & entry.facts.keys()]
+
+
+def pruned(study: dict) -> dict:
+    """The study with every repeat of its baseline pruned at three ratios, as its last points."""
+    axes = ("prune", "prune.ratio")
+    points = [point | {"labels": point["labels"] | dict.fromkeys(axes, "–")} for point in study["points"]]
+    runs = dict(study["runs"])
+    for ratio in RATIOS:
+        for point in (point for point in study["points"] if point["labels"] == dict(BASELINE)):
+            ids = dict(point["runs"])
+            ids["prune"] = _id("prune", ids["train"], ratio)
+            ids["evaluate"] = _id("evaluate", ids["prune"])
+            settings = {"prune.name": "structured", "prune.ratio": ratio, "seed": point["repeat"]}
+            runs[ids["prune"]] = _run("prune", f"results/runs/prune/net-{ids['prune']}", ids["train"], settings)
+            runs[ids["evaluate"]] = _run("evaluate", f"results/runs/evaluate/net-{ids['evaluate']}", ids["prune"], {})
+            labels = point["labels"] | {"prune": "channels", "prune.ratio": str(ratio)}
+            points.append(point | {"labels": labels, "runs": ids})
+    baseline = study["baseline"] | dict.fromkeys(axes, "–")
+    return study | {"axes": [*study["axes"], *axes], "baseline": baseline, "points": points, "runs": runs}
 
 
 def one_factor() -> list[dict[str, str]]:
@@ -118,7 +147,25 @@ def finish(root: Path, study: dict, seed: int = 0) -> None:
         _write_train(
             root, train, point["runs"]["train"], rows, best, AXES["model"].get(point["labels"]["model"], (5, 6))
         )
+        if "prune" in point["runs"]:
+            top1 -= 4 * float(point["labels"]["prune.ratio"])
+            _write_pruned(root, study["runs"][point["runs"]["prune"]], point["runs"]["prune"], best)
         _write_evaluate(root, evaluate, point["runs"]["evaluate"], min(100.0, top1 + generator.normal(0, 0.25)))
+
+
+def _write_pruned(root: Path, run: dict, id_: str, best: dict) -> None:
+    folder, left = root / run["path"], 1 - run["settings"]["prune.ratio"]
+    params, macs = AXES["model"][BASELINE["model"]]
+    row = {key: best[key] for key in METRICS["prune"] if key in HISTORY}
+    row |= {"run": id_, "parent": run["parent"], "params": params * left**2, "macs": macs * left**2}
+    row |= {"nonzeros": params * left**2, "sparsity": 0.0, "params_left": 100 * left**2, "macs_left": 100 * left**2}
+    row |= {"file_bytes": 4 * params * left**2 + 3000, "rounds": 1, "epochs": EPOCHS, "best_epoch": best["epoch"]}
+    for batch, before in ((1, 0.9), (64, 8.0)):
+        row |= {f"latency_{batch}_ms": before * left, f"latency_{batch}_iqr_ms": 0.1, f"speedup_{batch}": 1 / left}
+    row |= {"wall_s": 3.0, "cpu_s": 3.0, "peak_memory_mib": 300.0}
+    write_rows(folder / "metrics.csv", METRICS["prune"], [row])
+    layers = [{"layer": name, "weights": 100, "nonzeros": 100, "sparsity": 0.0} for name in ("stem", "classifier")]
+    write_rows(folder / "layers.csv", LAYERS, layers)
 
 
 def undo(root: Path, run: dict, state: str, /, **said: object) -> None:

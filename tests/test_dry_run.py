@@ -9,10 +9,11 @@ from ruamel.yaml import YAML
 def test_a_dry_run_prints_the_plan_before_the_jobs(repository):
     done = repository.snakemake("-n")
     text = done.stderr + done.stdout
-    plan = re.search(
-        r"plan: (\d+) runs asked, (\d+) unique after sharing \(prepare 1, train (\d+), evaluate \3\)", text
+    shared = (
+        r"plan: (\d+) runs asked, (\d+) unique after sharing \(prepare 1, train (\d+), prune (\d+), evaluate (\d+)\)"
     )
-    assert plan and int(plan[3]) >= 16 and int(plan[1]) > int(plan[2])
+    asked, unique, train, prune, evaluate = map(int, re.search(shared, text).groups())
+    assert train >= 16 and evaluate == train + prune and asked > unique == 1 + train + prune + evaluate
     assert text.index("plan:") < text.index("Job stats")
 
 

@@ -10,9 +10,16 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 LOCKED = {p["name"]: p["version"] for p in tomllib.loads((ROOT / "uv.lock").read_text())["package"] if "version" in p}
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "pytorch_optimizer": "pytorch-optimizer", "ruamel": "ruamel-yaml"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "huggingface_hub": "huggingface-hub",
+    "torch_pruning": "torch-pruning",
+    "sklearn": "scikit-learn",
+    "pytorch_optimizer": "pytorch-optimizer",
+    "ruamel": "ruamel-yaml",
+}
 ROOMS = {
-    "train": ["data", "models", "training", "measure", "plan"],
+    "train": ["data", "models", "training", "pruning", "measure", "plan"],
     "report": ["results", "plan"],
 }
 

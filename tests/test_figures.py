@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import study_on_disk as disk
-from espalier.registry import entries
 from espalier.results import collect, style
 from espalier.results.asked import Asked, asked
 from espalier.results.statistics import estimate
@@ -167,7 +166,7 @@ def test_configurations_of_equal_cost_are_drawn_side_by_side(finished):
     assert min(apart) > 4
 
 
-@pytest.mark.parametrize("name", sorted(entries("figure")))
+@pytest.mark.parametrize("name", sorted(disk.of_training("figure")))
 @pytest.mark.parametrize("repeats", [0, 1, 3])
 def test_every_figure_stands_on_nothing_one_run_or_a_part(tmp_path, name, repeats):
     study = disk.plan(repeats=max(repeats, 1))
@@ -184,7 +183,7 @@ def test_every_figure_stands_on_nothing_one_run_or_a_part(tmp_path, name, repeat
     assert "planned" in said if not repeats else "Incomplete" in said
 
 
-@pytest.mark.parametrize("name", sorted(entries("figure")))
+@pytest.mark.parametrize("name", sorted(disk.of_training("figure")))
 def test_more_values_than_can_be_shown_are_cut_and_it_is_said(tmp_path, name):
     study = disk.plan([dict(disk.BASELINE) | {"model": f"net {index}"} for index in range(120)], repeats=1)
     disk.finish(tmp_path, study)

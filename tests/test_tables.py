@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 import study_on_disk as disk
-from espalier.registry import entries
 from espalier.results import collect, numbers, table
 from espalier.results.asked import Asked, asked, captions
 from espalier.results.statistics import estimate
@@ -106,7 +105,7 @@ def test_a_study_without_evaluation_shows_validation_and_says_it_is_optimistic(t
     assert found.data["validation_top1_n"].tolist() == [3] * 7
 
 
-@pytest.mark.parametrize("name", sorted(entries("table")))
+@pytest.mark.parametrize("name", sorted(disk.of_training("table")))
 def test_every_table_stands_without_a_single_run(tmp_path, name):
     settings = {"by_axis": {"axis": "model"}, "best": {"count": 3}}.get(name, {})
     found = made(tmp_path, name, **settings)

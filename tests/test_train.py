@@ -2,18 +2,13 @@
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+from scripts_as_run import ENVIRONMENT, interrupt, run, script
 
 KILLED = [
     "model={name: resnet, blocks: [1, 1], channels: [8, 16], dropout: 0.2}",
@@ -38,14 +33,6 @@ STOPPED = [
 ]
 
 
-def script(name, *words):
-    return [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, words)]
-
-
-def run(name, *words):
-    return subprocess.run(script(name, *words), env=ENVIRONMENT, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
@@ -61,27 +48,6 @@ def train(folder, digits, *words, minutes=0.001):
 def history(folder):
     with (folder / "history.csv").open() as file:
         return [{k: v for k, v in row.items() if k not in ("images_per_s", "epoch_s")} for row in csv.DictReader(file)]
-
-
-def interrupt(command, folder, number, saves, seconds):
-    """Start a run, let it save its state so often, send it a signal so many seconds later; its exit code."""
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    seen = saved(folder)
-    while process.poll() is None and saves:
-        time.sleep(0.002)
-        if saved(folder) not in (seen, None):
-            seen, saves = saved(folder), saves - 1
-    time.sleep(seconds)
-    process.send_signal(number)
-    return process.wait()
-
-
-def saved(folder):
-    """When the newest checkpoint was written."""
-    try:
-        return (folder / "checkpoint/latest.safetensors").stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 def outcome(folder):
@@ -167,7 +133,7 @@ def test_a_small_residual_network_learns_the_digits(digits, tmp_path):
     ("words", "message"),
     [
         (["train.epoch=3"], "did you mean 'epochs'"),
-        (["model={name: resnet, blocks: [1], channels: [8, 8]}"], "blocks has 1 stages and channels 2"),
+        (["model={name: resnet, blocks: [1], channels: [8, 8]}"], "blocks has 1 and channels has 2"),
         (["model.name=mlp", "train.optimizer.lr=1e30", "train.epochs=1"], "train.clip_norm"),
     ],
 )

@@ -17,7 +17,7 @@ from espalier.plan import config as configuration
 from espalier.plan import manifest
 from espalier.plan.plan import build
 from espalier.plan.problems import StudyError
-from espalier.results.asked import captions
+from espalier.results.asked import captions, reads_zoo
 
 
 wildcard_constraints:
@@ -70,6 +70,15 @@ def study_runs(wildcards):
 def manifest_of(study):
     """A study's plan.json as data."""
     return manifest.manifest(PLAN.studies[study])
+
+
+def counts_read(kind):
+    """Input function: the counts of the zoo, where a table or figure of a study reads them."""
+    return lambda wildcards: (
+        rules.count_networks.output
+        if reads_zoo(manifest_of(wildcards.study), kind)
+        else []
+    )
 
 
 def captions_of(kind):

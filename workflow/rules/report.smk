@@ -26,6 +26,7 @@ rule study_plan:
 rule tabulate:
     input:
         study_runs,
+        counts_read("table"),
         plan=rules.study_plan.output,
     output:
         runs="results/studies/{study}/runs.csv",
@@ -51,6 +52,7 @@ rule tabulate:
 rule plot:
     input:
         study_runs,
+        counts_read("figure"),
         plan=rules.study_plan.output,
     output:
         report(

@@ -1,23 +1,38 @@
-"""Count networks for budgets: JSON list of [model, classes, image size] on stdin, list of {params, macs} on stdout."""
+"""Count networks at plan time: JSON list of [model, classes, image size, pruning or null] on stdin; on stdout a list of
+{params, macs}, or {error} for a network that cannot be built or pruned so."""
 
 import json
 import sys
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
 
+from espalier.errors import Mistake
 from espalier.measure import cost
 from espalier.registry import choice
 
 
+def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, Any]:
+    # Counting needs shapes alone: nothing is allocated on the meta device.
+    with torch.device("meta"):
+        network = TypeAdapter(choice("model")).validate_python(model).build(classes, image_size)
+    if prune:
+        from espalier.pruning import structured
+
+        # At local scope the widths depend on the ratio alone, whatever ranks the channels.
+        chosen = {key: prune[key] for key in ("steps", "round_to") if key in prune}
+        structured.prune(network, image_size, prune["ratio"], "random", **chosen)
+    return {"params": cost.params(network), "macs": cost.macs(network, image_size)}
+
+
 def main() -> None:
-    choices = TypeAdapter(choice("model"))
     rows = []
-    for model, classes, image_size in json.load(sys.stdin):
-        # Counting needs shapes alone: nothing is allocated on the meta device.
-        with torch.device("meta"):
-            network = choices.validate_python(model).build(classes, image_size)
-        rows.append({"params": cost.params(network), "macs": cost.macs(network, image_size)})
+    for asked in json.load(sys.stdin):
+        try:
+            rows.append(count(*asked))
+        except (ValueError, Mistake) as error:
+            rows.append({"error": str(error)})
     json.dump(rows, sys.stdout)
 
 

@@ -3,11 +3,11 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from espalier.errors import ArtifactError
+from espalier.errors import ArtifactError, Mistake
 from espalier.files import replacing, write_text
 from espalier.registry import Choice, choice
 
@@ -26,10 +26,23 @@ class Network:
     choice: Choice
     num_classes: int
     image_size: int
+    shapes: dict[str, Any] | None = None
+    """widths after structured pruning, where they are not those of the settings"""
 
 
-def save(folder: Path, weights: "dict[str, Tensor]", model: Choice, num_classes: int, image_size: int) -> None:
-    """Write `model.safetensors` and `model.json`; equal weights give equal bytes."""
+def save(
+    folder: Path,
+    weights: "dict[str, Tensor]",
+    model: Choice,
+    num_classes: int,
+    image_size: int,
+    shapes: dict[str, Any] | None = None,
+) -> None:
+    """Write `model.safetensors` and `model.json`; equal weights give equal bytes.
+
+    Args:
+        shapes: what `pruning.shapes` says of a network whose widths are not those of its settings
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -45,6 +58,8 @@ def save(folder: Path, weights: "dict[str, Tensor]", model: Choice, num_classes:
         "num_classes": num_classes,
         "image_size": image_size,
     }
+    if shapes:
+        record["shapes"] = shapes
     write_text(Path(folder) / "model.json", json.dumps(record, indent=2) + "\n")
 
 
@@ -68,11 +83,29 @@ def load(folder: Path) -> Network:
         raise _unusable(path, f"it is cut short or damaged ({error})") from error
     built = record.choice.build(record.num_classes, record.image_size)
     try:
+        if record.shapes:
+            from espalier.pruning.shapes import rebuild
+
+            rebuild(built, record.shapes)
         built.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, Mistake) as error:
         reason = " ".join(str(error).split())
         raise _unusable(path, f"it does not fit {folder / 'model.json'}: {reason}") from error
-    return Network(built.eval(), record.choice, record.num_classes, record.image_size)
+    return Network(built.eval(), record.choice, record.num_classes, record.image_size, record.shapes)
+
+
+def check(network: Network, folder: Path, data_file: Path, num_classes: int, image_size: int) -> None:
+    """Refuse a network that is not made for a data set.
+
+    Raises:
+        ArtifactError: it has another number of classes or another image size.
+    """
+    made, found = (network.num_classes, network.image_size), (num_classes, image_size)
+    if made != found:
+        raise ArtifactError(
+            f"{Path(folder) / 'model.json'}: made for (classes, image size) {made}, and {data_file} has {found}; "
+            "use it on the data set that it was trained on"
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +113,7 @@ class _Record:
     choice: Choice
     num_classes: int
     image_size: int
+    shapes: dict[str, Any] | None
 
 
 def _record(path: Path) -> _Record:
@@ -88,7 +122,7 @@ def _record(path: Path) -> _Record:
         if found["format"] != FORMAT:
             raise _unusable(path, f"its format is {found['format']!r}, and this version reads {FORMAT}")
         model = TypeAdapter(choice("model")).validate_json(json.dumps(found["model"]))
-        return _Record(model, int(found["num_classes"]), int(found["image_size"]))
+        return _Record(model, int(found["num_classes"]), int(found["image_size"]), found.get("shapes"))
     except FileNotFoundError as error:
         raise _unusable(path, "it does not exist") from error
     except ValidationError as error:

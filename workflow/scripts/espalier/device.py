@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
+from espalier.process import keep_memory
 from espalier.seeding import key
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def prepare(deterministic: bool = True) -> int:
     Snakemake and SLURM state a job's cores as OMP_NUM_THREADS, which torch follows; otherwise the cores that
     this process may run on are used.
     """
+    keep_memory()
     # cuBLAS reads this once, when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch

@@ -27,6 +27,7 @@ ROOMS = {
     "augmentation": "data/augment",
     "optimizer": "training/optimizers.py",
     "scheduler": "training/schedulers.py",
+    "pruning": "pruning/methods.py",
     "table": "results/tables",
     "figure": "results/figures",
 }

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from espalier.files import write_text
 from espalier.registry import Choice
@@ -14,32 +15,48 @@ CACHE = Path("results/model_counts.json")
 _PROGRAM = Path(__file__).parents[2] / "count.py"
 
 
-def _key(model: Choice, classes: int, image_size: int) -> str:
-    source = hashlib.sha256(model.entry().path.read_bytes()).hexdigest()[:10]
-    settings = model.model_dump_json(exclude_defaults=True)
-    return f"{settings} classes={classes} image_size={image_size} source={source}"
+class Network(NamedTuple):
+    """A network to count."""
+
+    model: Choice
+    classes: int
+    image_size: int
+    prune: Choice | None = None
+    """structured pruning whose widths do not depend on weights"""
 
 
-def counts(networks: Iterable[tuple[Choice, int, int]], cache: Path | None = None) -> list[dict[str, int]]:
-    """`params` and `macs` (multiply-accumulates of one image) of each (model, classes, image size).
+def _key(network: Network) -> str:
+    parts = [part for part in (network.model, network.prune) if part]
+    source = hashlib.sha256(b"".join(part.entry().path.read_bytes() for part in parts)).hexdigest()[:10]
+    settings = " ".join(part.model_dump_json(exclude_defaults=True) for part in parts)
+    return f"{settings} classes={network.classes} image_size={network.image_size} source={source}"
 
-    Networks that are not in the cache are counted in one subprocess and added to it.
+
+def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[str, Any]]:
+    """`params` and `macs` (multiply-accumulates of one image) of each network, or the `error` that it meets.
+
+    Networks that are not in the cache are counted in one subprocess and added to it; errors are not kept.
 
     Raises:
-        RuntimeError: a network cannot be built; the message is the model's own.
+        RuntimeError: the counting itself fails.
     """
     cache = cache or CACHE
     networks = list(networks)
-    keys = [_key(*network) for network in networks]
+    keys = [_key(network) for network in networks]
     table = json.loads(cache.read_text()) if cache.exists() else {}
     wanted = {key: network for key, network in zip(keys, networks, strict=True) if key not in table}
     if wanted:
-        asked = [[model.model_dump(mode="json"), classes, size] for model, classes, size in wanted.values()]
+        asked = [
+            [model.model_dump(mode="json"), classes, size, prune and prune.model_dump(mode="json")]
+            for model, classes, size, prune in wanted.values()
+        ]
         done = subprocess.run(
             [sys.executable, _PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise RuntimeError(done.stderr.strip().splitlines()[-1])
-        table |= dict(zip(wanted, json.loads(done.stdout), strict=True))
-        write_text(cache, json.dumps(table, indent=1))
+        found = dict(zip(wanted, json.loads(done.stdout), strict=True))
+        table |= found
+        if good := {key: row for key, row in table.items() if "error" not in row}:
+            write_text(cache, json.dumps(good, indent=1))
     return [table[key] for key in keys]

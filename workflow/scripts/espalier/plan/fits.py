@@ -3,15 +3,21 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from espalier.models import rules
 from espalier.plan.spec import Settings
 from espalier.plan.types import AUGMENT_STAGES
-from espalier.registry import Choice
+from espalier.registry import Choice, entries
 
 
 def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
     """Every (key path, message) of one point's settings that no run could use."""
-    yield from _model(settings.model, image_size(settings.dataset))
+    model = settings.model
+    if message := rules.misfit(model.entry(), model.settings(), image_size(settings.dataset)):
+        yield "model", message
+    if settings.pretrained:
+        yield from _pretrained(model)
     yield from _augmentations(settings.augment)
+    yield from _pruning(settings)
 
 
 def image_size(dataset: Choice) -> int | None:
@@ -19,15 +25,16 @@ def image_size(dataset: Choice) -> int | None:
     return {**dataset.entry().facts, **dataset.settings()}.get("image_size")
 
 
-def _model(model: Choice, size: int | None) -> Iterator[tuple[str, str]]:
-    facts = model.entry().facts
-    smallest = facts.get("smallest", 1)
-    if size is not None and size < smallest:
-        yield "model", f"{model.name} takes images of {smallest}x{smallest} and more, and these have {size}x{size}"
-    lengths = {key: len(getattr(model, key)) for key in facts.get("same_length", ())}
-    if len(set(lengths.values())) > 1:
-        text = " and ".join(f"{key} has {length}" for key, length in lengths.items())
-        yield "model", f"{text}; {model.name} needs equally many"
+def _pretrained(model: Choice) -> Iterator[tuple[str, str]]:
+    entry = model.entry()
+    if rules.published(entry, model.settings()):
+        return
+    if fitting := entry.facts.get("pretrained"):
+        text = "; or ".join(dict.fromkeys(fitting.values()))
+        yield "pretrained", f"published weights of {model.name} fit where {text}"
+    else:
+        names = ", ".join(name for name, one in entries("model").items() if "pretrained" in one.facts)
+        yield "pretrained", f"no weights of {model.name} are published; there are some of {names}"
 
 
 def _augmentations(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str]]:
@@ -38,3 +45,17 @@ def _augmentations(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str]]:
             yield "augment", f"{second} works on {AUGMENT_STAGES[after]} images and must stand before {first}"
         elif after == before == AUGMENT_STAGES.index("mixing"):
             yield "augment", f"{first} and {second} both mix images; keep one"
+
+
+def _pruning(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.prune is None:
+        if settings.control:
+            yield "control", f"{settings.control} compares with a pruned network, and nothing is pruned; set prune"
+        return
+    facts = settings.prune.entry().facts
+    if settings.control == "scratch" and facts.get("rounds"):
+        yield "control", f"scratch needs a size known before training, which {settings.prune.name} finds round by round"
+    if not settings.fine_tune.epochs and facts.get("trains"):
+        yield "fine_tune.epochs", f"{settings.prune.name} prunes while it trains; give it epochs"
+    if settings.fine_tune.early_stopping and facts.get("trains"):
+        yield "fine_tune.early_stopping", f"{settings.prune.name} could end before its ratio is reached; leave it out"

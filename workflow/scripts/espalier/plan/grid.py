@@ -3,7 +3,7 @@
 import itertools
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +78,16 @@ def attribute(spec: Spec, path: str) -> Any:
     return found
 
 
-def label(found: Any) -> str:
-    """A short readable name of a setting: ``sgd lr=0.05``, ``pad_crop+mixup``, ``16-32-64``, ``none``."""
+def label(found: Any, without: Collection[str] = ()) -> str:
+    """A short readable name of a setting: ``sgd lr=0.05``, ``pad_crop+mixup``, ``16-32-64``, ``none``.
+
+    Args:
+        without: settings of a registry entry that are named elsewhere
+    """
     if isinstance(found, Choice):
         if preset := preset_names(found.entry().kind).get(found):
             return preset
-        settings = found.model_dump(exclude_defaults=True, exclude={"name"})
+        settings = found.model_dump(exclude_defaults=True, exclude={"name", *without})
         return " ".join([found.name, *(f"{key}={label(inner)}" for key, inner in settings.items())])
     if isinstance(found, Spec):
         settings = found.model_dump()

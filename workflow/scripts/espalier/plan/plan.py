@@ -94,11 +94,10 @@ def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
 
 
 def _planned(path: Path, found: StudyPoints) -> PlannedStudy:
-    stages = ["prepare", *(stage for stage in STAGES if stage in found.study.stages)]
     points = []
     for settings, labels in found.configurations:
         for repeat in range(found.study.repeats):
             seeded = settings.model_copy(update={"seed": found.study.seed + repeat})
-            runs = chain({stage: seeded.stage(stage) for stage in stages})
+            runs = chain({stage: seeded.stage(stage) for stage in seeded.stages(found.study.stages)})
             points.append(Point(labels, repeat, runs))
     return PlannedStudy(path.stem, str(path), found.study, found.axes, found.baseline, tuple(points))

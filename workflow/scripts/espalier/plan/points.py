@@ -15,6 +15,7 @@ from espalier.plan.keys import flat, put
 from espalier.plan.problems import Problem, describe, unknown, written
 from espalier.plan.spec import Settings
 from espalier.plan.study import SECTIONS, Block, load
+from espalier.registry import Choice
 
 
 class StudyPoints:
@@ -30,7 +31,7 @@ class StudyPoints:
         kept = [
             settings for index, block in enumerate(blocks) for settings in self._selected(index, block, resolved[index])
         ]
-        unique = dict.fromkeys(self._affordable(kept))
+        unique = dict.fromkeys(self._affordable(self._prunable(kept)))
         self.configurations = [(settings, self.labels(settings)) for settings in unique]
         self._check(any(resolved))
         self.baseline = self._baseline()
@@ -40,11 +41,17 @@ class StudyPoints:
         return {path: self._label(settings, path) for path in self.axes}
 
     def _label(self, settings: Settings, path: str) -> str:
+        if path.partition(".")[0] in settings.unread():
+            return "–"
         try:
             found = attribute(settings, path)
         except KeyError:
             return "–"
-        return self._labels.get((path, found)) or label(found)
+        return self._labels.get((path, found)) or label(found, without=self._nested(path))
+
+    def _nested(self, path: str) -> list[str]:
+        """Keys below an axis that are axes themselves, and name their own values."""
+        return [axis.removeprefix(f"{path}.") for axis in self.axes if axis.startswith(f"{path}.")]
 
     def _expanded(self, index: int, block: Block) -> list[GridPoint]:
         try:
@@ -84,7 +91,7 @@ class StudyPoints:
         wrong = list(misfits(settings))
         for path, message in wrong:
             self._problem(_origin(tuple(path.split(".")), changes), path, message)
-        return None if wrong else settings
+        return None if wrong else settings.reduced()
 
     def _selected(self, index: int, block: Block, points: list[Settings]) -> Iterator[Settings]:
         conditions = [*block.exclude, *(side for c in block.when for side in (c.if_, c.then))]
@@ -106,29 +113,46 @@ class StudyPoints:
                 if key not in COUNTED and points and not any(_has(p, key) for p in points):
                     raise ValueError(unknown("quantity", key, [*COUNTED, *_known_paths()]))
                 counted = _counts(points) if key in COUNTED else [{}] * len(points)
+                if wrong := next((row["error"] for row in counted if "error" in row), None):
+                    raise ValueError(wrong)
                 points = [p for p, count in zip(points, counted, strict=True) if constraint.holds(p, count)]
             except (ValueError, RuntimeError) as error:
                 self._problem(("constraints", index), "constraints", str(error))
         return points
 
+    def _prunable(self, points: list[Settings]) -> list[Settings]:
+        """The points, those whose pruning would fail after their training taken out."""
+        asked = [point for point in points if _structure(point) and None not in _shape(point)]
+        found = counts.counts(counts.Network(p.model, *_shape(p), p.prune) for p in asked)
+        wrong = {point: row["error"] for point, row in zip(asked, found, strict=True) if "error" in row}
+        for point, message in wrong.items():
+            self._problem(("prune",), "prune", f"{label(point.model)}, {label(point.prune)}: {message}")
+        return [point for point in points if point not in wrong]
+
     def _check(self, any_points: bool) -> None:
         if any_points and not self.configurations and not self.problems:
             self._problem(("grid",), "grid", "no point is left after exclude, when and constraints; loosen one of them")
-        named: dict[tuple[str, str], Any] = {}
+        named: dict[tuple[str, ...], Any] = {}
         for settings, labels in self.configurations:
             for path, text in labels.items():
                 found = attribute(settings, path) if _has(settings, path) else None
-                if named.setdefault((path, text), found) != found:
+                below = (labels[f"{path}.{key}"] for key in self._nested(path))
+                if named.setdefault((path, text, *below), found) != found:
                     message = f"the label {text!r} is given to two values, whose results would be one; rename one"
                     self._problem(("grid",), path, message)
         if "train" not in self.study.stages:
             self._problem(("stages",), "stages", "every chain begins with train; add it")
+        chosen = [settings for settings, _ in self.configurations]
         for part in ("tables", "figures"):
             seen: dict[str, int] = {}
             for index, item in enumerate(getattr(self.study, part)):
                 axis = getattr(item, "axis", None)
                 if axis is not None and axis not in self.axes:
                     self._problem((part, index), f"{part}.{index}.axis", unknown("axis", axis, self.axes))
+                stage = item.entry().facts.get("stage")
+                if stage and self.configurations and not any(stage in s.stages(self.study.stages) for s in chosen):
+                    message = f"{item.name} shows what the stage {stage} did, which no point of the grid has"
+                    self._problem((part, index), f"{part}.{index}", message)
                 key = label(item)
                 if seen.setdefault(key, index) != index:
                     self._problem((part, index), f"{part}.{index}", f"{key!r} is asked for twice; keep one")
@@ -179,19 +203,32 @@ def _unknown_key(path: str) -> str:
     return f"unknown key path {path!r}{hint}" if hint else unknown("key path", path, _known_paths())
 
 
-def _counts(points: list[Settings]) -> list[dict[str, int]]:
-    return counts.counts([(p.model, *_shape(p)) for p in points])
-
-
-def _shape(settings: Settings) -> tuple[int, int]:
-    """Classes and image side of a data set, from its entry in the registry.
+def _counts(points: list[Settings]) -> list[dict[str, Any]]:
+    """Parameters and MACs of every point's network, as it is after structured pruning.
 
     Raises:
-        ValueError: the data set states them only once it is prepared.
+        ValueError: they are known only once data are prepared or a network is trained.
     """
-    classes, size = settings.dataset.entry().facts.get("classes"), image_size(settings.dataset)
-    if classes is None or size is None:
-        raise ValueError(
-            f"budgets need the classes and image size of {settings.dataset.name!r}, which it does not state"
-        )
-    return classes, size
+    for point in points:
+        if None in _shape(point):
+            name = point.dataset.name
+            raise ValueError(f"budgets need the classes and image size of {name!r}, which it does not state")
+        if point.prune and point.prune.entry().facts["removes"] == "channels" and not _structure(point):
+            text = label(point.prune)
+            raise ValueError(f"the size of a network after {text!r} depends on its trained weights; use scope: local")
+    return counts.counts(counts.Network(p.model, *_shape(p), _structure(p)) for p in points)
+
+
+def _structure(settings: Settings) -> Choice | None:
+    """Structured pruning whose widths do not depend on the weights."""
+    prune = settings.prune
+    by_count = prune and prune.entry().facts["removes"] == "channels" and getattr(prune, "scope", "local") == "local"
+    return prune if by_count else None
+
+
+def _shape(settings: Settings) -> tuple[int | None, int | None]:
+    """Classes and image side of a data set, from its entry in the registry; None what only the prepared file tells."""
+    facts, given = settings.dataset.entry().facts, settings.dataset.settings()
+    by_setting = (table[given[key]] for key, table in facts.get("classes_by", {}).items() if given[key] in table)
+    classes = len(given["keep"]) if given.get("keep") else next(by_setting, facts.get("classes"))
+    return classes, image_size(settings.dataset)

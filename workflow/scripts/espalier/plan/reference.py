@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.plan.config import Config
-from espalier.plan.spec import EarlyStopping, Lookahead, Training
+from espalier.plan.spec import EarlyStopping, FineTuning, Lookahead, Training
 from espalier.plan.study import Block, Condition, Study
 from espalier.registry import ROOMS, Choice, Spec, entries
 
@@ -37,6 +37,7 @@ def _tables() -> Iterator[str]:
     yield _table("train", Training)
     yield _table("train.early_stopping", EarlyStopping)
     yield _table("train.lookahead", Lookahead)
+    yield _table("fine_tune", FineTuning)
     for kind in ROOMS:
         yield f"## {kind}: what may be named\n\n"
         for entry in entries(kind).values():

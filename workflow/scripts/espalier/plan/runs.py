@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from espalier.plan.settings import words
-from espalier.plan.spec import PrepareStage, TrainStage
+from espalier.plan.spec import PrepareStage, PruneStage, TrainStage
 from espalier.registry import Spec
 
 
@@ -40,6 +40,8 @@ class Run:
             return self.spec.dataset.name
         if isinstance(self.spec, TrainStage):
             return f"{self.spec.model.name}-{self.spec.train.optimizer.name}-s{self.spec.seed}"
+        if isinstance(self.spec, PruneStage):
+            return f"{self.parent._slug}-{self.spec.control or self.spec.prune.name}"
         return self.parent._slug
 
     @cached_property

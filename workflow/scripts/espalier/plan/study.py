@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, Strict, ValidationError
 
 from espalier.plan.problems import Problem, describe, written
 from espalier.plan.source import Source, retyped
-from espalier.plan.spec import STAGES, Training
+from espalier.plan.spec import STAGES, Evaluation, FineTuning, Training
 from espalier.plan.types import AlsoWritten, Count, Natural
 from espalier.registry import Spec, choice
 
@@ -70,8 +70,23 @@ class Study(Spec):
     """augmentations of the training images, in order"""
     train: Training = Training()
     """how the networks are trained"""
-    stages: Annotated[tuple[Literal["train", "evaluate"], ...], Strict(False)] = ("train", "evaluate")
-    """stages to run; the data set is always prepared"""
+    pretrained: bool = False
+    """start from the ImageNet weights that torchvision or timm publish, as far as their shapes fit"""
+    prune: choice("pruning") | None = None
+    """what to prune and how, by name or with its settings; null for nothing"""
+    control: Literal["random", "scratch"] | None = None
+    """what pruned networks are compared with: random weights or channels pruned, or the pruned structure trained
+    from scratch for the same total epochs; meant as an axis beside null, which is the pruned network itself"""
+    fine_tune: FineTuning = FineTuning()
+    """how the pruned networks are trained"""
+    evaluate: Evaluation = Evaluation()
+    """what evaluation writes"""
+    stages: Annotated[tuple[Literal["train", "prune", "evaluate"], ...], Strict(False)] = (
+        "train",
+        "prune",
+        "evaluate",
+    )
+    """stages to run, those left out whose section is null; the data set is always prepared"""
     repeats: Count = 1
     """runs of each configuration, with seeds `seed`, `seed` + 1, …"""
     seed: Natural = 0

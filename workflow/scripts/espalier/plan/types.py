@@ -3,16 +3,34 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, Strict
+from pydantic import AfterValidator, Field, Strict
+
+
+def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError("the lower end comes first")
+    return interval
+
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Portion = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Turn = Annotated[float, Field(ge=0, le=0.5)]
+"""Part of a circle, to either side."""
+Bins = Annotated[int, Field(ge=2)]
 # A YAML sequence arrives as a list; the elements stay strictly typed.
 Counts = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
+Classes = Annotated[tuple[Natural | str, ...], Strict(False), Field(min_length=2)]
+"""Classes by their numbers or names."""
+Parts = Annotated[tuple[Literal["first", "classifier"], ...], Strict(False)]
+Extent = Annotated[tuple[Probability, Probability], Strict(False)]
+"""Shares of an image's width and height."""
+Interval = Annotated[tuple[Positive, Positive], Strict(False), AfterValidator(_ordered)]
 AugmentStage = Literal["uint8", "normalized", "mixing"]
 AUGMENT_STAGES: tuple[AugmentStage, ...] = get_args(AugmentStage)
 """What an augmentation works on, in the order in which a policy must name them."""
@@ -38,12 +56,20 @@ class AlsoWritten:
 __all__ = [
     "AlsoWritten",
     "Annotated",
+    "Bins",
+    "Classes",
     "Count",
     "Counts",
+    "Extent",
     "Fraction",
+    "Interval",
     "Literal",
     "Natural",
     "NonNegative",
+    "Parts",
+    "Portion",
     "Positive",
     "Probability",
+    "Share",
+    "Turn",
 ]

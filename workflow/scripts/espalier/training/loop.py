@@ -1,6 +1,7 @@
 """The training loop, shared by every stage that trains."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,11 +31,17 @@ def fit(
     seed: int,
     accelerator: "Accelerator",
     watch: Watch,
+    stepped: Callable[[State], None] = lambda state: None,
+    eligible: int = 1,
 ) -> None:
     """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
 
     Every random draw is keyed by (seed, epoch, step or sample), and sums stay on the device until the epoch ends,
     so a state saved between any two steps goes on with the same bits.
+
+    Args:
+        stepped: called after each step of the optimizer, where pruned weights are put back to zero
+        eligible: first epoch that may be the best
 
     Raises:
         Diverged: a loss is not finite at the end of an epoch.
@@ -66,6 +73,7 @@ def fit(
             if train.clip_norm:
                 accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
             optimizer.step()
+            stepped(state)
             state.optimizer.zero_grad()
             state.sums += torch.stack((losses.detach().sum(), hits(outputs.detach(), batch).sum()))
             state.lr = state.schedule.learning_rate
@@ -76,12 +84,14 @@ def fit(
         state.clock.lap("train", "epoch")
         found = score(model, data.batches("validation", train.batch_size, channels_last=train.channels_last))
         state.clock.lap("epoch")
-        record(state, train, data.size("train"), loss, correct, found)
+        record(state, train, data.size("train"), loss, correct, found, eligible)
         watch.epoch_ended(state)
     watch.close()
 
 
-def record(state: State, train: Training, images: int, loss: float, correct: float, found: dict[str, float]) -> None:
+def record(
+    state: State, train: Training, images: int, loss: float, correct: float, found: dict[str, float], eligible: int = 1
+) -> None:
     """End the epoch: a row of history, the best weights, the schedule's reaction, the next epoch's beginning."""
     for split, value in (("training", loss), ("validation", found["loss"])):
         if not math.isfinite(value):
@@ -100,7 +110,7 @@ def record(state: State, train: Training, images: int, loss: float, correct: flo
         "epoch_s": round(seconds["epoch"], 3),
     }
     state.history.append(row)
-    if best(state.history, train.select) is row:
+    if state.epoch >= eligible and best(state.history[eligible - 1 :], train.select) is row:
         state.best = state.weights()
     state.schedule.epoch_ended(row[f"validation_{train.select}"])
     state.epoch, state.step = state.epoch + 1, 0

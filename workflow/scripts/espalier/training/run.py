@@ -48,13 +48,14 @@ def train(
     threads = device.prepare(spec.train.deterministic)
     accelerator = device.accelerate(spec.train.precision)
     data = Resident.load(data_file, accelerator.device)
-    model, policy = build(spec, data, accelerator.device)
+    settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
+    checkpoints = Checkpoints(Path(folder) / "checkpoint", settings | {"data": data.checksum})
+    saved = checkpoints.load()
+    model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
     steps = data.steps_per_epoch(spec.train.batch_size)
     state = State.begin(model, spec.train, steps, scaler=accelerator.scaler, clock=Clock(started))
-    settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
-    checkpoints = Checkpoints(Path(folder) / "checkpoint", settings | {"data": data.checksum})
-    if saved := checkpoints.load():
+    if saved:
         state.load_state_dict(saved)
         log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
     else:
@@ -103,11 +104,16 @@ def train(
     log.info("best epoch %d: validation top-1 %.2f %%", chosen["epoch"], chosen["validation_top1"])
 
 
-def build(spec: TrainStage, data: Resident, where: torch.device) -> tuple[torch.nn.Module, Policy]:
+def build(
+    spec: TrainStage, data: Resident, where: torch.device, *, fresh: bool = True
+) -> tuple[torch.nn.Module, Policy]:
     """The network, initialized from the seed and on its device, and the augmentations.
 
+    Args:
+        fresh: whether published weights are loaded where they are asked for; a resumed run has its own
+
     Raises:
-        Mistake: the settings do not go together.
+        Mistake: the settings do not go together, or published weights cannot be had.
     """
     try:
         policy = Policy(spec.augment)
@@ -115,5 +121,10 @@ def build(spec: TrainStage, data: Resident, where: torch.device) -> tuple[torch.
         model = spec.model.build(data.num_classes, data.image_size)
     except ValueError as error:
         raise Mistake(str(error)) from error
+    if spec.pretrained and fresh:
+        from espalier.models.pretrained import load
+
+        left = load(model, spec.model)
+        log.info("published weights loaded; initialized from the seed: %s", ", ".join(left) or "nothing")
     layout = torch.channels_last if spec.train.channels_last else torch.contiguous_format
     return model.to(where, memory_format=layout), policy

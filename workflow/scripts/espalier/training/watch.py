@@ -1,7 +1,9 @@
 """What happens around the steps: checkpoints, stop requests, the history file, progress."""
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from espalier.results.columns import HISTORY, write_rows
 from espalier.training.checkpoint import Checkpoints
@@ -13,8 +15,17 @@ EPOCH_SAVE_S = 10.0
 """Epochs that follow each other faster than this are not all saved: a tiny run would spend its time on it."""
 
 
+def joined(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The histories of two trainings of one run as one, epochs numbered on."""
+    return [*earlier, *(row | {"epoch": len(earlier) + row["epoch"]} for row in rows)]
+
+
 class Watch:
-    """Saves at the end of an epoch, after `minutes` within a long one, and when asked to stop."""
+    """Saves at the end of an epoch, after `minutes` within a long one, and when asked to stop.
+
+    Args:
+        earlier: rows of history of the run's trainings before this one
+    """
 
     def __init__(
         self,
@@ -27,8 +38,10 @@ class Watch:
         epochs: int,
         steps_per_epoch: int,
         state: State,
+        earlier: Sequence[Mapping[str, Any]] = (),
     ):
         self._history = Path(folder) / "history.csv"
+        self._earlier = earlier
         self._checkpoints = checkpoints
         self._interruption = interruption
         self._every_s = 60 * minutes
@@ -50,7 +63,7 @@ class Watch:
         Raises:
             Interrupted: the run was asked to stop, and its state is saved.
         """
-        write_rows(self._history, HISTORY, state.history)
+        write_rows(self._history, HISTORY, joined(self._earlier, state.history))
         self._progress.epoch_ended(state.history[-1])
         self._look(state, min(self._every_s, EPOCH_SAVE_S))
 

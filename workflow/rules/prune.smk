@@ -1,0 +1,30 @@
+rule prune:
+    input:
+        data=data_of("prune"),
+        model=lambda wildcards: f"{parent_of('prune')(wildcards)}/model.safetensors",
+        architecture=lambda wildcards: f"{parent_of('prune')(wildcards)}/model.json",
+        provenance=lambda wildcards: f"{parent_of('prune')(wildcards)}/run.json",
+    output:
+        model="results/runs/prune/{run}/model.safetensors",
+        architecture="results/runs/prune/{run}/model.json",
+        history="results/runs/prune/{run}/history.csv",
+        rounds="results/runs/prune/{run}/rounds.csv",
+        layers="results/runs/prune/{run}/layers.csv",
+        metrics="results/runs/prune/{run}/metrics.csv",
+        provenance="results/runs/prune/{run}/run.json",
+    log:
+        "results/runs/prune/{run}/run.log",
+    benchmark:
+        "results/runs/prune/{run}/benchmark.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        # Longest work that a killed run can lose; changes no result.
+        checkpoint_minutes=10,
+    params:
+        folder=subpath(output.metrics, parent=True),
+        parent=subpath(input.model, parent=True),
+        settings=words_of("prune"),
+    shell:
+        "python workflow/scripts/prune.py {params.folder} --parent {params.parent} --data {input.data}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} {params.settings} 2> {log}"

@@ -1,0 +1,209 @@
+"""Cutting and training in rounds, from any point of it to the end."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from espalier import artifact, device
+from espalier.data.policy import Policy
+from espalier.data.resident import Resident
+from espalier.measure import cost
+from espalier.measure.accuracy import score
+from espalier.plan.spec import PruneStage, Training
+from espalier.pruning import masks
+from espalier.pruning.account import nonzeros, sparsity
+from espalier.pruning.cuts import Cut, Subject
+from espalier.pruning.rounds import Good, Rounds, Saver
+from espalier.pruning.scratch import initialized
+from espalier.pruning.shapes import rebuild, shapes
+from espalier.results.columns import HISTORY, METRICS, ROUNDS, write_rows
+from espalier.seeding import key
+from espalier.training.clock import Clock
+from espalier.training.interruption import Interruption
+from espalier.training.loop import fit
+from espalier.training.progress import Heartbeat
+from espalier.training.selection import best
+from espalier.training.state import State
+from espalier.training.watch import Watch, joined
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+_TAYLOR_BATCHES = 8
+"""Batches of training images whose gradients rank channels."""
+
+log = logging.getLogger("espalier")
+
+
+@dataclass
+class Pruning:
+    """One run's settings and surroundings."""
+
+    folder: Path
+    spec: PruneStage
+    parent: artifact.Network
+    data: Resident
+    train: Training
+    """how each round trains: fine-tuning, or the whole training of a control from scratch"""
+    accelerator: "Accelerator"
+    interruption: Interruption
+    heartbeat: Heartbeat
+    checkpoint_minutes: float
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self.cut: Cut = self.spec.prune.build()
+        self.policy = Policy(self.spec.augment)
+        self.params_before = cost.params(self.parent.model)
+        self.floor = self.cut.floor(self._score(self._placed(self.parent.model))["validation_top1"])
+
+    def run(self, rounds: Rounds, saver: Saver) -> nn.Module:
+        """Cut and train, round after round, from where `rounds` is; the network to keep, on the CPU."""
+        while not self._over(rounds):
+            model = self._rebuilt(rounds.shapes) if rounds.inner else self._next(rounds)
+            scores = self._train(model, rounds, saver)
+            self._record(model, rounds, scores)
+            if not self._over(rounds):
+                saver.save(None)
+        if rounds.good is None:
+            log.warning("the first round ended below the floor of %.2f %%, so nothing is pruned", self.floor)
+            return self.parent.model
+        model = self._rebuilt(rounds.good.shapes).cpu()
+        model.load_state_dict(rounds.good.weights)
+        return self.cut.finish(model, self.data.image_size)
+
+    def scores(self, rounds: Rounds) -> dict[str, Any]:
+        """What the network to keep scored, and after how many rounds and epochs: columns of metrics.csv."""
+        found = rounds.good.scores if rounds.good else self._score(self._placed(self.parent.model))
+        kept = sum(row["kept"] for row in rounds.rows)
+        row = {name: found.get(name) for name in HISTORY if name in METRICS["prune"]}
+        return row | {"rounds": kept, "epochs": len(rounds.history), "best_epoch": found.get("epoch", 0)}
+
+    def _over(self, rounds: Rounds) -> bool:
+        return bool(rounds.rows) and (len(rounds.rows) >= self.cut.rounds or not rounds.rows[-1]["kept"])
+
+    def _next(self, rounds: Rounds) -> nn.Module:
+        """The network of the last good round, cut further."""
+        good = rounds.good
+        model = self._rebuilt(good.shapes if good else self.parent.shapes)
+        model.load_state_dict(good.weights if good else self.parent.model.state_dict())
+        rounds.kept = self.cut.cut(self._subject(model, rounds), good.kept if good else None)
+        rounds.shapes = shapes(model)
+        if self.spec.control == "scratch":
+            device.seed(self.accelerator.device, self.spec.seed, "init")
+            fresh = self.parent.choice.build(self.data.num_classes, self.data.image_size)
+            model = initialized(fresh, rounds.shapes)
+        if rounds.kept is not None:
+            masks.apply(model, rounds.kept)
+        return self._placed(model)
+
+    def _train(self, model: nn.Module, rounds: Rounds, saver: Saver) -> dict[str, Any]:
+        """Train the cut network, or go on with it; the scores of its best epoch, whose weights it then has."""
+        if not self.train.epochs:
+            return self._score(model)
+        steps = self.data.steps_per_epoch(self.train.batch_size)
+        state = State.begin(model, self.train, steps, scaler=self.accelerator.scaler, clock=self.clock)
+        if rounds.inner:
+            state.load_state_dict(rounds.inner)
+            log.info("resumed in round %d, epoch %d, step %d", len(rounds.rows) + 1, state.epoch, state.step)
+        watch = Watch(
+            self.folder,
+            saver,
+            self.interruption,
+            self.heartbeat,
+            minutes=self.checkpoint_minutes,
+            epochs=self.train.epochs,
+            steps_per_epoch=steps,
+            state=state,
+            earlier=rounds.history,
+        )
+        total = self.train.epochs * steps
+
+        subject, keep_zeros = self._subject(model, rounds), masks.enforcer(model, rounds.kept or {})
+
+        def stepped(state: State) -> None:
+            nonlocal keep_zeros
+            done = (state.epoch - 1) * steps + state.step + 1
+            kept = self.cut.refine(subject, rounds.kept, done, total)
+            if kept is not rounds.kept:
+                rounds.kept, keep_zeros = kept, masks.enforcer(model, kept)
+            keep_zeros()
+
+        eligible = self.cut.eligible(self.train.epochs)
+        fit(
+            state,
+            self.data,
+            self.policy,
+            self.train,
+            seed=key("round", self.spec.seed, len(rounds.rows) + 1),
+            accelerator=self.accelerator,
+            watch=watch,
+            stepped=stepped,
+            eligible=eligible,
+        )
+        model.load_state_dict(state.best)
+        chosen = best(state.history[eligible - 1 :], self.train.select)
+        earlier = len(rounds.history)
+        rounds.history = joined(rounds.history, state.history)
+        rounds.inner = None
+        return dict(chosen) | {"epoch": earlier + chosen["epoch"]}
+
+    def _record(self, model: nn.Module, rounds: Rounds, scores: dict[str, Any]) -> None:
+        """End the round: its row, and the network if it is good."""
+        kept = scores["validation_top1"] >= self.floor
+        zeros = sparsity(model)
+        rounds.rows.append(
+            {
+                "round": len(rounds.rows) + 1,
+                "sparsity": zeros,
+                "nonzeros": nonzeros(model),
+                "params": cost.params(model),
+                "epochs": len(rounds.history),
+                "validation_loss": scores["validation_loss"],
+                "validation_top1": scores["validation_top1"],
+                "kept": int(kept),
+            }
+        )
+        if kept:
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+            rounds.good = Good(weights, rounds.shapes, rounds.kept, scores)
+        write_rows(self.folder / "rounds.csv", ROUNDS, rounds.rows)
+        log.info(
+            "round %d: %.2f %% of the weights are zero, validation top-1 %.2f %%%s",
+            *(len(rounds.rows), zeros, scores["validation_top1"], "" if kept else ", below the floor"),
+        )
+
+    def _subject(self, model: nn.Module, rounds: Rounds) -> Subject:
+        return Subject(
+            model=model,
+            image_size=self.data.image_size,
+            seed=key("prune", self.spec.seed, len(rounds.rows) + 1),
+            control=self.spec.control,
+            gradients=self._gradients,
+        )
+
+    def _rebuilt(self, widths: dict[str, Any] | None) -> nn.Module:
+        """The parent's network with the given widths, freshly initialized, on the device."""
+        model = self.parent.choice.build(self.data.num_classes, self.data.image_size)
+        return self._placed(rebuild(model, widths) if widths else model)
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        layout = torch.channels_last if self.train.channels_last else torch.contiguous_format
+        return model.to(self.accelerator.device, memory_format=layout)
+
+    def _score(self, model: nn.Module) -> dict[str, float]:
+        batches = self.data.batches("validation", self.train.batch_size, channels_last=self.train.channels_last)
+        return {f"validation_{name}": value for name, value in score(model, batches).items()}
+
+    def _gradients(self, model: nn.Module) -> None:
+        """Gradients of the loss on the first training batches, without augmentation, into the parameters."""
+        model.eval()
+        model.zero_grad()
+        batches = self.data.train_batches(Policy(), epoch=1, seed=self.spec.seed, batch_size=self.train.batch_size)
+        for _, batch in zip(range(_TAYLOR_BATCHES), batches, strict=False):
+            cross_entropy(model(batch.inputs), batch.labels).backward()

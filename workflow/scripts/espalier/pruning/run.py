@@ -1,0 +1,125 @@
+"""The prune stage: from a trained network to a pruned and fine-tuned one."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+from espalier import artifact, device, provenance
+from espalier.data.resident import Resident
+from espalier.errors import ArtifactError
+from espalier.plan.keys import flat
+from espalier.plan.spec import PruneStage, Training
+from espalier.process import spare_compiler
+from espalier.pruning.account import account, layer_rows
+from espalier.pruning.pruning import Pruning
+from espalier.pruning.rounds import Rounds, Saver
+from espalier.pruning.shapes import shapes
+from espalier.results.columns import HISTORY, LAYERS, METRICS, write_rows
+from espalier.training.checkpoint import Checkpoints
+from espalier.training.clock import Clock
+from espalier.training.interruption import Interruption
+from espalier.training.progress import Heartbeat
+
+log = logging.getLogger("espalier")
+
+
+def prune(
+    folder: Path,
+    spec: PruneStage,
+    parent: Path,
+    data_file: Path,
+    *,
+    interruption: Interruption,
+    heartbeat: Heartbeat,
+    checkpoint_minutes: float,
+    started: float,
+) -> None:
+    """Prune and fine-tune, or go on with it, and write the run's folder.
+
+    Raises:
+        Mistake: the network, data or checkpoint cannot be used, the network cannot be pruned so, or the loss has
+            diverged.
+        Interrupted: the run was asked to stop; its state is saved.
+    """
+    since = time.time() - (time.monotonic() - started)
+    spare_compiler()
+    train = _recipe(spec, parent)
+    threads = device.prepare(train.deterministic)
+    accelerator = device.accelerate(train.precision)
+    data = Resident.load(data_file, accelerator.device)
+    network = artifact.load(parent)
+    artifact.check(network, parent, data_file, data.num_classes, data.image_size)
+    settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
+    origin = {"data": data.checksum, "parent": provenance.identifier(parent)}
+    checkpoints = Checkpoints(folder / "checkpoint", settings | origin)
+    saved = checkpoints.load()
+    rounds = Rounds.resume(saved) if saved else Rounds()
+    clock = Clock(started)
+    if saved and not rounds.inner:
+        clock.resume(rounds.seconds)
+    work = Pruning(
+        folder=folder,
+        spec=spec,
+        parent=network,
+        data=data,
+        train=train,
+        accelerator=accelerator,
+        interruption=interruption,
+        heartbeat=heartbeat,
+        checkpoint_minutes=checkpoint_minutes,
+        clock=clock,
+    )
+    ready = time.process_time()
+    model = work.run(rounds, Saver(checkpoints, rounds, clock))
+
+    artifact.save(folder, model.state_dict(), network.choice, data.num_classes, data.image_size, shapes(model))
+    write_rows(folder / "history.csv", HISTORY, rounds.history)
+    write_rows(folder / "layers.csv", LAYERS, layer_rows(model))
+    row = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
+    row |= account(model, network.model, data, folder / "model.safetensors") | work.scores(rounds)
+    clock.lap()
+    times = {"wall_s": round(clock.seconds["wall"], 3), "cpu_s": round(clock.seconds["cpu"], 3)}
+    row |= times | {"peak_memory_mib": round(device.peak_memory_mib(accelerator.device), 1)}
+    write_rows(folder / "metrics.csv", METRICS["prune"], [row])
+    provenance.write(
+        folder,
+        "prune",
+        spec,
+        parent=parent,
+        data={"path": str(data_file), "checksum": data.checksum},
+        seed=spec.seed,
+        device=device.name(accelerator.device),
+        threads=threads,
+        started=since,
+        **times,
+        startup_cpu_s=round(ready, 3),
+        params=row["params"],
+        macs=row["macs"],
+        resumed=rounds.resumed,
+    )
+    checkpoints.remove()
+    heartbeat.beat("done")
+    log.info(
+        "%d of %d parameters are left, %d of them not zero: validation top-1 %.2f %%",
+        *(row["params"], work.params_before, row["nonzeros"], row["validation_top1"]),
+    )
+
+
+def _recipe(spec: PruneStage, parent: Path) -> Training:
+    """How the pruned network is trained: fine-tuned; from scratch as its parent was, with the epochs of both.
+
+    Raises:
+        ArtifactError: the parent does not say how it was trained.
+    """
+    if spec.control != "scratch":
+        return spec.fine_tune
+    path = Path(parent) / "run.json"
+    try:
+        given = json.loads(path.read_text())["spec"].get("train", {})
+        train = Training.model_validate_json(json.dumps(given))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path}: does not say how the network was trained ({error}); make the run of {parent} again"
+        ) from error
+    return train.model_copy(update={"epochs": train.epochs + spec.fine_tune.epochs})

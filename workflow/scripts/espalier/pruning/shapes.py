@@ -1,0 +1,98 @@
+"""The widths of a pruned network as plain JSON, and a network built anew cut to them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from espalier.errors import Mistake
+
+WIDTHS: dict[type[nn.Module], tuple[str, ...]] = {
+    _ConvNd: ("in_channels", "out_channels", "groups"),
+    nn.Linear: ("in_features", "out_features"),
+    _BatchNorm: ("num_features",),
+    nn.LayerNorm: ("normalized_shape",),
+}
+"""What each kind of layer says of its own width."""
+
+
+def shapes(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Path → widths of each convolution, linear layer and normalization, and shapes of the tensors of other modules.
+
+    All are there, pruned or not, so that the result depends on this network alone.
+    """
+    found = {path: _told(module) for path, module in model.named_modules()}
+    return {path: told for path, told in found.items() if told}
+
+
+def rebuild(model: nn.Module, widths: Mapping[str, Mapping[str, Any]]) -> nn.Module:
+    """Cut a network built anew to the `shapes` of a pruned one, in place, so that its weights can be loaded.
+
+    Until then it keeps the values of its first channels, a start for training from scratch. Parameters that are cut
+    are new objects. Works on the meta device.
+
+    Raises:
+        Mistake: these are the shapes of another network.
+    """
+    modules = dict(model.named_modules())
+    whole = shapes(model)
+    if unpaired := widths.keys() ^ whole.keys():
+        raise _misfit(model, sorted(unpaired)[0], "only one of the two has it")
+    for path, told in widths.items():
+        if told == whole[path]:
+            continue
+        if told.keys() != whole[path].keys() or not all(_within(told[name], whole[path][name]) for name in told):
+            raise _misfit(model, path, f"{dict(whole[path])} cannot be cut to {dict(told)}")
+        for name, tensor in _tensors(modules[path]).items():
+            _cut(modules[path], name, tensor, _shape(modules[path], name, tensor, told))
+        for name in _names(modules[path]):
+            setattr(modules[path], name, tuple(told[name]) if isinstance(told[name], list) else told[name])
+    return model
+
+
+def _within(new: Any, old: int | list[int]) -> bool:
+    if isinstance(old, list):
+        return isinstance(new, list) and len(new) == len(old) and all(map(_within, new, old))
+    return type(new) is int and 0 < new <= old
+
+
+def _names(module: nn.Module) -> tuple[str, ...]:
+    return next((names for kind, names in WIDTHS.items() if isinstance(module, kind)), ())
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
+
+
+def _told(module: nn.Module) -> dict[str, Any]:
+    if names := _names(module):
+        told = {name: getattr(module, name) for name in names}
+    else:
+        told = {name: tensor.shape for name, tensor in _tensors(module).items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+
+
+def _shape(module: nn.Module, name: str, tensor: Tensor, told: Mapping[str, Any]) -> list[int]:
+    """The shape of one of a module's tensors at the widths that it is told."""
+    if isinstance(module, _ConvNd | nn.Linear):
+        inputs, outputs, *groups = (told[width] for width in _names(module))
+        return [outputs, inputs // (groups or [1])[0], *tensor.shape[2:]] if name == "weight" else [outputs]
+    if isinstance(module, _BatchNorm):
+        return [told["num_features"]] if tensor.ndim else []
+    if isinstance(module, nn.LayerNorm):
+        return told["normalized_shape"]
+    return told[name]
+
+
+def _cut(module: nn.Module, name: str, tensor: Tensor, shape: list[int]) -> None:
+    smaller = tensor.detach()[tuple(slice(size) for size in shape)].clone()
+    if isinstance(tensor, nn.Parameter):
+        setattr(module, name, nn.Parameter(smaller, tensor.requires_grad))
+    else:
+        setattr(module, name, smaller)
+
+
+def _misfit(model: nn.Module, path: str, why: str) -> Mistake:
+    return Mistake(f"{type(model).__name__}: these shapes are of another network ({path}: {why}); prune this one anew")
