@@ -57,3 +57,12 @@ def test_an_editor_sees_every_mistake_of_shape(name):
 def test_the_example_of_the_readme_is_a_study():
     example = (ROOT / "config/README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
     assert errors(example) == []
+
+
+@pytest.mark.parametrize("model", ["resnet44_5m", "{name: resnet44_5m, dropout: 0.1}", "{name: resnet, dropout: 0.1}"])
+def test_a_preset_stands_for_a_name(model):
+    assert errors(GOOD.replace("model: resnet", f"model: {model}")) == []
+
+
+def test_a_name_that_is_none_is_seen_in_a_mapping():
+    assert errors(GOOD.replace("model: resnet", "model: {name: resnet44_6m, dropout: 0.1}"))

@@ -209,4 +209,4 @@ def choice(kind: str, default: str | None = None) -> Any:
         return {**known, **value, "name": known["name"]} if known else {**({"name": name} if name else {}), **value}
 
     names = (*(one.entry().name for one in made), *presets(kind))
-    return Annotated[union, BeforeValidator(named), types.AlsoWritten("name", names)]
+    return Annotated[union, BeforeValidator(named), types.AlsoWritten("name", names, tuple(presets(kind)))]

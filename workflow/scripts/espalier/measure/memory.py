@@ -23,7 +23,7 @@ def _fused(
     return attend(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
 
 
-class _FusedAttention(TorchFunctionMode):
+class FusedAttention(TorchFunctionMode):
     """Attention keeps its inputs, its output and one number a query, as the fused kernels do, not the weights.
 
     Torch's MultiheadAttention is not reached, and counts with its weights.
@@ -71,6 +71,6 @@ def _saved(model: nn.Module, images: int, image_size: int, channels: int) -> int
         return tensor
 
     batch = torch.zeros(images, channels, image_size, image_size, device="meta")
-    with _FusedAttention(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with FusedAttention(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(batch)
     return sum(storage.nbytes() for storage in storages.values())

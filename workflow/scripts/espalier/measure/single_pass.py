@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from espalier.measure.cost import weighted
-from espalier.measure.memory import _FusedAttention
+from espalier.measure.memory import FusedAttention
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def counts(model: nn.Module, image_size: int) -> Counts:
         for layer in weighted(model).values():
             stack.callback(layer.register_forward_hook(see).remove)
         counter = stack.enter_context(FlopCounterMode(display=False, custom_mapping=_FUSED))
-        stack.enter_context(_FusedAttention())
+        stack.enter_context(FusedAttention())
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor))
         model(torch.zeros(1, 3, image_size, image_size, device="meta"))
     macs = counter.get_total_flops() // 2

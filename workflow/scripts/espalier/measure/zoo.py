@@ -13,6 +13,7 @@ from torch import nn
 
 from espalier.measure import cost
 from espalier.measure.single_pass import Counts, counts
+from espalier.models import rules
 from espalier.registry import Choice, choice, entries, preset_names, presets
 
 CLASSES = 10
@@ -110,12 +111,11 @@ class _Size(NamedTuple):
 @cache
 def _size(model: Choice, side: int) -> _Size | None:
     """The network for images of `side`; None where they are too small for it."""
-    try:
-        with torch.device("meta"):
-            network = model.build(CLASSES, side)
-        return _Size(cost.params(network), cost.layers(network), counts(network, side))
-    except (ValueError, RuntimeError):
+    if rules.misfit(model.entry(), model.settings(), side):
         return None
+    with torch.device("meta"):
+        network = model.build(CLASSES, side)
+    return _Size(cost.params(network), cost.layers(network), counts(network, side))
 
 
 def _about(name: str, model: Choice, side: int) -> Row:

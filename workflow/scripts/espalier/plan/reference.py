@@ -1,4 +1,4 @@
-"""What a user may write, for editors and readers: JSON schemas, and the key tables of config/README.md."""
+"""What is made from code and data for editors and readers: JSON schemas, and tables inside Markdown pages."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,7 @@ from espalier.plan.config import Config
 from espalier.plan.spec import EarlyStopping, FineTuning, Lookahead, Training
 from espalier.plan.study import Block, Condition, Study
 from espalier.registry import ROOMS, Choice, Spec, entries
-
-START, END = "<!-- keys: made by workflow/scripts/document.py -->\n", "<!-- end of keys -->\n"
+from espalier.results import published
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -22,11 +21,12 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {"study.schema.json": study, "config.schema.json": config}
 
 
-def document(readme: str) -> str:
-    """config/README.md with its key tables made anew between their marks."""
-    before, _, rest = readme.partition(START)
-    after = rest.partition(END)[2]
-    return f"{before}{START}\n{''.join(_tables())}{END}{after}"
+def renewed(page: str, what: str, tables: str) -> str:
+    """A Markdown page with `tables` between the marks of `what`."""
+    start, end = f"<!-- {what}: made by workflow/scripts/document.py -->\n", f"<!-- end of {what} -->\n"
+    before, _, rest = page.partition(start)
+    after = rest.partition(end)[2]
+    return f"{before}{start}\n{tables}{end}{after}"
 
 
 def _tables() -> Iterator[str]:
@@ -70,8 +70,9 @@ def _yaml(default: Any) -> str:
 
 
 def made(root: Path) -> Iterator[tuple[Path, str]]:
-    """Every made file with its text: the schemas and the README of the configuration."""
+    """Every made file with its text: the schemas, the README of the configuration and the page of the zoo."""
     for name, schema in schemas().items():
         yield root / "workflow/schemas" / name, json.dumps(schema, indent=1) + "\n"
-    readme = root / "config/README.md"
-    yield readme, document(readme.read_text())
+    readme, zoo = root / "config/README.md", root / "docs/zoo.md"
+    yield readme, renewed(readme.read_text(), "keys", "".join(_tables()))
+    yield zoo, renewed(zoo.read_text(), "counts", published.document(published.read(root / published.FILE)))

@@ -42,6 +42,8 @@ class AlsoWritten:
 
     schema: Literal["name", "list", "item"]
     names: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
+    """names that may also stand in a mapping, with settings beside them that the type cannot list"""
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         own = handler(core)
@@ -50,7 +52,8 @@ class AlsoWritten:
             "list": {"type": "array", "minItems": 1},
             "item": own.get("items", {}),
         }
-        return {"anyOf": [short[self.schema], own]}
+        preset = {"type": "object", "properties": {"name": {"enum": list(self.presets)}}, "required": ["name"]}
+        return {"anyOf": [short[self.schema], own, *([preset] if self.presets else [])]}
 
 
 __all__ = [

@@ -16,7 +16,7 @@ _COSTS = ("params", "nonzeros", "macs", "file_bytes", "latency_1_ms", "latency_6
 def pruning(frame, study: dict) -> Table:
     """What pruning bought and what it cost: accuracy beside the network before, parameters, MACs, bytes, latency."""
     data = measured(frame, study)
-    labels = label_columns(frame, data.index, study)
+    labels = label_columns(frame[frame["configuration"].isin(data.index)], data.index, study)
     words = headed(labels, study)
     cells = _printed(data, study)
     for place, (axis, column) in enumerate(labels.items()):
