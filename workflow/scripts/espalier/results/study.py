@@ -85,9 +85,14 @@ def short_names(study: Study) -> dict[int, str]:
     found = {}
     for here, number in configurations(study).items():
         pairs = [(axis, label) for axis, label in zip(study["axes"], here, strict=True) if axis in varying]
-        changed = [_telling(names[axis], label) for axis, label in pairs if label != baseline.get(axis)]
+        changed = [_telling(names[axis], label) for axis, label in pairs if not _same(label, baseline.get(axis))]
         found[number] = ", ".join(changed) or ("baseline" if baseline else study["study"])
     return found
+
+
+def _same(label: str, baseline: str | None) -> bool:
+    """Whether a point is at its baseline here; none of a thing is what a chain has that does not read the setting."""
+    return label == baseline or {label, baseline} == {"none", "–"}
 
 
 def _telling(axis: str, label: str) -> str:
