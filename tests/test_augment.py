@@ -141,7 +141,7 @@ def test_cutmix_weights_are_the_area_that_stays_exactly():
 def test_cutmix_boxes_have_the_drawn_area_before_they_are_cut_at_the_edges():
     size = 64
     top, bottom, left, right, _ = Cutmix(1.0).draw(rng(), 2000, size)
-    side = torch.from_numpy(size * np.sqrt(1 - rng().beta(1.0, 1.0, 2000))).long()
+    side = 2 * torch.from_numpy(0.5 * np.sqrt(1 - rng().beta(1.0, 1.0, 2000)) * size).long()
     rows, cols = (top > 0) & (bottom < size), (left > 0) & (right < size)
     assert rows.sum() > 200
     assert torch.equal((bottom - top)[rows], side[rows])

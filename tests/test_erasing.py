@@ -4,6 +4,7 @@ import torch
 from torchvision.transforms import v2
 
 from data_samples import policy
+from espalier.data.augment import erasing
 from espalier.data.augment.erasing import RandomErasing, normal
 
 SIZE, COUNT = 12, 4000
@@ -53,13 +54,28 @@ def test_images_stay_whole_with_probability_1_minus_p():
 
 def test_noise_is_normal_independent_and_of_the_sample_alone():
     seed = torch.from_numpy(rng().integers(0, 1 << 31, 2000))
-    noise = normal(seed, 48)
+    noise = normal(seed.view(-1, 1), torch.arange(48), 48)
     assert noise.mean() == pytest.approx(0, abs=0.01)
     assert noise.std() == pytest.approx(1, abs=0.01)
     assert (noise**4).mean() == pytest.approx(3, abs=0.1)
     correlation = torch.corrcoef(noise.T) - torch.eye(48)
     assert correlation.abs().max() < 5 / 2000**0.5
-    assert torch.equal(normal(seed[7:9], 48), noise[7:9])
+    assert torch.equal(normal(seed[7:9].view(-1, 1), torch.arange(48), 48), noise[7:9])
+
+
+def test_noise_is_drawn_where_the_box_is_and_nowhere_else(monkeypatch):
+    box = torch.zeros(5, 6, 12)
+    box[1, 2:4, 3:9] = box[4] = 1
+    seed, counted = torch.arange(5), []
+
+    def counting(*parts):
+        counted.append(torch.broadcast_tensors(*parts[:2])[0].numel())
+        return normal(*parts)
+
+    monkeypatch.setattr(erasing, "normal", counting)
+    drawn = erasing.noise(seed, box)
+    assert torch.equal(drawn, normal(seed.view(-1, 1), torch.arange(72), 72).view_as(box) * box)
+    assert counted == [box.sum()]
 
 
 def test_random_fills_the_rectangle_with_noise_and_nothing_else():

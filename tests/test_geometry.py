@@ -259,6 +259,14 @@ def test_corners_are_drawn_as_torchvisions():
     assert moved == pytest.approx(0.3, abs=0.02)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_corners_may_move_as_far_as_the_middle(size):
+    (coefficients,) = Perspective(1.0, 1.0, "bilinear").draw(rng(), 2000, size)
+    assert coefficients.isfinite().all()
+    unmoved = (coefficients == torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0])).all(1).float().mean()
+    assert unmoved == 1 if size == 1 else unmoved < 0.1
+
+
 def test_coefficients_lead_from_the_drawn_corners_to_the_images_own():
     corners = np.array([[0, 0], [31, 0], [31, 31], [0, 31]])
     ends = corners + rng().integers(-5, 6, (200, 4, 2))
@@ -269,6 +277,12 @@ def test_coefficients_lead_from_the_drawn_corners_to_the_images_own():
     torch.testing.assert_close(
         own / scale[..., None], torch.from_numpy(corners).double().expand(200, -1, -1), atol=1e-3, rtol=0
     )
+
+
+@pytest.mark.parametrize("ratio", [(0.01, 0.01), (100.0, 100.0)])
+def test_a_window_has_a_pixel_across_at_least(ratio):
+    _, _, height, width = random_resized_crop(ratio=ratio).draw(rng(), 100, 8)
+    assert min(height.min(), width.min()) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import itertools
 import json
@@ -214,3 +215,13 @@ def test_an_end_in_the_middle_leaves_the_file_of_before_and_nothing_beside_it(wh
     with pytest.raises(SystemExit):
         write(path, made(seed=1), SETTINGS)
     assert list(path.parent.iterdir()) == [path] and path.read_bytes() == before
+
+
+def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(DataError, match=r"made\.safetensors cannot be written: .*No space left"):
+        write(tmp_path / "made.safetensors", made(), SETTINGS)
+    assert not list(tmp_path.iterdir())

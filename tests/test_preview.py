@@ -118,6 +118,16 @@ def test_a_policy_without_a_label_is_named_by_its_settings(tmp_path):
     assert preview.settings(found[0].spec) == "pad_crop padding=3, mixup alpha=1"
 
 
+def test_pictures_have_names_of_their_own_that_a_disk_takes(tmp_path):
+    names = ["a-3", "a!", "a?", "é" * 300, "é" * 299 + "!"]
+    axis = ", ".join(f"'{name}': [{{name: pad_crop, padding: {place}}}]" for place, name in enumerate(names, 1))
+    found = preview.policies(planned(tmp_path, STUDY + f"grid: {{product: {{augment: {{{axis}}}}}}}\n"))
+    assert [one.title for one in found] == names
+    assert len({one.key for one in found}) == len(names)
+    for one in found:
+        (tmp_path / f".{one.key}.12345678.png").touch()
+
+
 @pytest.mark.parametrize("augment", [[], ["mixup"]])
 def test_a_picture_has_every_sample_in_every_epoch_and_says_what_it_is(augment, prepared, tmp_path):
     study = planned(tmp_path, STUDY + f"augment: {augment}\n")

@@ -155,6 +155,7 @@ def test_a_folder_holds_one_class_a_folder(tmp_path):
         (("train", "test"), {"train": 36, "validation": 4, "test": 40}),
         (("train", "val"), {"train": 36, "validation": 4, "test": 40}),
         (("train", "val", "test"), {"train": 40, "validation": 40, "test": 40}),
+        (("train", "valid", "test"), {"train": 40, "validation": 40, "test": 40}),
     ],
 )
 def test_train_and_test_folders_are_official_splits(parts, expected, tmp_path):
@@ -163,7 +164,7 @@ def test_train_and_test_folders_are_official_splits(parts, expected, tmp_path):
     dataset = built(tmp_path, "folder", path=".")
     assert counts(dataset) == expected
     for name, part in dataset.splits.items():
-        place = {"train": "train", "test": parts[-1], "validation": "val" if len(parts) == 3 else "train"}[name]
+        place = {"train": "train", "test": parts[-1], "validation": parts[1] if len(parts) == 3 else "train"}[name]
         assert {dataset.images.paths[one].parts[-3] for one in part} == {place}
     again = built(tmp_path, "folder", path=".", split="80/10/10")
     assert sum(counts(again).values()) == 40 * len(parts)

@@ -72,6 +72,13 @@ def test_shrinking_averages_where_it_would_alias():
     assert abs(small.astype(int) - 127).max() <= 1
 
 
+def test_a_line_is_refused_before_its_resizing_takes_all_memory(tmp_path):
+    path = saved(tmp_path / "line.png", Image.fromarray(drawn(1, 20_000, 3)))
+    assert Files([path], 8).image(0).shape == (8, 8, 3)
+    with pytest.raises(Unreadable, match=r"too long and thin to resize \(20000 x 1 pixels\)"):
+        Files([path], 224).image(0)
+
+
 def test_deeper_images_are_refused_for_pillow_would_clip_them(tmp_path):
     path = saved(tmp_path / "deep.png", Image.fromarray(drawn(4, 4).astype(np.uint16) * 256))
     with pytest.raises(Unreadable, match="more than 8 bits a channel"):

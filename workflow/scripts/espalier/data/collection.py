@@ -77,6 +77,11 @@ class Collection:
             return self.classes.index(named)
         if named >= len(self.classes):
             raise DataError(f"dataset.keep: no class {named}; the {len(self.classes)} classes are numbered from 0")
+        if str(named) in self.classes and self.classes[named] != str(named):
+            raise DataError(
+                f"dataset.keep: {named} is the number of class {self.classes[named]} and the name of another; "
+                "write names, each in quotes"
+            )
         return named
 
     def _tenths(self, validation: float, seed: int) -> dict[str, np.ndarray]:
@@ -90,6 +95,8 @@ class Collection:
         if not self.official:
             raise DataError("dataset.split: official needs train and test parts in the source; use 80/10/10")
         if "validation" in self.official:
+            if validation != _TENTH:
+                raise DataError(f"dataset.validation {validation} contradicts the source's own part; leave it out")
             return dict(self.official)
         cut = validated(self.labels, self.official["train"], validation=validation, seed=seed)
         return {**cut, "test": self.official["test"]}

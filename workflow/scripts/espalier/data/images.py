@@ -2,8 +2,8 @@
 
 Another size than the source's is reached as torchvision's `Resize` and `CenterCrop` reach it on Pillow images: the
 shorter side becomes `image_size` (bilinear, antialiased), then the middle is kept. Grayscale, palette and transparent
-images become RGB as torchvision's loader makes them; an image of more than 8 bits a channel is refused, since Pillow
-would clip it.
+images become RGB as torchvision's loader makes them; gray of more than 8 bits is refused, since Pillow would clip it,
+where it keeps the upper 8 bits of deeper colours. EXIF data turns no image, as it turns none in torchvision.
 """
 
 import struct
@@ -97,6 +97,9 @@ class Files:
             with Image.open(path) as image:
                 if image.mode.startswith(_DEEP):
                     raise Unreadable(f"{path}: more than 8 bits a channel (mode {image.mode}); convert it")
+                long, short = max(image.size), min(image.size)
+                if self.image_size**2 * long > Image.MAX_IMAGE_PIXELS * short:
+                    raise Unreadable(f"{path}: too long and thin to resize ({image.width} x {image.height} pixels)")
                 image.load()
                 return _square(image, self.image_size, self.grayscale)
         except FileNotFoundError:

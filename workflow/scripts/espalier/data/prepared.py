@@ -94,9 +94,17 @@ def write(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads: in
     Images are made by `threads` threads into a file without a name, which vanishes with the process.
 
     Raises:
-        DataError: splits are missing, empty or overlap, labels do not fit images or classes, or images are unreadable.
+        DataError: splits are missing, empty or overlap, labels do not fit images or classes, images are unreadable, or
+            there is no room for the file, of which two copies exist for a moment.
     """
-    path, indices = Path(path), _checked(dataset)
+    try:
+        return _written(Path(path), dataset, settings, threads)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error}") from None
+
+
+def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    indices = _checked(dataset)
     _, channels, height, width = dataset.images.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as pixels:

@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ _GAP, _APART = 0.08, 0.22
 _LINE = 0.14
 """Height of a line of text, likewise."""
 _TEXT = 5.5
+_LONGEST = 56
+"""Letters of a picture's name; each may be four of a file name's 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ def policies(study: Study) -> list[Previewed]:
     previews = []
     for (data, _), (title, spec) in found.items():
         key = _key(f"{Path(data).stem} {title}" if several else title)
-        # Labels that differ in punctuation alone.
-        keys.append(key if key not in keys else f"{key}-{len(keys)}")
+        # Labels that differ in punctuation or in their ends alone.
+        keys.append(next(one for one in chain([key], (f"{key}-{number}" for number in count(2))) if one not in keys))
         previews.append(Previewed(keys[-1], title, data, spec))
     return previews
 
@@ -123,4 +126,4 @@ def _short(name: str, letters: int) -> str:
 
 
 def _key(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "policy"
+    return re.sub(r"[^\w.-]+", "-", text)[:_LONGEST].strip("-.") or "policy"

@@ -7,6 +7,9 @@ from espalier.data.operations import Normalized
 from espalier.plan.types import Count, Interval, Literal, Probability
 from espalier.registry import register
 
+_TOGETHER = 64
+"""Images whose noise a GPU draws at once: as 64-bit numbers it takes several times the memory of the images."""
+
 
 class Cutout(Normalized):
     def __init__(self, size: int, p: float) -> None:
@@ -67,21 +70,36 @@ class RandomErasing(Normalized):
         box = boxes(inputs.shape, *edges)
         rows = inputs.flatten(2).mul_(1 - box)
         if self.value == "random":
-            rows.addcmul_(box, normal(seed, inputs[0].numel()).view_as(box))
+            rows.add_(noise(seed, box))
         elif self.value:
             rows.add_(box, alpha=self.value)
         return inputs
 
 
-def normal(seed: Tensor, count: int) -> Tensor:
-    """Normally distributed numbers of each seed (n,), the same wherever it stands in a batch: float32 (n, count)."""
-    place = torch.arange(2 * count, device=seed.device)
-    # A hash of (seed, place): two rounds of multiplication and shift, 32 bits wide (Wellons' lowbias32).
-    bits = (seed.view(-1, 1) * 0x9E3779B1 + place) & 0xFFFFFFFF
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-        bits = (bits ^ (bits >> shift)) * factor & 0xFFFFFFFF
-    uniform = ((bits ^ (bits >> 16)) + 0.5) / (1 << 32)
-    radius, angle = uniform.chunk(2, 1)
+def noise(seed: Tensor, box: Tensor) -> Tensor:
+    """Each seed's own `normal` numbers where its box (n, H, W) is 1, and 0 elsewhere."""
+    count = box.shape[1] * box.shape[2]
+    place = torch.arange(count, device=box.device)
+    if box.is_cuda:
+        # A GPU would have to wait to learn which places these are.
+        parts = zip(seed.view(-1, 1).split(_TOGETHER), box.flatten(1).split(_TOGETHER), strict=True)
+        return torch.cat([normal(own, place, count).mul_(inside) for own, inside in parts]).view_as(box)
+    sample, place = box.flatten(1).nonzero(as_tuple=True)
+    drawn = torch.zeros_like(box)
+    drawn.view(len(box), -1)[sample, place] = normal(seed[sample], place, count)
+    return drawn
+
+
+def normal(seed: Tensor, place: Tensor, count: int) -> Tensor:
+    """The normally distributed float32 numbers of each seed at each place, 0 to `count`; seed and place broadcast."""
+    uniforms = []
+    for own in (place, place + count):
+        # A hash of (seed, place): two rounds of multiplication and shift, 32 bits wide (Wellons' lowbias32).
+        bits = (seed * 0x9E3779B1 + own) & 0xFFFFFFFF
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            bits = (bits ^ (bits >> shift)) * factor & 0xFFFFFFFF
+        uniforms.append(((bits ^ (bits >> 16)) + 0.5) / (1 << 32))
+    radius, angle = uniforms
     return (radius.log().mul_(-2).sqrt_() * (angle * (2 * torch.pi)).cos_()).float()
 
 

@@ -39,9 +39,10 @@ class Cutmix(Mixing):
 
     def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, ...]:
         """Edges of the pasted box (top, bottom, left, right), cut at the image's, and the area that stays."""
-        side = (size * np.sqrt(1 - rng.beta(self.alpha, self.alpha, count))).astype(np.int64)
-        low = rng.integers(0, size, size=(2, count)) - side // 2
-        (top, left), (bottom, right) = low.clip(0, size), (low + side).clip(0, size)
+        # Half a side is cut to whole pixels, as the authors and torchvision do, which makes every side even.
+        half = (0.5 * np.sqrt(1 - rng.beta(self.alpha, self.alpha, count)) * size).astype(np.int64)
+        center = rng.integers(0, size, size=(2, count))
+        (top, left), (bottom, right) = (center - half).clip(0, size), (center + half).clip(0, size)
         weight = 1 - (bottom - top) * (right - left) / size**2
         return (*map(torch.from_numpy, (top, bottom, left, right)), torch.from_numpy(weight).float())
 

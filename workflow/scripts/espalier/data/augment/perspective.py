@@ -18,15 +18,27 @@ class Perspective(Warp):
     def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor]:
         """Coefficients from output to input pixels; those of the identity leave an image as it is."""
         corners = np.array([[0, 0], [size - 1, 0], [size - 1, size - 1], [0, size - 1]])
-        inwards = rng.integers(0, int(self.distortion_scale * (size // 2)), (count, 4, 2), endpoint=True)
-        moved = rng.random(count) < self.p
+        farthest = int(self.distortion_scale * (size // 2))
+        inwards = rng.integers(0, farthest, (count, 4, 2), endpoint=True)
+        moved = (rng.random(count) < self.p) & (farthest > 0)
         coefficients = torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0]).repeat(count, 1)
         ends = corners + np.where(corners > 0, -inwards, inwards)[moved]
+        # Where corners may meet in the middle; torchvision ends with an error there.
+        while (flat := _flat(ends)).any():
+            inwards = rng.integers(0, farthest, (flat.sum(), 4, 2), endpoint=True)
+            ends[flat] = corners + np.where(corners > 0, -inwards, inwards)
         coefficients[torch.from_numpy(moved)] = perspective_coefficients(corners, ends)
         return (coefficients,)
 
     def places(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> Tensor:
         return perspective_grid(*table, rows, cols, (size, size))
+
+
+def _flat(corners: np.ndarray) -> np.ndarray:
+    """Whether three of the four corners (n, 4, 2) lie on one line, so that no perspective leads there."""
+    along = np.roll(corners, -1, 1) - corners
+    (x, y), (next_x, next_y) = np.moveaxis(along, -1, 0), np.moveaxis(np.roll(along, -1, 1), -1, 0)
+    return (x * next_y == y * next_x).any(1)
 
 
 @register("augmentation", stage="uint8")

@@ -29,8 +29,8 @@ class RandomWindow(Operation):
             open_ = open_[~fits]
         corner = rng.integers(0, size + 1 - np.stack([height, width]))
         low, high = self.ratio
-        width[open_] = round(size * high) if high < 1 else size
-        height[open_] = round(size / low) if low > 1 else size
+        width[open_] = max(1, round(size * high)) if high < 1 else size
+        height[open_] = max(1, round(size / low)) if low > 1 else size
         corner[:, open_] = (size - np.stack([height, width])[:, open_]) // 2
         return tuple(map(torch.from_numpy, (*corner, height, width)))
 

@@ -1,3 +1,5 @@
+import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from espalier.data.prepared import Dataset
 from espalier.errors import DataError
 from espalier.plan.types import Classes, Count, Fraction, Literal, Natural, Portion
 from espalier.registry import register
+
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
 @register("dataset")
@@ -26,8 +30,8 @@ def folder(
 ) -> Dataset:
     """Your own images, one folder a class; or train/ and test/ with one folder a class in each.
 
-    val/ or validation/ beside train/ and test/ is the validation split; without test/, it is the test split, and the
-    validation split is cut from train/. The formats are those of torchvision's `ImageFolder`.
+    val/, valid/ or validation/ beside train/ and test/ is the validation split; without test/, it is the test split,
+    and the validation split is cut from train/. The formats are those of torchvision's `ImageFolder`.
 
     Args:
         path: folder of the images; a relative one lies in ESPALIER_DATA, or here where that is not set
@@ -43,9 +47,14 @@ def folder(
     root = (source or Path()) / path
     try:
         parts = _parts(root)
+        _distinct(parts.values())
         classes, numbers = find_classes(next(iter(parts.values())))
+        if odd := [name for name in classes if not _text(name)]:
+            raise DataError(f"dataset.path {path}: the name of class {odd[0]!r} is not UTF-8; rename its folder")
         if len(classes) < 2:
             raise DataError(f"dataset.path {path}: one class only, {classes[0]}; name the folder above the classes")
+        if "all" in parts and {name.lower() for name in classes} <= _SPLITS:
+            raise DataError(f"dataset.path {path}: {', '.join(classes)} are no classes; call them train, val and test")
         found = {name: make_dataset(part, _same(part, numbers), IMG_EXTENSIONS) for name, part in parts.items()}
     except OSError as error:
         raise DataError(f"dataset.path {path}: {error}") from None
@@ -60,13 +69,26 @@ def folder(
 
 def _parts(root: Path) -> dict[str, Path]:
     """Split → its folder; all → `root` where its folders are the classes."""
-    train, test, *others = (root / name for name in ("train", "test", "val", "validation"))
+    train, test, *others = (root / name for name in ("train", "test", "val", "valid", "validation"))
     validation = next(filter(Path.is_dir, others), None)
     if not train.is_dir() or not (test.is_dir() or validation):
         return {"all": root}
     if not test.is_dir():
         return {"train": train, "test": validation}
     return {"train": train, **({"validation": validation} if validation else {}), "test": test}
+
+
+def _distinct(folders: Iterable[Path]) -> None:
+    """Raise a DataError where links lead to a folder twice: its images would be in several splits."""
+    seen: dict[str, str] = {}
+    for folder in folders:
+        for inside, _, _ in os.walk(folder, followlinks=True):
+            if (first := seen.setdefault(os.path.realpath(inside), inside)) != inside:
+                raise DataError(f"{inside} is the same folder as {first}; remove the link")
+
+
+def _text(name: str) -> bool:
+    return name.encode(errors="ignore").decode() == name
 
 
 def _same(folder: Path, numbers: dict[str, int]) -> dict[str, int]:
