@@ -3,8 +3,9 @@
     python benchmarks/data_path.py [--device cuda] [--rounds 5] [--data PREPARED.safetensors] [--part rates efficiency]
 
 Rates: images a CPU-second (of this process and its workers) of each way to make batches of 128, one thread; on a GPU
-images a second until they lie there. Efficiency: images a CPU-second (on a GPU: a second) of training steps with the
-real pipeline, over those of the same steps with one constant batch.
+images a second until they lie there. On a CPU Espalier's compiled kernels, where numba is, stand beside its torch
+operations. Efficiency: images a CPU-second (on a GPU: a second) of training steps with the real pipeline, over those
+of the same steps with one constant batch.
 
 Arms alternate within each round (training steps on a CPU one by one), and the first round does not count; a ratio is
 taken within a round. Each table holds a control, where an arm is set against itself. The images are CIFAR-10 where
@@ -35,6 +36,7 @@ from pydantic import TypeAdapter
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared, write
 from espalier.data.resident import Batch, Resident
+from espalier.process import keep_memory
 from espalier.registry import choice, entries
 from espalier.training.objective import loss_of
 
@@ -104,7 +106,7 @@ def first(data: Prepared, images: int) -> Prepared:
 
 
 def rate_table(data: Prepared, where: torch.device, rounds: int, images: int, policies: Policies) -> None:
-    few, whole = first(data, images), Resident(data, where)
+    few, whole, plain = first(data, images), Resident(data, where), Resident(data, where, compiled=False)
     row("policy", "way", f"images a {'s' if where.type == 'cuda' else 'CPU-s'}", "range", "× PIL", "range")
     row(*["---"] * 6)
     for name, augment in policies:
@@ -117,7 +119,10 @@ def rate_table(data: Prepared, where: torch.device, rounds: int, images: int, po
             usual["kornia, batched"] = kornia_batches(few, augment, BATCH, where)
         arms: Arms = {way: partial(moved, batches, where) for way, batches in usual.items()}
         ours = partial(made, whole, Policy(augment))
-        found = rates(arms | {"Espalier": ours, "Espalier again": ours}, rounds, where)
+        arms |= {"Espalier": ours, "Espalier again": ours}
+        if where.type == "cpu":
+            arms["Espalier, torch operations"] = partial(made, plain, Policy(augment))
+        found = rates(arms, rounds, where)
         pil = next(iter(found.values()))
         for way, values in found.items():
             row(name, way, *spread(values, 0), *spread(over(values, pil), 2))
@@ -162,6 +167,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2048, help="a round, of the slow ways and of training on a CPU")
     parser.add_argument("--part", nargs="+", choices=["rates", "efficiency"], default=["rates", "efficiency"])
     args = parser.parse_args()
+    keep_memory()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = args.data or Path(folder) / "images.safetensors"

@@ -18,21 +18,21 @@ class ColorJitter(Pixels):
         ]
         if hue:
             ranges.append((turn, -hue, hue))
-        self._operations = [operation for operation, _, _ in ranges]
+        self.operations = [operation for operation, _, _ in ranges]
         self._low = [low for _, low, _ in ranges]
         self._high = [high for _, _, high in ranges]
 
     def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, Tensor]:
         """Operations in the order in which they are applied, and their factors."""
-        order = rng.permuted(np.tile(np.arange(len(self._operations)), (count, 1)), axis=1)
+        order = rng.permuted(np.tile(np.arange(len(self.operations)), (count, 1)), axis=1)
         factors = rng.uniform(self._low, self._high, order.shape)
         return torch.from_numpy(order), torch.from_numpy(np.take_along_axis(factors, order, 1))
 
     def apply(self, images: Tensor, *table: Tensor) -> Tensor:
         order, factors = table
-        if not self._operations:
+        if not self.operations:
             return images
-        return images_of(grouped(planes_of(images), order, self._operations, factors), images.shape)
+        return images_of(grouped(planes_of(images), order, self.operations, factors), images.shape)
 
 
 @register("augmentation", stage="uint8")

@@ -8,6 +8,8 @@ from espalier.registry import register
 
 
 class PadCrop(Geometry):
+    straight = "shifted"
+
     def __init__(self, padding: int) -> None:
         self.padding = padding
 
@@ -32,6 +34,8 @@ def pad_crop(*, padding: Count = 2) -> PadCrop:
 
 
 class HorizontalFlip(Geometry):
+    straight = "mirrored"
+
     def __init__(self, p: float) -> None:
         self.p = p
 
