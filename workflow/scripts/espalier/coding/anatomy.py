@@ -1,0 +1,66 @@
+"""What the bytes of a coded model are spent on."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from espalier.coding import codecs, contexts, relative
+from espalier.coding.codecs import CODECS
+from espalier.coding.container import CRC_BYTES, HEADER_BYTES
+from espalier.coding.decoder import LIMIT, open_parts
+from espalier.coding.entropy import bound_bytes, value_bits, zeroness_bits
+from espalier.coding.flags import Flags
+
+
+class Part(NamedTuple):
+    """Bytes of a file with one purpose."""
+
+    purpose: str
+    """weights, indices, scales, zero points, other parameters, checksums, metadata, header"""
+    name: str
+    """the tensor, or the type of the tensors that share a stream"""
+    codec: str
+    bytes: int
+    bound: float | None = None
+    """order-0 entropy in bytes of a tensor's zeroness and values, beside its weights"""
+
+
+def anatomy(path: Path, limit: int = LIMIT) -> list[Part]:
+    """The purpose of every byte; the parts sum to the size of the file.
+
+    A range coder's stream is divided between indices (which weights are zero) and weights (the others' values) as
+    its model spent them, the bitmap's as their entropies; all other figures are lengths.
+
+    Raises:
+        ArtifactError: as `decode`.
+    """
+    contents = open_parts(path, limit)
+    found = [Part("header", "", "", HEADER_BYTES), Part("metadata", "", "xz", contents.table_bytes)]
+    found.append(Part("checksums", "", "", CRC_BYTES * len(contents.streams)))
+    flags = Flags()
+    for row, levels, stream in zip(contents.table.levels, contents.levels, contents.streams, strict=False):
+        inner, codec = levels.reshape(codecs.matrix(levels.shape)), CODECS[row.codec]
+        share = 0.0
+        if codec == "range":
+            index, value = contexts.spent(inner, contexts.Settings(*row.settings), flags)
+            share = index / (index + value) if index + value else 1.0
+        elif codec == "bitmap":
+            index, value = zeroness_bits(levels), value_bits(levels)
+            share = index / (index + value) if index + value else 1.0
+        indices = relative.index_bytes(stream) if codec == "relative" else round(len(stream) * share)
+        flags.add(inner)
+        found.append(Part("indices", row.name, codec, indices))
+        found.append(Part("weights", row.name, codec, len(stream) - indices, bound_bytes(levels)))
+    purposes = {"scale": "scales", "zero_point": "zero points"}
+    for row in contents.table.words:
+        found.append(Part(purposes.get(row.kind, "other parameters"), row.kind, row.codec, row.bytes))
+    return found
+
+
+def by_purpose(parts: list[Part]) -> dict[str, int]:
+    """Bytes of each purpose, the largest first."""
+    purposes = np.array([part.purpose for part in parts])
+    sizes = np.array([part.bytes for part in parts])
+    sums = {str(purpose): int(sizes[purposes == purpose].sum()) for purpose in dict.fromkeys(purposes)}
+    return dict(sorted(sums.items(), key=lambda item: -item[1]))

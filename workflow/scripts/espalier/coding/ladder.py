@@ -1,0 +1,99 @@
+"""What the same levels take by the usual ways, from dense floats down to their entropy."""
+
+import io
+import lzma
+import zlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from espalier.coding import bitmap, codecs, relative
+from espalier.coding.encoder import centred
+from espalier.coding.entropy import bound_bytes
+from espalier.coding.flags import Flags
+from espalier.quantization.qparams import Quantized
+
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class Rung(NamedTuple):
+    """Bytes by one method."""
+
+    method: str
+    levels: float
+    """of all quantized tensors"""
+    others: int | None = None
+    """of all other parameters, where the method says how they are kept"""
+
+
+def ladder(tensors: Mapping[str, Quantized | Tensor]) -> list[Rung]:
+    """The methods' sizes of one network; general compressors are given all levels in one piece, a byte or two each.
+
+    Theoretical and COO are those of a published pruned MobileNetV2: non-zeros with 16-bit indices, others in fp32;
+    and the torch file of an index vector a dimension, int8 or int16, and of int8 values.
+    """
+    levels = {name: centred(name, one) for name, one in tensors.items() if isinstance(one, Quantized)}
+    widths = {name: _bits(one) for name, one in tensors.items() if isinstance(one, Quantized)}
+    others = sum(
+        one.numel() * 4
+        for name, one in tensors.items()
+        if not isinstance(one, Quantized) and not name.endswith(_BUFFERS)
+    )
+    elements = sum(one.size for one in levels.values())
+    data = b"".join(one.astype(_smallest(one)).tobytes() for one in levels.values())
+    weighed = sum(int(np.count_nonzero(one)) * (widths[name] / 8 + 2) for name, one in levels.items())
+    found = [
+        Rung("dense fp32", elements * 4, others),
+        Rung("theoretical: non-zeros, 16-bit indices", weighed, others),
+        Rung("COO, torch file", _coo_bytes(levels, tensors)),
+        Rung("zlib -9", len(zlib.compress(data, 9))),
+    ]
+    if find_spec("zstandard"):
+        from zstandard import ZstdCompressor
+
+        found.append(Rung("zstd -19", len(ZstdCompressor(level=19).compress(data))))
+    found.append(Rung("xz -9e", len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))))
+    found.append(Rung("bitmap + xz", sum(len(bitmap.encode(one, *_ends(one))) for one in levels.values())))
+    found.append(
+        Rung("relative index + Huffman", sum(len(relative.encode(one, *_ends(one))) for one in levels.values()))
+    )
+    flags = Flags()
+    found.append(Rung("espalier", sum(len(codecs.encode(one, flags).stream) for one in levels.values())))
+    found.append(Rung("order-0 entropy", sum(bound_bytes(one) for one in levels.values())))
+    return found
+
+
+def _bits(tensor: Quantized) -> int:
+    return (tensor.qparams.highest - tensor.qparams.lowest).bit_length()
+
+
+def _ends(levels: np.ndarray) -> tuple[int, int]:
+    return (int(levels.min()), int(levels.max())) if levels.size else (0, 0)
+
+
+def _smallest(levels: np.ndarray) -> np.dtype:
+    low, high = _ends(levels)
+    return next(
+        dtype
+        for dtype in map(np.dtype, ("i1", "i2", "i4"))
+        if np.iinfo(dtype).min <= low <= high <= np.iinfo(dtype).max
+    )
+
+
+def _coo_bytes(levels: Mapping[str, np.ndarray], tensors: Mapping[str, Quantized | Tensor]) -> int:
+    kept = {}
+    for name, one in levels.items():
+        places = np.nonzero(one)
+        indices = [
+            torch.from_numpy(place.astype(np.int8 if size <= 128 else np.int16 if size <= 1 << 15 else np.int32))
+            for place, size in zip(places, one.shape, strict=True)
+        ]
+        values = torch.from_numpy(one[places].astype(_smallest(one)))
+        kept[name] = {"indices": indices, "values": values, "scale": tensors[name].qparams.scale.clone()}
+    file = io.BytesIO()
+    torch.save(kept, file)
+    return len(file.getvalue())
