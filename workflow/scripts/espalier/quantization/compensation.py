@@ -1,0 +1,148 @@
+"""Rounding in which the weights still to be rounded make up for the errors of those already rounded."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from espalier.quantization.qparams import QParams, Quantized
+
+_DAMPING = 0.01
+"""Share of the mean of the Hessian's diagonal that is added to it."""
+_ROUNDS = 3
+"""How often levels are settled under a scale and the scale fitted to the levels."""
+_SHARES = tuple(1.3 - step / 20 for step in range(18))
+"""Multiples of the given scale that are tried."""
+_TOGETHER = 1 << 24
+"""Numbers of the matrices that are inverted at once."""
+
+
+def compensated(weight: Tensor, hessian: Tensor, qparams: QParams) -> Quantized:
+    """Levels and scales of a weight, chosen for a small error of the layer's outputs.
+
+    Column by column, from the inputs that matter most to those that matter least, a weight is rounded and its error
+    passed on to the rest of its row, by way of the Cholesky factor of the inverse Hessian (GPTQ, Frantar et al. 2022,
+    arXiv 2210.17323). Coordinate descent then settles what the one pass could not foresee, in turn with the scale of
+    least squares for the levels. A zero of a pruned network stays zero and takes no part: each row has the Hessian of
+    its own non-zero weights (as in Optimal Brain Compression, arXiv 2208.11580), so that nothing is passed on to a
+    weight that is not there.
+
+    Args:
+        hessian: (groups, weights of a row, the same), as `hessians` gives it
+        qparams: symmetric, of one scale per tensor, which stays, or per row, which is where the search begins
+
+    Raises:
+        ValueError: the qparams are asymmetric.
+    """
+    if qparams.lowest != -qparams.highest:
+        raise ValueError("compensated rounding needs symmetric levels")
+    rows = weight.detach().double().flatten(1)
+    scale = qparams.scale.double().reshape(-1, 1).expand(len(rows), 1).clone()
+    group = torch.arange(len(rows), device=rows.device) // (len(rows) // len(hessian))
+    hessian = _damped(hessian.double())
+    found, kept = torch.zeros_like(rows), rows != 0
+    fitted = qparams.scale.numel() > 1
+    for here, columns, matrices in _together(kept, hessian, group):
+        place = here[:, None], columns
+        found[place], scale[here] = _rounded(rows[place], matrices, scale[here], qparams.highest, fitted)
+    if fitted:
+        qparams = qparams._replace(scale=scale.float().view_as(qparams.scale))
+    return Quantized(found.int().view(weight.shape), qparams)
+
+
+def _together(kept: Tensor, hessian: Tensor, group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Rows to be rounded at once, their columns in order of importance, and the Hessians of these.
+
+    Rows (n,), columns (n, k), Hessians (n, k, k); (1, k, k) where rows without zeros share one.
+    """
+    importance = hessian.diagonal(dim1=1, dim2=2)
+    if len(hessian) < len(kept) and bool(kept.all()):
+        for one, order in enumerate(importance.argsort(dim=1, descending=True, stable=True)):
+            here = (group == one).nonzero().flatten()
+            yield here, order.expand(len(here), -1), hessian[one][order][:, order].unsqueeze(0)
+        return
+    order = torch.where(kept, importance[group], -1).argsort(dim=1, descending=True, stable=True)
+    counts = kept.sum(1)
+    left = counts.argsort(dim=0, stable=True)[int((counts == 0).sum()) :]
+    while len(left):
+        # The last row has the most weights; those before it are padded to as many by zeros of their own.
+        width = int(counts[left[-1]])
+        here = left[-max(1, _TOGETHER // width**2) :]
+        here = here[counts[here] > width // 2]
+        left = left[: len(left) - len(here)]
+        columns = order[here, :width]
+        real = kept[here[:, None], columns]
+        matrices = hessian[group[here, None, None], columns[:, :, None], columns[:, None, :]]
+        matrices *= real[:, :, None] & real[:, None, :]
+        matrices.diagonal(dim1=1, dim2=2).add_(~real)
+        yield here, columns, matrices
+
+
+def _damped(hessian: Tensor) -> Tensor:
+    """The Hessian, scaled to a mean of 1 along its diagonal, with damping; the identity where no input varies."""
+    mean = hessian.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    identity = torch.eye(hessian.shape[1], dtype=hessian.dtype, device=hessian.device)
+    return torch.where(mean > 0, hessian / mean + _DAMPING * identity, identity)
+
+
+def _rounded(rows: Tensor, hessian: Tensor, scale: Tensor, highest: int, fitted: bool) -> tuple[Tensor, Tensor]:
+    """Levels, (n, k), and scales, (n, 1)."""
+    if fitted:
+        scale = _tried(rows, hessian, scale, highest)
+    nearest = (rows / scale).round().clamp(-highest, highest)
+    passed = _passed_on(rows, hessian, scale, highest)
+    worse = _error(passed * scale - rows, hessian) > _error(nearest * scale - rows, hessian)
+    levels = torch.where(worse, nearest, passed)
+    for _ in range(_ROUNDS):
+        levels = _settled(levels, rows, hessian, scale, highest)
+        if fitted:
+            scale = _least_squares(levels, rows, hessian, scale)
+    return levels, scale
+
+
+def _tried(rows: Tensor, hessian: Tensor, scale: Tensor, highest: int) -> Tensor:
+    """The multiple of each scale under which plain rounding errs least."""
+    best, least = scale, torch.full_like(scale, torch.inf)
+    for share in _SHARES:
+        tried = share * scale
+        error = _error((rows / tried).round().clamp(-highest, highest) * tried - rows, hessian)
+        best = torch.where(error < least, tried, best)
+        least = torch.minimum(error, least)
+    return best
+
+
+def _passed_on(rows: Tensor, hessian: Tensor, scale: Tensor, highest: int) -> Tensor:
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+    factor = torch.linalg.cholesky(inverse, upper=True)
+    rows, levels = rows.clone(), torch.empty_like(rows)
+    for column in range(rows.shape[1]):
+        levels[:, column] = (rows[:, column] / scale[:, 0]).round().clamp(-highest, highest)
+        error = (rows[:, column] - levels[:, column] * scale[:, 0]) / factor[:, column, column]
+        rows[:, column:] -= error[:, None] * factor[:, column, column:]
+    return levels
+
+
+def _settled(levels: Tensor, rows: Tensor, hessian: Tensor, scale: Tensor, highest: int) -> Tensor:
+    """Each weight in turn on the level that is best beside the others; no step makes the error greater."""
+    levels, slope = levels.clone(), _times(levels * scale - rows, hessian)
+    for column in range(rows.shape[1]):
+        wish = levels[:, column] - slope[:, column] / (hessian[:, column, column] * scale[:, 0])
+        change = wish.round().clamp(-highest, highest) - levels[:, column]
+        slope += (change * scale[:, 0])[:, None] * hessian[:, column]
+        levels[:, column] += change
+    return levels
+
+
+def _least_squares(levels: Tensor, rows: Tensor, hessian: Tensor, scale: Tensor) -> Tensor:
+    moved = _times(levels, hessian)
+    size, along = (levels * moved).sum(1, keepdim=True), (rows * moved).sum(1, keepdim=True)
+    # A float32 is what is kept.
+    return torch.where((size > 0) & (along > 0), along / size, scale).float().double()
+
+
+def _times(rows: Tensor, hessian: Tensor) -> Tensor:
+    return rows @ hessian[0] if len(hessian) == 1 else (rows[:, None] @ hessian)[:, 0]
+
+
+def _error(rows: Tensor, hessian: Tensor) -> Tensor:
+    return (_times(rows, hessian) * rows).sum(1, keepdim=True)

@@ -1,0 +1,145 @@
+"""A network put to one width of weights and activations after another."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from espalier.models.facts import Facts
+from espalier.quantization.batchnorm import Moments, reestimate, restore, seen, shift, statistics
+from espalier.quantization.compensation import compensated
+from espalier.quantization.folding import foldable
+from espalier.quantization.hessian import hessians
+from espalier.quantization.histogram import Histogram
+from espalier.quantization.inputs import Inputs
+from espalier.quantization.qparams import FULL, QParams, Quantized
+from espalier.quantization.ranges import chosen
+from espalier.quantization.schemes import Scheme
+from espalier.quantization.weights import nearest
+
+IMAGES = 128
+"""How many of the images are looked at layer by layer, for ranges and for compensation; the statistics use all."""
+
+
+class _Weights(NamedTuple):
+    """A network with weights of one width and activations in floats."""
+
+    quantized: dict[str, Quantized]
+    values: dict[str, Tensor]
+    statistics: list[Moments]
+
+
+class Quantizer:
+    """Sets a network, in place, to widths of weights and activations; what settings share is made once.
+
+    What a setting gives does not depend on those set before. The weights are exchanged, not written into, and
+    `close` puts the network back as it was; a network to keep is copied, or left at its setting.
+
+    Args:
+        batches: images of the training split, normalized, on the network's device; the naive scheme needs none
+
+    Raises:
+        ValueError: the scheme needs images, and there are none.
+    """
+
+    def __init__(self, model: nn.Module, scheme: Scheme, batches: Sequence[Tensor] = ()) -> None:
+        if not batches and (
+            scheme.statistics != "kept" or scheme.activations == "static" or scheme.rounding == "compensated"
+        ):
+            raise ValueError("this scheme is calibrated on training images, and there are none")
+        self.model, self.scheme, self.batches = model.eval(), scheme, batches
+        self.inputs = Inputs(model)
+        self._few = batches[: -(-IMAGES // len(batches[0]))] if batches else ()
+        self._floats = {path: layer.weight.data for path, layer in self.inputs.layers.items()}
+        self._before = statistics(self.model)
+        self._reference = seen(model, batches) if scheme.statistics == "shifted" else []
+        self._moments: dict[str, Tensor] | None = None
+        self._weights: dict[int, _Weights] = {}
+        self._seen: dict[int, dict[str, Histogram]] = {}
+        self.weights: dict[str, Quantized] = {}
+        """path of each layer → its weight as levels, at the present setting"""
+        self.activations: dict[str, QParams] = {}
+        """path of each layer → static qparams of its input, at the present setting"""
+
+    @torch.no_grad()
+    def set(self, weight_bits: int, activation_bits: int) -> None:
+        """Put the network to a setting; 32 bits leave weights or activations as they are.
+
+        Raises:
+            ValueError: the scheme cannot do a width.
+        """
+        made = self._made(weight_bits)
+        self._install(made)
+        self.weights, self.activations = made.quantized, {}
+        if activation_bits == FULL:
+            return
+        bits = self._bits(activation_bits)
+        if self.scheme.activations == "dynamic":
+            self.inputs.dynamic({path: each for path, each in bits.items() if each != FULL})
+        else:
+            if weight_bits not in self._seen:
+                self._seen[weight_bits] = self.inputs.histograms(self.model, self._few)
+            self.activations = {
+                path: chosen(
+                    histogram,
+                    self.scheme.activation_range,
+                    bits[path],
+                    symmetric=self.scheme.symmetric_activations,
+                    percentile=self.scheme.percentile,
+                )
+                for path, histogram in self._seen[weight_bits].items()
+                if bits[path] != FULL
+            }
+            self.inputs.static(self.activations)
+        self._correct()
+
+    def close(self) -> None:
+        """Put the network back as it was."""
+        self.inputs.remove()
+        self._install(_Weights({}, self._floats, self._before))
+
+    def _bits(self, bits: int) -> dict[str, int]:
+        facts: Facts = self.model.facts
+        exceptions = {facts.first: self.scheme.first_bits, facts.classifier: self.scheme.classifier_bits}
+        return {path: exceptions.get(path) or bits for path in self.inputs.layers}
+
+    def _made(self, bits: int) -> _Weights:
+        if bits in self._weights:
+            return self._weights[bits]
+        self._install(_Weights({}, self._floats, self._before))
+        if bits == FULL:
+            made = _Weights({}, self._floats, self._before)
+        else:
+            quantized = {path: self._quantized(path, each) for path, each in self._bits(bits).items() if each != FULL}
+            values = {
+                path: torch.empty_like(self._floats[path]).copy_(each.dequantize()) for path, each in quantized.items()
+            }
+            self._install(_Weights({}, self._floats | values, self._before))
+            self._correct()
+            made = _Weights(quantized, self._floats | values, statistics(self.model))
+        self._weights[bits] = made
+        return made
+
+    def _quantized(self, path: str, bits: int) -> Quantized:
+        weight, scheme = self._floats[path], self.scheme
+        found = nearest(weight, bits, scheme.granularity, scheme.weight_range, symmetric=scheme.symmetric_weights)
+        if scheme.rounding == "nearest":
+            return found
+        if self._moments is None:
+            normalized = foldable(self.model, self.batches[0][:1]) if scheme.statistics != "kept" else {}
+            self._moments = hessians(self.model, self.inputs, self._few, normalized)
+        return compensated(weight, self._moments[path], found.qparams) if path in self._moments else found
+
+    def _correct(self) -> None:
+        """Fit the statistics of batch normalization to the present weights and activations."""
+        if self.scheme.statistics == "estimated":
+            reestimate(self.model, self.batches)
+        elif self.scheme.statistics == "shifted":
+            shift(self.model, self.batches, self._reference, self._before)
+
+    def _install(self, weights: _Weights) -> None:
+        self.inputs.off()
+        for path, layer in self.inputs.layers.items():
+            layer.weight.data = weights.values[path]
+        restore(self.model, weights.statistics)

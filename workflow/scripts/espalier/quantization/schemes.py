@@ -1,0 +1,96 @@
+"""Named ways to quantize a network."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from espalier.quantization.batchnorm import Correction
+from espalier.quantization.ranges import Range
+from espalier.quantization.weights import Granularity, WeightRange
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How weights and activations become levels, at any width."""
+
+    granularity: Granularity
+    symmetric_weights: bool
+    weight_range: WeightRange
+    rounding: Literal["nearest", "compensated"]
+    activations: Literal["dynamic", "static"]
+    symmetric_activations: bool
+    activation_range: Range
+    percentile: float
+    statistics: Correction
+    """what becomes of the statistics of batch normalization"""
+    first_bits: int | None
+    """width of weights and inputs of the first layer, wherever the network is quantized"""
+    classifier_bits: int | None
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it looks at training images."""
+        return self.statistics != "kept" or self.activations == "static" or self.rounding == "compensated"
+
+
+def calibrated(
+    *,
+    weight_range: WeightRange = "mse",
+    rounding: Literal["nearest", "compensated"] = "compensated",
+    activation_range: Range = "mse",
+    percentile: float = 99.99,
+    statistics: Correction = "shifted",
+    first_bits: int | None = None,
+    classifier_bits: int | None = None,
+) -> Scheme:
+    """Symmetric levels per output channel for weights, static asymmetric ones for activations, from training images.
+
+    What an image scores does not depend on the images beside it.
+
+    Args:
+        weight_range: range of a channel's levels: all of its weights', or that of least squared error
+        rounding: nearest; or compensated, where the rest of a filter makes up for errors already made (GPTQ)
+        activation_range: range of an activation's levels: all that was seen in calibration, a percentile of it, or
+            that of least squared error or least divergence
+        percentile: percent of an activation's values that lie within either end, where a percentile is the range
+        statistics: those of batch normalization are shifted by as much as quantization moves them on unlabelled
+            training images; or estimated from these anew; or kept
+        first_bits: width of the first layer's weights and inputs, where the network is quantized
+        classifier_bits: width of the classifier's weights and inputs, where the network is quantized
+    """
+    return Scheme(
+        granularity="channel",
+        symmetric_weights=True,
+        weight_range=weight_range,
+        rounding=rounding,
+        activations="static",
+        symmetric_activations=False,
+        activation_range=activation_range,
+        percentile=percentile,
+        statistics=statistics,
+        first_bits=first_bits,
+        classifier_bits=classifier_bits,
+    )
+
+
+def naive(*, first_bits: int | None = None, classifier_bits: int | None = None) -> Scheme:
+    """Symmetric levels per tensor, scale = max|x| / (2^(bits - 1) - 1); an activation's over each batch anew.
+
+    Nothing is calibrated, and what an image scores depends on the batch that it is in.
+
+    Args:
+        first_bits: width of the first layer's weights and inputs, where the network is quantized
+        classifier_bits: width of the classifier's weights and inputs, where the network is quantized
+    """
+    return Scheme(
+        granularity="tensor",
+        symmetric_weights=True,
+        weight_range="minmax",
+        rounding="nearest",
+        activations="dynamic",
+        symmetric_activations=True,
+        activation_range="minmax",
+        percentile=100.0,
+        statistics="kept",
+        first_bits=first_bits,
+        classifier_bits=classifier_bits,
+    )
