@@ -15,6 +15,8 @@ from espalier.models.facts import declare
 from espalier.models.ghostnet import ghostnet
 from espalier.models.lenet import lenet
 from espalier.models.resnet import resnet
+from espalier.models.spinalnet import spinal_cnn
+from espalier.pruning.shapes import shapes
 from espalier.pruning.structured import prune
 
 torch.set_num_threads(1)
@@ -258,6 +260,25 @@ def test_removing_nothing_is_refused():
         prune(lenet(10, 16), 16, 0.5, "bn_scale")
     with pytest.raises(Mistake, match=r"ResNet: pruning at ratio 0.01 removed no output; give a higher ratio"):
         prune(only(resnet(10, 8, blocks=(1,), channels=(1,)), "stages.0.conv1"), 8, 0.01)
+
+
+@pytest.mark.parametrize("importance", ["bn_scale", "lamp", "taylor"])
+def test_its_control_removes_from_the_layers_that_the_importance_ranks(importance):
+    def network():
+        torch.manual_seed(0)
+        return spinal_cnn(10, 16)
+
+    def gradients(model):
+        model(torch.ones(2, 3, 16, 16)).square().sum().backward()
+
+    ranked = prune(network(), 16, 0.5, importance, gradients=gradients if importance == "taylor" else None)
+    drawn, other = (prune(network(), 16, 0.5, importance, seed=seed, drawn=True) for seed in (1, 2))
+    assert shapes(drawn) == shapes(ranked)
+    assert any(
+        not torch.equal(one, another) for one, another in zip(drawn.parameters(), other.parameters(), strict=True)
+    )
+    widest = prune(network(), 16, 0.5, "l1")
+    assert (params(widest) < params(drawn)) == (importance == "bn_scale"), "spinal layers have no normalization"
 
 
 def test_taylor_without_gradients_is_refused():

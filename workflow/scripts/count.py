@@ -20,9 +20,9 @@ def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, An
     if prune:
         from espalier.pruning import structured
 
-        # At local scope the widths depend on the ratio alone, whatever ranks the channels.
+        # At local scope widths depend on the ratio and on which layers are cut, not on what is in them.
         chosen = {key: prune[key] for key in ("steps", "round_to") if key in prune}
-        structured.prune(network, image_size, prune["ratio"], "random", **chosen)
+        structured.prune(network, image_size, prune["ratio"], prune.get("importance", "l1"), drawn=True, **chosen)
     return {"params": cost.params(network), "macs": cost.macs(network, image_size)}
 
 

@@ -13,6 +13,7 @@ from espalier.registry import Choice
 
 CACHE = Path("results/model_counts.json")
 _PROGRAM = Path(__file__).parents[2] / "count.py"
+_PRUNING = Path(__file__).parents[1] / "pruning"
 
 
 class Network(NamedTuple):
@@ -27,7 +28,8 @@ class Network(NamedTuple):
 
 def _key(network: Network) -> str:
     parts = [part for part in (network.model, network.prune) if part]
-    source = hashlib.sha256(b"".join(part.entry().path.read_bytes() for part in parts)).hexdigest()[:10]
+    files = [network.model.entry().path, *(sorted(_PRUNING.glob("*.py")) if network.prune else ())]
+    source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
     settings = " ".join(part.model_dump_json(exclude_defaults=True) for part in parts)
     return f"{settings} classes={network.classes} image_size={network.image_size} source={source}"
 

@@ -123,7 +123,11 @@ class StudyPoints:
     def _prunable(self, points: list[Settings]) -> list[Settings]:
         """The points, those whose pruning would fail after their training taken out."""
         asked = [point for point in points if _structure(point) and None not in _shape(point)]
-        found = counts.counts(counts.Network(p.model, *_shape(p), p.prune) for p in asked)
+        try:
+            found = counts.counts(counts.Network(p.model, *_shape(p), p.prune) for p in asked)
+        except RuntimeError as error:
+            self._problem(("prune",), "prune", f"what it leaves cannot be counted: {error}")
+            return points
         wrong = {point: row["error"] for point, row in zip(asked, found, strict=True) if "error" in row}
         for point, message in wrong.items():
             self._problem(("prune",), "prune", f"{label(point.model)}, {label(point.prune)}: {message}")
@@ -153,6 +157,9 @@ class StudyPoints:
                 if stage and self.configurations and not any(stage in s.stages(self.study.stages) for s in chosen):
                     message = f"{item.name} shows what the stage {stage} did, which no point of the grid has"
                     self._problem((part, index), f"{part}.{index}", message)
+                if getattr(item, "repeat", 1) > self.study.repeats:
+                    message = f"there is no repeat {item.repeat}; repeats is {self.study.repeats}"
+                    self._problem((part, index), f"{part}.{index}.repeat", message)
                 key = label(item)
                 if seen.setdefault(key, index) != index:
                     self._problem((part, index), f"{part}.{index}", f"{key!r} is asked for twice; keep one")

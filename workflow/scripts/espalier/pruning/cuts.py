@@ -148,17 +148,18 @@ class Structured(Cut):
     def cut(self, subject: Subject, kept: Kept) -> Kept:
         from espalier.pruning.structured import prune
 
-        importance = "random" if subject.control == "random" else self.importance
+        chance = subject.control == "random"
         prune(
             subject.model,
             subject.image_size,
             self.ratio,
-            importance,
+            self.importance,
             self.scope,
             steps=self.steps,
             round_to=self.round_to,
             seed=subject.seed,
-            gradients=subject.gradients if importance == "taylor" else None,
+            drawn=chance,
+            gradients=subject.gradients if self.importance == "taylor" and not chance else None,
         )
         masks = from_zeros(subject.model)
         return masks if masks.kept < masks.total else None

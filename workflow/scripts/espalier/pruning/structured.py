@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from espalier.errors import Mistake
 from espalier.measure.cost import params
@@ -30,6 +31,7 @@ def prune(
     steps: int = 1,
     round_to: int | None = None,
     seed: int = 0,
+    drawn: bool = False,
     gradients: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """Remove the least important outputs of layers, in place, by Torch-Pruning (Fang et al. 2023, arXiv 2301.12900).
@@ -44,13 +46,16 @@ def prune(
         steps: number of prunings that reach the ratio, each ranking anew
         round_to: widths become multiples of it, by removing more
         seed: of chance
+        drawn: chance chooses among the channels that the importance would rank: its control
         gradients: called before each step of taylor; it leaves `grad` on the parameters
 
     Raises:
         Mistake: the ratio is not between 0 and 1, no layer may be pruned, a layer would be left without outputs, or
             nothing was removed.
     """
-    _refuse(model, ratio, importance, scope, gradients)
+    _refuse(model, ratio, importance, scope)
+    if (importance == "taylor" and not drawn) != (gradients is not None):
+        raise ValueError("taylor needs a function that leaves gradients, and nothing else does")
     before = params(model)
     options = {
         "iterative_steps": steps,
@@ -59,7 +64,7 @@ def prune(
         "isomorphic": scope == "isomorphic",
     }
     with traceable(model):
-        chosen = pruner(model, image_size, _score(importance, seed), ratio, **options)
+        chosen = pruner(model, image_size, _score(importance, seed, drawn), ratio, **options)
         for _ in range(steps):
             if gradients is not None:
                 model.zero_grad()
@@ -67,12 +72,14 @@ def prune(
             chosen.step()
     model.zero_grad()
     if params(model) == before:
-        why = " of layers with batch normalization" if importance == "bn_scale" else ""
-        raise Mistake(f"{type(model).__name__}: pruning at ratio {ratio} removed no output{why}; give a higher ratio")
+        why, mend = "", "give a higher ratio"
+        if importance == "bn_scale":
+            why, mend = " of layers with batch normalization", f"{mend}, or another importance if there are none"
+        raise Mistake(f"{type(model).__name__}: pruning at ratio {ratio} removed no output{why}; {mend}")
     return model
 
 
-def _refuse(model: nn.Module, ratio: float, importance: str, scope: str, gradients: Callable | None) -> None:
+def _refuse(model: nn.Module, ratio: float, importance: str, scope: str) -> None:
     if not 0 < ratio < 1:
         raise Mistake(f"pruning ratio {ratio}: give the fraction of outputs to remove, above 0 and below 1")
     if not prunable(model):
@@ -83,15 +90,13 @@ def _refuse(model: nn.Module, ratio: float, importance: str, scope: str, gradien
     for word, known in ((importance, Importance), (scope, Scope)):
         if word not in get_args(known):
             raise ValueError(f"{word!r} is none of {', '.join(get_args(known))}")
-    if (importance == "taylor") != (gradients is not None):
-        raise ValueError("taylor needs a function that leaves gradients, and nothing else does")
 
 
-def _score(importance: Importance, seed: int) -> "Callable[[Group], Tensor]":
+def _score(importance: Importance, seed: int, drawn: bool) -> "Callable[[Group], Tensor | None]":
     import torch_pruning as tp
 
-    if importance == "random":
-        return _Chance(seed)
+    if drawn or importance == "random":
+        return _Chance(seed, normalized=importance == "bn_scale")
     known = tp.importance
     return {
         "l1": known.MagnitudeImportance(p=1),
@@ -103,10 +108,17 @@ def _score(importance: Importance, seed: int) -> "Callable[[Group], Tensor]":
 
 
 class _Chance:
-    """Scores drawn for each group in turn; torch_pruning's own come from global state."""
+    """Scores drawn for each group in turn; torch_pruning's own come from global state.
 
-    def __init__(self, seed: int) -> None:
+    Args:
+        normalized: groups without batch normalization have none, and stay whole
+    """
+
+    def __init__(self, seed: int, normalized: bool) -> None:
         self.rng = np.random.Generator(np.random.PCG64(key(seed, "prune channels")))
+        self.normalized = normalized
 
-    def __call__(self, group: "Group") -> Tensor:
+    def __call__(self, group: "Group") -> Tensor | None:
+        if self.normalized and not any(isinstance(dep.layer, _BatchNorm) for dep, _ in group):
+            return None
         return torch.from_numpy(self.rng.random(len(group[0].idxs)))

@@ -2,7 +2,7 @@ from typing import TYPE_CHECKING
 
 from espalier.registry import register
 from espalier.results import numbers
-from espalier.results.comparison import headed, label_columns, protocol
+from espalier.results.comparison import headed, label_columns
 from espalier.results.study import headline
 from espalier.results.table import Table, of
 
@@ -68,10 +68,13 @@ def _spread(data: "pd.DataFrame", name: str) -> list[str]:
 
 def caption(study: dict) -> str:
     """What the table shows and how its numbers came about."""
+    tested = ", and the test split is scored once, at the end" if headline(study) == "test_top1" else ""
     return (
         "Pruned networks. Change is the difference in top-1 from the same network before pruning, repeat by repeat; "
         "sparsity the part of the weights of convolutions and linear layers that is zero; compression the parameters "
         "before over the non-zero ones after; in brackets what is left of parameters and MACs. The file holds the "
         "weights in fp32, zeros included (1 kB = 1,000 bytes). Latency is the median of eager PyTorch on the CPU, "
-        f"measured in turn with the network before; in brackets how many times faster that is. {protocol(study)}"
+        "measured in turn with the network before; in brackets how many times faster that is. The epoch, and where "
+        f"there are rounds the round, is chosen on the validation split{tested}. ± is the sample standard deviation "
+        "over n repeats (seeds)."
     )
