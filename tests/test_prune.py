@@ -166,3 +166,33 @@ def test_a_layer_pruned_to_nothing_is_told_in_one_line(parent, digits, tmp_path)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing is pruned; set prune"),
+        (["prune={name: magnitude, ratio: 0.0001}"], "sets no weight to zero"),
+        (["prune=gradual", "fine_tune.epochs=0"], "prunes while it trains"),
+        (["prune=iterative", "control=scratch"], "a size known before training"),
+    ],
+)
+def test_what_would_prune_nothing_or_cannot_is_told_in_one_line(words, message, parent, digits, tmp_path):
+    done = run("prune", tmp_path / "run-00000000ca", "--parent", parent, "--data", digits, *words)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_control_from_scratch_needs_a_parent_that_was_trained(parent, digits, tmp_path):
+    first, second = tmp_path / "run-00000000cb", tmp_path / "run-00000000cc"
+    pruned(first, parent, digits, "prune=magnitude", "fine_tune.epochs=0")
+    done = run("prune", second, "--parent", first, "--data", digits, "prune=structured", "control=scratch")
+    assert done.returncode == 2
+    assert "training from scratch follows train" in done.stderr
+
+
+def test_rounds_end_when_nothing_more_can_go(parent, digits, tmp_path):
+    folder = tmp_path / "run-00000000cd"
+    words = ["prune={name: iterative, ratio: 0.9, rounds: 9, max_drop: null, layer_floor: 0.5}", "fine_tune.epochs=0"]
+    pruned(folder, parent, digits, *words)
+    assert len(table(folder / "rounds.csv")) == 2

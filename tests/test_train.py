@@ -134,7 +134,7 @@ def test_a_small_residual_network_learns_the_digits(digits, tmp_path):
     [
         (["train.epoch=3"], "did you mean 'epochs'"),
         (["model={name: resnet, blocks: [1], channels: [8, 8]}"], "blocks has 1 and channels has 2"),
-        (["model.name=mlp", "train.optimizer.lr=1e30", "train.epochs=1"], "train.clip_norm"),
+        (["model.name=mlp", "train.optimizer.lr=1e30", "train.epochs=1"], "clip_norm: 1"),
     ],
 )
 def test_a_mistake_is_told_in_a_line_and_leaves_no_artifact(words, message, digits, tmp_path):

@@ -56,6 +56,13 @@ def words_of(stage):
     return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].words)
 
 
+def processes_of(stage, settings):
+    """Threads function: the processes that train one network together."""
+    return lambda wildcards: getattr(
+        PLAN.runs[stage][wildcards.run].spec, settings
+    ).processes
+
+
 def study_runs(wildcards):
     """Input function: the rows of every run of a study."""
     runs = {

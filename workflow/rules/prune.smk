@@ -18,6 +18,8 @@ rule prune:
         "results/runs/prune/{run}/benchmark.tsv"
     conda:
         "../../envs/train.yaml"
+    # A core for each of the processes at least, which share what is given; fine_tune.processes starts them.
+    threads: processes_of("prune", "fine_tune")
     resources:
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,

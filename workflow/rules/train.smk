@@ -13,6 +13,8 @@ rule train:
         "results/runs/train/{run}/benchmark.tsv"
     conda:
         "../../envs/train.yaml"
+    # A core for each of the processes at least, which share what is given; train.processes starts them.
+    threads: processes_of("train", "train")
     resources:
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,

@@ -33,10 +33,18 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(2)
 
+    from espalier.training import group
+
+    if spec.fine_tune.processes > 1 and not group.launched():
+        from espalier.training.launch import launch
+
+        sys.exit(launch(args.folder, spec.fine_tune.processes))
+
     from espalier.log import recording
     from espalier.training.interruption import Interruption
     from espalier.training.progress import Heartbeat
 
+    group.follow_launcher()
     interruption = Interruption(args.minutes, STARTED).listen()
     heartbeat = Heartbeat(args.folder)
     with recording(args.folder, heartbeat):

@@ -1,11 +1,13 @@
 """The device, its arithmetic and its threads, set before the first tensor is made."""
 
 import os
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
 from espalier.process import keep_memory
 from espalier.seeding import key
+from espalier.training import group
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,7 @@ def prepare(deterministic: bool = True) -> int:
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        torch.set_num_threads(cores())
     # The same switch as use_deterministic_algorithms, which imports the compiler to tell it too.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.deterministic = deterministic
@@ -34,16 +36,32 @@ def prepare(deterministic: bool = True) -> int:
     return torch.get_num_threads()
 
 
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def accelerate(precision: str = "fp32") -> "Accelerator":
-    """Accelerate's view of this process: device, precision, rank and world.
+    """Accelerate's view of this process: device, precision, rank and world, once all processes have met.
 
     Raises:
-        Mistake: the device cannot do the precision.
+        Mistake: the device cannot do the precision, or there are fewer GPUs than processes.
     """
     from accelerate import Accelerator
 
+    settings: dict[str, Any] = {"mixed_precision": {"fp32": "no"}.get(precision, precision)}
+    if group.world() > 1:
+        import torch
+        from accelerate.utils import DistributedDataParallelKwargs
+
+        cuda = torch.cuda.is_available()
+        group.join(cuda)
+        # Statistics are shared where they are read, not before every step. The newer word for it, which torch 2.13
+        # recommends, is unknown to 2.11 and to Accelerate.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        settings |= {"cpu": not cuda, "kwargs_handlers": [DistributedDataParallelKwargs(broadcast_buffers=False)]}
     try:
-        return Accelerator(mixed_precision={"fp32": "no"}.get(precision, precision))
+        return Accelerator(**settings)
     except ValueError as error:
         raise Mistake(f"train.precision: {precision} does not work on this device ({error}); use fp32") from error
 

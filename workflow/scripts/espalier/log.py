@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from espalier.errors import Mistake
+from espalier.training import group
 
 log = logging.getLogger("espalier")
 
@@ -25,15 +26,18 @@ def recording(folder: Path, heartbeat: Beats | None = None) -> Iterator[logging.
 
     0: done. 2: a mistake the user can mend, told in one line. 75: interrupted, the state is saved. 130: Ctrl-C.
     1: anything else, with its traceback in the log. A terminal shows the bar instead of the plain lines.
+    Of several processes the main one tells all, and each of the others why it failed.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
+    who = "" if group.main() else f"rank {group.rank()}: "
     handlers = [logging.StreamHandler()]
     if not _stderr_is(Path(folder) / "run.log"):
         handlers.append(logging.FileHandler(Path(folder) / "run.log"))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {who}%(message)s", "%Y-%m-%d %H:%M:%S"))
+        handler.setLevel(logging.NOTSET if group.main() else logging.ERROR)
         log.addHandler(handler)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and group.main():
         handlers[0].setLevel(logging.WARNING)
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -74,7 +78,11 @@ def _end(error: BaseException) -> tuple[int, str]:
         log.warning("interrupted from the keyboard")
         return 130, "requeue"
     if isinstance(error, Mistake):
-        log.error("%s", error)
+        if group.tells(str(error)):
+            log.error("%s", error)
         return 2, "failed"
+    if group.lost(error):
+        log.error("another process of this run has ended, and so must this one")
+        return 1, "failed"
     log.error("%s: %s", type(error).__name__, error, exc_info=error)
     return 1, "failed"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from espalier.models import rules
-from espalier.plan.spec import Settings
+from espalier.plan.spec import PruneStage, Settings
 from espalier.plan.types import AUGMENT_STAGES
 from espalier.registry import Choice, entries
 
@@ -17,7 +17,8 @@ def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.pretrained:
         yield from _pretrained(model)
     yield from _augmentations(settings.augment)
-    yield from _pruning(settings)
+    if settings.prune or settings.control:
+        yield from unfit_pruning(settings)
 
 
 def image_size(dataset: Choice) -> int | None:
@@ -47,10 +48,11 @@ def _augmentations(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str]]:
             yield "augment", f"{first} and {second} both mix images; keep one"
 
 
-def _pruning(settings: Settings) -> Iterator[tuple[str, str]]:
+def unfit_pruning(settings: PruneStage) -> Iterator[tuple[str, str]]:
+    """Every (key path, message) of settings of pruning that do not go together."""
     if settings.prune is None:
-        if settings.control:
-            yield "control", f"{settings.control} compares with a pruned network, and nothing is pruned; set prune"
+        compares = f"; control {settings.control} compares with a pruned network" if settings.control else ""
+        yield "control" if settings.control else "prune", f"nothing is pruned; set prune{compares}"
         return
     facts = settings.prune.entry().facts
     if settings.control == "scratch" and facts.get("rounds"):

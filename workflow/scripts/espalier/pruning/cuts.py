@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from espalier.errors import Mistake
 from espalier.pruning import selection
 from espalier.pruning.masks import Masks, apply, from_zeros, weights
 from espalier.pruning.schedule import cubic
@@ -74,7 +75,8 @@ class Masked(Cut):
     shrink: bool
 
     def cut(self, subject: Subject, kept: Kept) -> Kept:
-        return self._chosen(subject, self.ratio, kept, subject.seed)
+        masks = self._masks(subject.model, kept)
+        return self._check(masks, self._chosen(subject, self.ratio, kept, subject.seed))
 
     def finish(self, model: nn.Module, image_size: int) -> nn.Module:
         if self.shrink:
@@ -83,6 +85,13 @@ class Masked(Cut):
             removed = shrink(model, image_size)
             log.info("%d channels of zeros removed, with %d parameters", removed.channels, removed.params)
         return model
+
+    def _check(self, masks: Masks, chosen: Masks) -> Masks:
+        """Refuse to call a network pruned that lost nothing."""
+        if chosen.kept == masks.kept:
+            text = f"ratio {self.ratio} sets no weight to zero that is not zero yet; raise it, or lower layer_floor"
+            raise Mistake(f"prune: {text} {self.layer_floor}")
+        return chosen
 
     def _chosen(self, subject: Subject, ratio: float, kept: Kept, seed: int) -> Masks:
         among = weights(subject.model, self.exclude)
@@ -107,7 +116,8 @@ class Iterative(Masked):
     def cut(self, subject: Subject, kept: Kept) -> Kept:
         among, masks = weights(subject.model, self.exclude), self._masks(subject.model, kept)
         seed = subject.seed if subject.control == "random" else None
-        return selection.step(among, masks, self.ratio, self.scope, self.layer_floor, seed)
+        chosen = selection.step(among, masks, self.ratio, self.scope, self.layer_floor, seed)
+        return self._check(masks, chosen) if kept is None else chosen
 
     def floor(self, before: float) -> float:
         relative = -math.inf if self.max_drop is None else before - self.max_drop
@@ -122,8 +132,9 @@ class Gradual(Masked):
     every: int
 
     def cut(self, subject: Subject, kept: Kept) -> Kept:
+        final = super().cut(subject, kept)
         # Trained from scratch, the final structure is there from the first step.
-        return super().cut(subject, kept) if subject.control == "scratch" else self._masks(subject.model, kept)
+        return final if subject.control == "scratch" else self._masks(subject.model, kept)
 
     def refine(self, subject: Subject, kept: Kept, step: int, steps: int) -> Kept:
         last = max(1, math.floor(self.end * steps))

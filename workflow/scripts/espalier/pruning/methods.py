@@ -22,7 +22,7 @@ def magnitude(
     Args:
         ratio: fraction of the weights of convolutions and linear layers that become zero
         scope: layer takes the ratio of each layer; global compares the weights of all layers
-        layer_floor: least fraction of a layer's weights that stays, and at least one weight an output channel
+        layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
@@ -50,7 +50,7 @@ def iterative(
         max_drop: points of validation top-1 that a round may lie below the network before pruning
         accuracy_floor: validation top-1 in percent that a round must reach, whatever the network had before
         scope: layer takes the ratio of each layer; global compares the weights of all layers
-        layer_floor: least fraction of a layer's weights that stays, and at least one weight an output channel
+        layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
@@ -76,7 +76,7 @@ def gradual(
         end: fraction of the fine-tuning after which the ratio is reached
         every: steps between two prunings
         scope: layer takes the ratio of each layer; global compares the weights of all layers
-        layer_floor: least fraction of a layer's weights that stays, and at least one weight an output channel
+        layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """

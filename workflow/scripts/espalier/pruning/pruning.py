@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from espalier.pruning.scratch import initialized
 from espalier.pruning.shapes import rebuild, shapes
 from espalier.results.columns import HISTORY, METRICS, ROUNDS, write_rows
 from espalier.seeding import key
+from espalier.training import group
+from espalier.training.checkpoint import read, write
 from espalier.training.clock import Clock
 from espalier.training.interruption import Interruption
 from espalier.training.loop import fit
@@ -85,10 +88,28 @@ class Pruning:
         return row | {"rounds": kept, "epochs": len(rounds.history), "best_epoch": found.get("epoch", 0)}
 
     def _over(self, rounds: Rounds) -> bool:
-        return bool(rounds.rows) and (len(rounds.rows) >= self.cut.rounds or not rounds.rows[-1]["kept"])
+        if not rounds.rows:
+            return False
+        ended = len(rounds.rows) >= self.cut.rounds or not rounds.rows[-1]["kept"]
+        return ended or (len(rounds.rows) > 1 and rounds.rows[-1]["nonzeros"] == rounds.rows[-2]["nonzeros"])
 
     def _next(self, rounds: Rounds) -> nn.Module:
-        """The network of the last good round, cut further."""
+        """The network of the last good round, cut further by the main process, which gives it to the others."""
+        if group.world() == 1:
+            return self._further(rounds)
+        path = self.folder / "checkpoint" / "cut.safetensors"
+        if group.main():
+            model = self._further(rounds)
+            write(path, {"weights": model.state_dict(), "shapes": rounds.shapes, "kept": rounds.kept})
+        group.agree(group.NOTHING)
+        cut = read(path)
+        rounds.shapes, rounds.kept = cut["shapes"], cut["kept"]
+        if not group.main():
+            model = self._rebuilt(rounds.shapes)
+            model.load_state_dict(cut["weights"])
+        return model
+
+    def _further(self, rounds: Rounds) -> nn.Module:
         good = rounds.good
         model = self._rebuilt(good.shapes if good else self.parent.shapes)
         model.load_state_dict(good.weights if good else self.parent.model.state_dict())
@@ -107,6 +128,10 @@ class Pruning:
         if not self.train.epochs:
             return self._score(model)
         steps = self.data.steps_per_epoch(self.train.batch_size)
+        # Accelerate holds on to every network it was given, and the scale of fp16 starts anew with each round.
+        self.accelerator.free_memory()
+        if self.accelerator.scaler:
+            self.accelerator.scaler = type(self.accelerator.scaler)()
         state = State.begin(model, self.train, steps, scaler=self.accelerator.scaler, clock=self.clock)
         if rounds.inner:
             state.load_state_dict(rounds.inner)
@@ -134,7 +159,8 @@ class Pruning:
                 rounds.kept, keep_zeros = kept, masks.enforcer(model, kept)
             keep_zeros()
 
-        eligible = self.cut.eligible(self.train.epochs)
+        # From scratch, the final structure is there from the first epoch.
+        eligible = 1 if self.spec.control == "scratch" else self.cut.eligible(self.train.epochs)
         fit(
             state,
             self.data,
@@ -172,7 +198,8 @@ class Pruning:
         if kept:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             rounds.good = Good(weights, rounds.shapes, rounds.kept, scores)
-        write_rows(self.folder / "rounds.csv", ROUNDS, rounds.rows)
+        if group.main():
+            write_rows(self.folder / "rounds.csv", ROUNDS, rounds.rows)
         log.info(
             "round %d: %.2f %% of the weights are zero, validation top-1 %.2f %%%s",
             *(len(rounds.rows), zeros, scores["validation_top1"], "" if kept else ", below the floor"),
@@ -198,7 +225,8 @@ class Pruning:
 
     def _score(self, model: nn.Module) -> dict[str, float]:
         batches = self.data.batches("validation", self.train.batch_size, channels_last=self.train.channels_last)
-        return {f"validation_{name}": value for name, value in score(model, batches).items()}
+        own = islice(batches, group.rank(), None, group.world())
+        return {f"validation_{name}": value for name, value in score(model, own, total=group.total).items()}
 
     def _gradients(self, model: nn.Module) -> None:
         """Gradients of the loss on the first training batches, without augmentation, into the parameters."""

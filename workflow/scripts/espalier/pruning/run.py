@@ -7,7 +7,8 @@ from pathlib import Path
 
 from espalier import artifact, device, provenance
 from espalier.data.resident import Resident
-from espalier.errors import ArtifactError
+from espalier.errors import ArtifactError, Mistake
+from espalier.plan.fits import unfit_pruning
 from espalier.plan.keys import flat
 from espalier.plan.spec import PruneStage, Training
 from espalier.process import spare_compiler
@@ -16,6 +17,7 @@ from espalier.pruning.pruning import Pruning
 from espalier.pruning.rounds import Rounds, Saver
 from espalier.pruning.shapes import shapes
 from espalier.results.columns import HISTORY, LAYERS, METRICS, write_rows
+from espalier.training import group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
 from espalier.training.interruption import Interruption
@@ -35,7 +37,7 @@ def prune(
     checkpoint_minutes: float,
     started: float,
 ) -> None:
-    """Prune and fine-tune, or go on with it, and write the run's folder.
+    """Prune and fine-tune, or go on with it, and write the run's folder; of several processes the main one writes.
 
     Raises:
         Mistake: the network, data or checkpoint cannot be used, the network cannot be pruned so, or the loss has
@@ -43,8 +45,11 @@ def prune(
         Interrupted: the run was asked to stop; its state is saved.
     """
     since = time.time() - (time.monotonic() - started)
+    if wrong := [f"{path}: {message}" for path, message in unfit_pruning(spec)]:
+        raise Mistake("; ".join(wrong))
     spare_compiler()
     train = _recipe(spec, parent)
+    group.expect(train.processes, train.batch_size)
     threads = device.prepare(train.deterministic)
     accelerator = device.accelerate(train.precision)
     data = Resident.load(data_file, accelerator.device)
@@ -72,12 +77,15 @@ def prune(
     )
     ready = time.process_time()
     model = work.run(rounds, Saver(checkpoints, rounds, clock))
+    scores = work.scores(rounds)
+    if not group.main():
+        return
 
     artifact.save(folder, model.state_dict(), network.choice, data.num_classes, data.image_size, shapes(model))
     write_rows(folder / "history.csv", HISTORY, rounds.history)
     write_rows(folder / "layers.csv", LAYERS, layer_rows(model))
     row = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
-    row |= account(model, network.model, data, folder / "model.safetensors") | work.scores(rounds)
+    row |= account(model, network.model, data, folder / "model.safetensors") | scores
     clock.lap()
     times = {"wall_s": round(clock.seconds["wall"], 3), "cpu_s": round(clock.seconds["cpu"], 3)}
     row |= times | {"peak_memory_mib": round(device.peak_memory_mib(accelerator.device), 1)}
@@ -116,10 +124,14 @@ def _recipe(spec: PruneStage, parent: Path) -> Training:
         return spec.fine_tune
     path = Path(parent) / "run.json"
     try:
-        given = json.loads(path.read_text())["spec"].get("train", {})
+        record = json.loads(path.read_text())
+        if record["stage"] != "train":
+            raise ValueError(f"its stage is {record['stage']}, and training from scratch follows train")
+        given = record["spec"].get("train", {})
         train = Training.model_validate_json(json.dumps(given))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ArtifactError(
             f"{path}: does not say how the network was trained ({error}); make the run of {parent} again"
         ) from error
-    return train.model_copy(update={"epochs": train.epochs + spec.fine_tune.epochs})
+    given = {"epochs": train.epochs + spec.fine_tune.epochs, "processes": spec.fine_tune.processes}
+    return train.model_copy(update=given)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from espalier.errors import CheckpointError
 from espalier.files import replacing
+from espalier.training import group
 
 log = logging.getLogger("espalier")
 
@@ -105,7 +106,8 @@ def read(path: Path) -> Any:
 class Checkpoints:
     """The checkpoint of a run and the one before it.
 
-    `identity` is what the run is a function of; a checkpoint of another identity is refused.
+    `identity` is what the run is a function of; a checkpoint of another identity is refused. Of several processes
+    the main one writes, and all read the same.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]):
@@ -115,7 +117,8 @@ class Checkpoints:
         self.identity = dict(identity)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        write(self.latest, {"identity": self.identity, "state": state}, keep=self.previous)
+        if group.main():
+            write(self.latest, {"identity": self.identity, "state": state}, keep=self.previous)
 
     def load(self) -> dict[str, Any] | None:
         """The newest sound state, or None for a fresh start.
@@ -126,6 +129,10 @@ class Checkpoints:
         Raises:
             CheckpointError: the checkpoint is of another run.
         """
+        with group.main_first():
+            return self._newest()
+
+    def _newest(self) -> dict[str, Any] | None:
         found = [path for path in (self.latest, self.previous) if path.exists()]
         for path in found:
             try:

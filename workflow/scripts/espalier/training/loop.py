@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +11,8 @@ from espalier import device
 from espalier.errors import Diverged
 from espalier.measure.accuracy import score
 from espalier.plan.spec import Training
-from espalier.training.objective import freeze_statistics, hits, loss_of
+from espalier.training import group
+from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
 from espalier.training.selection import best, finished
 from espalier.training.state import State
 from espalier.training.watch import Watch
@@ -37,7 +39,9 @@ def fit(
     """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
 
     Every random draw is keyed by (seed, epoch, step or sample), and sums stay on the device until the epoch ends,
-    so a state saved between any two steps goes on with the same bits.
+    so a state saved between any two steps goes on with the same bits. Several processes share each batch and score
+    the main one's network, and so decide the same; one whose share is empty lets a black image count for nothing.
+    Losses are those of one process but for rounding, unless BatchNorm or dropout tells the shares apart.
 
     Args:
         stepped: called after each step of the optimizer, where pruned weights are put back to zero
@@ -51,6 +55,8 @@ def fit(
     # Only fp16 needs the wrapper; each of its steps searches the whole import path for an optional package.
     optimizer = accelerator.prepare_optimizer(state.optimizer, False) if accelerator.scaler else state.optimizer
     world, rank = accelerator.num_processes, accelerator.process_index
+    # Images in a share from which on BatchNorm sees them alone; where full batches give each process one, one is.
+    enough = min(2, train.batch_size // world)
     state.clock.lap()
     while not finished(state.history, train):
         model.train()
@@ -64,10 +70,13 @@ def fit(
             world=world,
             channels_last=train.channels_last,
         ):
-            if len(batch.labels) == 1 < train.batch_size:
-                freeze_statistics(model)
+            if batch.global_size // world < enough:
+                # The statistics that are used now must not depend on where the run was last taken up.
+                group.share_buffers(state.model)
+                if len(batch.labels) < enough:
+                    freeze_statistics(model)
             device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
-            outputs = model(batch.inputs)
+            outputs = outputs_of(model, batch)
             losses = loss_of(outputs, batch, train.label_smoothing)
             accelerator.backward(losses.sum() / batch.global_size * world)
             if train.clip_norm:
@@ -80,9 +89,11 @@ def fit(
             state.schedule.step()
             state.step += 1
             watch.step_ended(state)
-        loss, correct = (accelerator.reduce(state.sums) / data.size("train")).tolist()
+        loss, correct = (group.total(state.sums) / data.size("train")).tolist()
         state.clock.lap("train", "epoch")
-        found = score(model, data.batches("validation", train.batch_size, channels_last=train.channels_last))
+        group.share_buffers(state.model)
+        batches = data.batches("validation", train.batch_size, channels_last=train.channels_last)
+        found = score(state.model, islice(batches, rank, None, world), total=group.total)
         state.clock.lap("epoch")
         record(state, train, data.size("train"), loss, correct, found, eligible)
         watch.epoch_ended(state)
@@ -97,7 +108,7 @@ def record(
         if not math.isfinite(value):
             raise Diverged(
                 f"epoch {state.epoch}: the {split} loss is {value}, with a learning rate of {state.lr:g} at its end. "
-                "Try a lower train.optimizer.lr, a train.warmup_epochs of 1 or more, or train.clip_norm: 1"
+                "Try a lower optimizer.lr, a warmup_epochs of 1 or more, or clip_norm: 1"
             )
     seconds = state.clock.seconds
     row = {

@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from espalier.data.resident import Batch
 
 
+def outputs_of(model: nn.Module, batch: "Batch") -> Tensor:
+    """Logits of a share, (b, classes); an empty one's depend on every parameter all the same, as a reduction needs.
+
+    Few networks work on no image at all, so a black one is seen and left out.
+    """
+    if len(batch.labels):
+        return model(batch.inputs)
+    return model(batch.inputs.new_zeros(1, *batch.inputs.shape[1:]))[:0]
+
+
 def loss_of(outputs: Tensor, batch: "Batch", smoothing: float) -> Tensor:
     """Cross-entropy of each image, (b,), against its label, or both labels of a mixed image by their weights."""
     losses = functional.cross_entropy(outputs, batch.labels, reduction="none", label_smoothing=smoothing)
@@ -29,7 +39,7 @@ def hits(outputs: Tensor, batch: "Batch") -> Tensor:
 
 
 def freeze_statistics(model: nn.Module) -> None:
-    """Let BatchNorm use its running statistics for a last batch of one image, whose own variance is none.
+    """Let BatchNorm use its running statistics for a last share of one image or none, which has no variance.
 
     `model.train()` at the next epoch ends it.
     """

@@ -6,10 +6,12 @@ import os
 import platform
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from espalier.files import write_text
+from espalier.training import group
 
 log = logging.getLogger("espalier")
 
@@ -24,10 +26,19 @@ class Heartbeat:
         self._facts: dict[str, Any] = {"epoch": 0, "epochs": None, "top1": None, "seconds_left": None}
         self._facts["log"] = str(Path(folder) / "run.log")
 
+    def inherit(self) -> "Heartbeat":
+        """Go on from what a process that has ended wrote last."""
+        with suppress(OSError, ValueError):
+            last = json.loads(self._path.read_text())
+            self._facts |= {name: last[name] for name in self._facts if name in last}
+        return self
+
     def beat(self, state: str = "running", *, now: bool = False, **facts: Any) -> None:
         """Note `facts`, and write when it is time, when told `now`, or when the state is a final one."""
         self._facts |= facts
         if state == "running" and not now and time.monotonic() - self._written < self._every_s:
+            return
+        if not group.main():
             return
         self._written = time.monotonic()
         where = {"state": state, "pid": os.getpid(), "host": platform.node(), "time": time.time()}
@@ -43,7 +54,7 @@ class Progress:
         self._first = (epoch - 1) * steps_per_epoch + step
         self._started = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and group.main():
             from tqdm import tqdm
 
             self._bar = tqdm(total=epochs * steps_per_epoch, initial=self._first, unit="step", dynamic_ncols=True)

@@ -15,6 +15,7 @@ from espalier.plan.keys import flat
 from espalier.plan.spec import TrainStage
 from espalier.process import spare_compiler
 from espalier.results.columns import HISTORY, METRICS, write_rows
+from espalier.training import group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
 from espalier.training.interruption import Interruption
@@ -37,7 +38,7 @@ def train(
     checkpoint_minutes: float,
     started: float,
 ) -> None:
-    """Train, or go on training, and write the run's folder.
+    """Train, or go on training, and write the run's folder; of several processes the main one writes.
 
     Raises:
         Mistake: settings, data or checkpoint cannot be used, or the loss has diverged.
@@ -45,6 +46,7 @@ def train(
     """
     since = time.time() - (time.monotonic() - started)
     spare_compiler()
+    group.expect(spec.train.processes, spec.train.batch_size)
     threads = device.prepare(spec.train.deterministic)
     accelerator = device.accelerate(spec.train.precision)
     data = Resident.load(data_file, accelerator.device)
@@ -72,6 +74,8 @@ def train(
     )
     ready = time.process_time()
     fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
+    if not group.main():
+        return
 
     artifact.save(folder, state.best, spec.model, data.num_classes, data.image_size)
     write_rows(Path(folder) / "history.csv", HISTORY, state.history)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from espalier import device
 from espalier.plan.spec import Training
+from espalier.training import group
 from espalier.training.clock import Clock
 from espalier.training.warmup import Schedule
 
@@ -20,7 +21,7 @@ class State:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     sums: Tensor
-    """loss and correct images, (2,), summed over the images of the epoch so far, on the device"""
+    """loss and correct images, (2,), summed over this process's images of the epoch so far, on the device"""
     epoch: int = 1
     """the epoch in progress, from 1"""
     step: int = 0
@@ -57,6 +58,7 @@ class State:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
+        """The main process's state, with the sums of all; every process must ask for it."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -64,6 +66,7 @@ class State:
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "seconds": self.clock.seconds,
             **{name: getattr(self, name) for name in _PLAIN},
+            "sums": group.gathered(self.sums),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -76,7 +79,7 @@ class State:
         where = self.sums.device
         for name in _PLAIN:
             setattr(self, name, state[name])
-        self.sums = self.sums.to(where)
+        self.sums = group.own(self.sums).to(where)
         self.best = {name: tensor.to(where) for name, tensor in self.best.items()}
         self.resumed += 1
 

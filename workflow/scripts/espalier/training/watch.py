@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.results.columns import HISTORY, write_rows
+from espalier.training import group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.interruption import Interrupted, Interruption
 from espalier.training.progress import Heartbeat, Progress
@@ -22,6 +23,8 @@ def joined(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any
 
 class Watch:
     """Saves at the end of an epoch, after `minutes` within a long one, and when asked to stop.
+
+    Several processes save and stop after the same step: when the main one's time has come, or any is asked to stop.
 
     Args:
         earlier: rows of history of the run's trainings before this one
@@ -63,7 +66,8 @@ class Watch:
         Raises:
             Interrupted: the run was asked to stop, and its state is saved.
         """
-        write_rows(self._history, HISTORY, joined(self._earlier, state.history))
+        if group.main():
+            write_rows(self._history, HISTORY, joined(self._earlier, state.history))
         self._progress.epoch_ended(state.history[-1])
         self._look(state, min(self._every_s, EPOCH_SAVE_S))
 
@@ -72,13 +76,18 @@ class Watch:
 
     def _look(self, state: State, every_s: float, *parts: str) -> None:
         reason = self._interruption.reason()
-        if reason or time.monotonic() - self._saved >= every_s:
+        due = group.main() and time.monotonic() - self._saved >= every_s
+        agreed = group.agree(group.STOP if reason else group.SAVE if due else group.NOTHING)
+        if agreed:
             begun = time.monotonic()
             state.clock.lap(*parts)
             self._checkpoints.save(state.state_dict())
             state.clock.lap()
             self._saved = time.monotonic()
             self._interruption.saved(self._saved - begun)
-        if reason:
+        if agreed == group.STOP:
             self.close()
+            # None may end while the main process is writing.
+            group.agree(group.NOTHING)
+            reason = reason or "another process was asked to stop"
             raise Interrupted(f"{reason}: stopped after step {state.step} of epoch {state.epoch}")
