@@ -39,5 +39,9 @@ rule show_networks:
 rule zoo:
     input:
         rules.show_networks.output,
+    log:
+        "results/zoo/logs/zoo.log",
+    conda:
+        "../../envs/report.yaml"
     shell:
-        "cat results/zoo/tables/networks.md"
+        "cat results/zoo/tables/networks.md | tee {log}"
