@@ -45,6 +45,12 @@ CASES = {
     "unknown augmentation": ("augment:\n  - pad_crop\n  - flop", 6, "augment.1", "unknown name 'flop'"),
     "augmentation without a list": ("augment: pad_crop", 4, "augment", "expected a list"),
     "incomplete section": ("train:\n  early_stopping: {}", 5, "train.early_stopping.patience", "missing"),
+    "more processes than images": (
+        "train:\n  batch_size: 2\n  processes: 4",
+        5,
+        "train.batch_size",
+        "2 images leave some of 4 processes without one",
+    ),
     "unknown choice": ("train:\n  precision: fp8", 5, "train.precision", "expected 'fp32', 'bf16' or 'fp16'"),
     "unknown stage": ("stages: [train, prun]", 4, "stages.1", "found 'prun'"),
     "stages without training": ("stages: [evaluate]", 4, "stages", "every chain begins with train"),

@@ -17,6 +17,11 @@ def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.pretrained:
         yield from _pretrained(model)
     yield from _augmentations(settings.augment)
+    for section in ("train", "fine_tune"):
+        asked = getattr(settings, section)
+        if asked.batch_size < asked.processes:
+            message = f"{asked.batch_size} images leave some of {asked.processes} processes without one; raise it"
+            yield f"{section}.batch_size", message
     if settings.prune or settings.control:
         yield from unfit_pruning(settings)
 
