@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espalier.plan.spec import Training
+from espalier.plan.sections import Training
 from espalier.registry import entries
 from espalier.training.state import State
 

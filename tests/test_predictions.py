@@ -31,6 +31,7 @@ def evaluated(tmp_path):
     settings = TypeAdapter(choice("model")).validate_python({"name": "mlp", "hidden": [8]})
     torch.manual_seed(0)
     artifact.save(parent, settings.build(4, 8).state_dict(), settings, 4, 8)
+    (parent / "run.json").write_text('{"stage": "train"}')
 
     def run(*words):
         evaluate(folder, parse("evaluate", words), parent, data, started=time.monotonic())

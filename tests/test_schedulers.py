@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from espalier.plan.spec import Training
+from espalier.plan.sections import Training
 from espalier.registry import entries
 from espalier.training.checkpoint import pack, unpack
 from espalier.training.warmup import Schedule

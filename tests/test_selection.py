@@ -1,6 +1,6 @@
 import pytest
 
-from espalier.plan.spec import EarlyStopping, Training
+from espalier.plan.sections import EarlyStopping, Training
 from espalier.training.selection import best, finished, stalled
 
 

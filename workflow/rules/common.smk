@@ -46,6 +46,36 @@ def parent_of(stage):
     return lambda wildcards: PLAN.runs[stage][wildcards.run].parent.path
 
 
+def networks_of(stage):
+    """Input function: what a run may read of the runs before it."""
+    return lambda wildcards: [
+        file for run in PLAN.runs[stage][wildcards.run].networks for file in run.files
+    ]
+
+
+def original_of(stage):
+    """Params function: the run whose network the chain began with."""
+    return lambda wildcards: PLAN.runs[stage][wildcards.run].networks[0].path
+
+
+def folders_of(stage):
+    """Params function: options that name the runs before a run, those between the first and its parent too."""
+
+    def options(wildcards):
+        run = PLAN.runs[stage][wildcards.run]
+        before = [
+            each.path
+            for each in run.networks
+            if each not in (run.parent, *run.branches)
+        ]
+        parts = {"--before": before, "--branches": [each.path for each in run.branches]}
+        return " ".join(
+            shlex.join([option, *paths]) for option, paths in parts.items() if paths
+        )
+
+    return options
+
+
 def data_of(stage):
     """Input function: the prepared data set at the head of a run's chain."""
     return lambda wildcards: PLAN.runs[stage][wildcards.run].data.path

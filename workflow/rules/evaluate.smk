@@ -3,10 +3,10 @@
 rule evaluate:
     input:
         data=data_of("evaluate"),
-        model=lambda wildcards: f"{parent_of('evaluate')(wildcards)}/model.safetensors",
-        architecture=lambda wildcards: f"{parent_of('evaluate')(wildcards)}/model.json",
+        networks=networks_of("evaluate"),
     output:
         metrics="results/runs/evaluate/{run}/metrics.csv",
+        scores="results/runs/evaluate/{run}/scores.csv",
         provenance="results/runs/evaluate/{run}/run.json",
     log:
         "results/runs/evaluate/{run}/run.log",
@@ -16,8 +16,9 @@ rule evaluate:
         "../../envs/train.yaml"
     params:
         folder=subpath(output.metrics, parent=True),
-        parent=subpath(input.model, parent=True),
+        parent=parent_of("evaluate"),
+        others=folders_of("evaluate"),
         settings=words_of("evaluate"),
     shell:
-        "python workflow/scripts/evaluate.py {params.folder} --parent {params.parent} --data {input.data}"
-        " {params.settings} 2> {log}"
+        "python workflow/scripts/evaluate.py {params.folder} --parent {params.parent} {params.others}"
+        " --data {input.data} {params.settings} 2> {log}"

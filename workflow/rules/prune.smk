@@ -1,9 +1,7 @@
 rule prune:
     input:
         data=data_of("prune"),
-        model=lambda wildcards: f"{parent_of('prune')(wildcards)}/model.safetensors",
-        architecture=lambda wildcards: f"{parent_of('prune')(wildcards)}/model.json",
-        provenance=lambda wildcards: f"{parent_of('prune')(wildcards)}/run.json",
+        networks=networks_of("prune"),
     output:
         model="results/runs/prune/{run}/model.safetensors",
         architecture="results/runs/prune/{run}/model.json",
@@ -25,7 +23,7 @@ rule prune:
         checkpoint_minutes=10,
     params:
         folder=subpath(output.metrics, parent=True),
-        parent=subpath(input.model, parent=True),
+        parent=parent_of("prune"),
         settings=words_of("prune"),
     shell:
         "python workflow/scripts/prune.py {params.folder} --parent {params.parent} --data {input.data}"

@@ -1,4 +1,4 @@
-"""Score a network on the test split, once: evaluate.py RUN_FOLDER --parent RUN_FOLDER --data FILE.safetensors"""
+"""Score a chain on the test split, once: evaluate.py RUN_FOLDER --parent RUN_FOLDER --data FILE.safetensors"""
 
 import argparse
 import sys
@@ -14,6 +14,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
     parser.add_argument("--parent", type=Path, required=True, help="folder of the run whose network is scored")
+    parser.add_argument("--before", type=Path, nargs="*", default=[], help="folders of the runs that it came from")
+    parser.add_argument("--branches", type=Path, nargs="*", default=[], help="folders of runs beside it")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
@@ -37,7 +39,15 @@ def main() -> None:
         with importing():
             from espalier.measure.evaluation import evaluate
 
-        evaluate(args.folder, spec, args.parent, args.data, started=STARTED)
+        evaluate(
+            args.folder,
+            spec,
+            args.parent,
+            args.data,
+            before=args.before,
+            branches=args.branches,
+            started=STARTED,
+        )
         heartbeat.beat("done")
 
 

@@ -14,6 +14,10 @@ from espalier.registry import Choice, choice
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from espalier.quantization.quantized import Quantization
+
+CODED = "model.esp"
+LEVELS = "levels.safetensors"
 FORMAT = 1
 """Raised when a reader of the old format would rebuild another network."""
 
@@ -28,6 +32,8 @@ class Network:
     image_size: int
     shapes: dict[str, Any] | None = None
     """widths after structured pruning, where they are not those of the settings"""
+    quantization: "Quantization | None" = None
+    """levels of weights and activations, where the network has them; they are installed in the model"""
 
 
 def save(
@@ -37,11 +43,14 @@ def save(
     num_classes: int,
     image_size: int,
     shapes: dict[str, Any] | None = None,
+    quantization: "Quantization | None" = None,
 ) -> None:
-    """Write `model.safetensors` and `model.json`; equal weights give equal bytes.
+    """Write `model.safetensors` and `model.json`, and `levels.safetensors` of a quantized network; equal weights
+    give equal bytes.
 
     Args:
         shapes: what `pruning.shapes` says of a network whose widths are not those of its settings
+        quantization: levels, on which the weights are
     """
     import torch
     from safetensors.torch import save_file
@@ -60,11 +69,17 @@ def save(
     }
     if shapes:
         record["shapes"] = shapes
+    if quantization:
+        from espalier.quantization.quantized import packed
+        from espalier.training.checkpoint import write
+
+        write(Path(folder) / LEVELS, packed(quantization))
+        record["levels"] = LEVELS
     write_text(Path(folder) / "model.json", json.dumps(record, indent=2) + "\n")
 
 
 def load(folder: Path) -> Network:
-    """Rebuild the network of a run's folder without unpickling.
+    """Rebuild the network of a run's folder without unpickling: of its coded file, where it has one.
 
     Raises:
         ArtifactError: a file is missing or damaged, or the weights do not fit the settings.
@@ -73,6 +88,10 @@ def load(folder: Path) -> Network:
     from safetensors.torch import load_file
 
     folder = Path(folder)
+    if (folder / CODED).is_file():
+        from espalier.coding import networks
+
+        return networks.load(folder / CODED)
     record = _record(folder / "model.json")
     path = folder / "model.safetensors"
     if not path.is_file():
@@ -91,7 +110,27 @@ def load(folder: Path) -> Network:
     except (RuntimeError, Mistake) as error:
         reason = " ".join(str(error).split())
         raise _unusable(path, f"it does not fit {folder / 'model.json'}: {reason}") from error
-    return Network(built.eval(), record.choice, record.num_classes, record.image_size, record.shapes)
+    quantization = _installed(built, folder) if record.levels else None
+    return Network(built.eval(), record.choice, record.num_classes, record.image_size, record.shapes, quantization)
+
+
+def _installed(model: "nn.Module", folder: Path) -> "Quantization":
+    """Levels from their file, in the model, whose weights they must be."""
+    import torch
+
+    from espalier.quantization.quantized import install, unpacked
+    from espalier.training.checkpoint import Damaged, read
+
+    path = folder / LEVELS
+    try:
+        quantization = unpacked(read(path))
+        before = {layer: model.get_submodule(layer).weight.detach() for layer in quantization.weights}
+        install(model, quantization)
+    except (Damaged, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _unusable(path, f"it cannot be read ({error})") from error
+    if wrong := [layer for layer, old in before.items() if not torch.equal(old, model.get_submodule(layer).weight)]:
+        raise _unusable(path, f"its levels are not the weights of {folder / 'model.safetensors'}: {wrong[0]}")
+    return quantization
 
 
 def check(network: Network, folder: Path, data_file: Path, num_classes: int, image_size: int) -> None:
@@ -114,6 +153,7 @@ class _Record:
     num_classes: int
     image_size: int
     shapes: dict[str, Any] | None
+    levels: bool
 
 
 def _record(path: Path) -> _Record:
@@ -122,7 +162,8 @@ def _record(path: Path) -> _Record:
         if found["format"] != FORMAT:
             raise _unusable(path, f"its format is {found['format']!r}, and this version reads {FORMAT}")
         model = TypeAdapter(choice("model")).validate_json(json.dumps(found["model"]))
-        return _Record(model, int(found["num_classes"]), int(found["image_size"]), found.get("shapes"))
+        sizes = int(found["num_classes"]), int(found["image_size"])
+        return _Record(model, *sizes, found.get("shapes"), "levels" in found)
     except FileNotFoundError as error:
         raise _unusable(path, "it does not exist") from error
     except ValidationError as error:

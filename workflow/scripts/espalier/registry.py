@@ -28,6 +28,7 @@ ROOMS = {
     "optimizer": "training/optimizers.py",
     "scheduler": "training/schedulers.py",
     "pruning": "pruning/methods.py",
+    "quantization": "quantization/schemes.py",
     "table": "results/tables",
     "figure": "results/figures",
 }

@@ -2,20 +2,23 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from espalier import artifact, device, provenance
 from espalier.data.prepared import Prepared
 from espalier.data.resident import Resident
-from espalier.errors import ArtifactError
 from espalier.measure import cost
 from espalier.measure.accuracy import score
+from espalier.measure.chain import networks
 from espalier.measure.predictions import Predictions
 from espalier.plan.spec import EvaluateStage
 from espalier.process import spare_compiler
-from espalier.results.columns import METRICS, write_rows
+from espalier.results.columns import METRICS, SCORES, write_rows
 
 BATCH = 256
 PREDICTIONS = "predictions.csv"
@@ -23,10 +26,24 @@ PREDICTIONS = "predictions.csv"
 log = logging.getLogger("espalier")
 
 
-def evaluate(folder: Path, spec: EvaluateStage, parent: Path, data_file: Path, *, started: float) -> None:
-    """Score the network of `parent` on the test split, in fp32, and write the run's folder.
+def evaluate(
+    folder: Path,
+    spec: EvaluateStage,
+    parent: Path,
+    data_file: Path,
+    *,
+    before: Sequence[Path] = (),
+    branches: Sequence[Path] = (),
+    started: float,
+) -> None:
+    """Score a chain on the test split, in fp32, and write the run's folder: the end, and all on the way to it.
 
     Predictions, where they are asked for, are written before the metrics, which say that a run is done.
+
+    Args:
+        parent: the run whose network is the chain's end
+        before: the runs that it came from, in order
+        branches: runs beside the line whose forms are scored too
 
     Raises:
         ArtifactError: the network cannot be rebuilt, or is not made for this data.
@@ -36,23 +53,28 @@ def evaluate(folder: Path, spec: EvaluateStage, parent: Path, data_file: Path, *
     spare_compiler()
     threads = device.prepare()
     where = device.choose()
-    network = artifact.load(parent)
     prepared = Prepared.read(data_file, ("test",))
     data = Resident(prepared, where)
-    made, found = (network.num_classes, network.image_size), (data.num_classes, data.image_size)
-    if made != found:
-        raise ArtifactError(
-            f"{Path(parent) / 'model.json'}: made for (classes, image size) {made}, and {data_file} has {found}; "
-            "evaluate it on the data set that it was trained on"
-        )
-    model = network.model.to(where, memory_format=torch.channels_last)
+    artifact.check(artifact.load(parent), parent, data_file, data.num_classes, data.image_size)
     predictions = Predictions() if spec.evaluate.predictions else None
-    scores = score(model, data.batches("test", BATCH), predictions and predictions.add)
+
+    def place(model: nn.Module) -> nn.Module:
+        return model.to(where, memory_format=torch.channels_last)
+
+    rows: list[dict[str, Any]] = []
+    end, scores = {}, {}
+    for model, row in networks([*before, parent, *branches], place):
+        is_end = row["run"] == provenance.identifier(parent) and bool(row["kept"])
+        found = score(model, data.batches("test", BATCH), predictions.add if predictions and is_end else None)
+        rows.append(row | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in found.items()})
+        if is_end:
+            scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
     if predictions:
         predictions.write(Path(folder) / PREDICTIONS, prepared.splits["test"], data.classes)
     ids = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
     row = ids | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in scores.items()}
     times = {"wall_s": round(time.monotonic() - started, 3), "cpu_s": round(time.process_time(), 3)}
+    write_rows(Path(folder) / "scores.csv", SCORES, rows)
     write_rows(Path(folder) / "metrics.csv", METRICS["evaluate"], [row | times])
     provenance.write(
         folder,
@@ -65,8 +87,7 @@ def evaluate(folder: Path, spec: EvaluateStage, parent: Path, data_file: Path, *
         threads=threads,
         started=since,
         **times,
-        params=cost.params(model),
-        macs=cost.macs(model, data.image_size),
+        **end,
         resumed=0,
         predictions=PREDICTIONS if predictions else None,
     )

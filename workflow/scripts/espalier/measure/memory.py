@@ -1,5 +1,6 @@
 """The activations of a network, in bytes of one image in fp32."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,22 +35,29 @@ class FusedAttention(TorchFunctionMode):
 
 
 @torch.no_grad()
+def input_elements(model: nn.Module, image_size: int, channels: int = 3) -> dict[str, int]:
+    """Path of each convolution and linear layer → numbers that it reads of one image, over all its calls."""
+    model = shapes_only(model).eval()
+    found: dict[str, int] = {}
+
+    def look(path: str) -> Callable:
+        def add(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found[path] = found.get(path, 0) + inputs[0].numel()
+
+        return add
+
+    for path, layer in weighted(model).items():
+        layer.register_forward_pre_hook(look(path))
+    model(torch.zeros(1, channels, image_size, image_size, device="meta"))
+    return found
+
+
 def input_bytes(model: nn.Module, image_size: int, channels: int = 3) -> int:
     """Inputs of all convolutions and linear layers, which is what quantization of activations rounds.
 
     Each layer's input counts, also where two layers read the same.
     """
-    model = shapes_only(model).eval()
-    total = 0
-
-    def add(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal total
-        total += inputs[0].numel() * inputs[0].element_size()
-
-    for layer in weighted(model).values():
-        layer.register_forward_pre_hook(add)
-    model(torch.zeros(1, channels, image_size, image_size, device="meta"))
-    return total
+    return 4 * sum(input_elements(model, image_size, channels).values())
 
 
 def saved_bytes(model: nn.Module, image_size: int, channels: int = 3) -> int:

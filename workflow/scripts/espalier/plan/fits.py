@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from espalier.models import rules
-from espalier.plan.spec import PruneStage, Settings
+from espalier.plan.spec import PruneStage, QuantizeStage, Settings
 from espalier.plan.types import AUGMENT_STAGES
 from espalier.registry import Choice, entries
 
@@ -24,6 +24,8 @@ def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"{section}.batch_size", message
     if settings.prune or settings.control:
         yield from unfit_pruning(settings)
+    if settings.quantize:
+        yield from unfit_quantization(settings)
 
 
 def image_size(dataset: Choice) -> int | None:
@@ -66,3 +68,30 @@ def unfit_pruning(settings: PruneStage) -> Iterator[tuple[str, str]]:
         yield "fine_tune.epochs", f"{settings.prune.name} prunes while it trains; give it epochs"
     if settings.fine_tune.early_stopping and facts.get("trains"):
         yield "fine_tune.early_stopping", f"{settings.prune.name} could end before its ratio is reached; leave it out"
+
+
+def unfit_quantization(settings: QuantizeStage) -> Iterator[tuple[str, str]]:
+    """Every (key path, message) of settings of quantization that do not go together."""
+    asked = settings.quantize
+    if asked is None:
+        yield "quantize", "nothing is quantized; set quantize"
+        return
+    kept = asked.kept()
+    for name in ("weight_bits", "activation_bits"):
+        if getattr(kept, name) not in getattr(asked, name):
+            yield f"quantize.keep.{name}", f"{getattr(kept, name)} is not in quantize.{name}; name one that is"
+    train = asked.fine_tune
+    if train is None:
+        return
+    if len(asked.weight_bits) * len(asked.activation_bits) > 1:
+        message = "it trains one setting; give one width of each, and vary quantize.weight_bits as an axis"
+        yield "quantize.fine_tune", message
+    if kept.weight_bits == kept.activation_bits == 32:
+        yield "quantize.fine_tune", "at 32 bits there are no levels to train with"
+    if kept.activation_bits != 32 and asked.scheme.entry().facts.get("dynamic"):
+        message = f"activations of {asked.scheme.name} have no step to learn; use calibrated, or activation_bits: [32]"
+        yield "quantize.fine_tune", message
+    if not train.epochs:
+        yield "quantize.fine_tune.epochs", "0 trains nothing; leave fine_tune out"
+    if train.processes > 1:
+        yield "quantize.fine_tune.processes", "quantization-aware fine-tuning runs in one process; use 1"

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from espalier.plan.config import Config
-from espalier.plan.spec import EarlyStopping, FineTuning, Lookahead, Training
+from espalier.plan.sections import (
+    Cell,
+    EarlyStopping,
+    Encoding,
+    Evaluation,
+    Export,
+    FineTuning,
+    Lookahead,
+    Quantization,
+    Training,
+)
 from espalier.plan.study import Block, Condition, Study
 from espalier.registry import ROOMS, Choice, Spec, entries
 from espalier.results import published
@@ -38,6 +48,11 @@ def _tables() -> Iterator[str]:
     yield _table("train.early_stopping", EarlyStopping)
     yield _table("train.lookahead", Lookahead)
     yield _table("fine_tune", FineTuning)
+    yield _table("export", Export)
+    yield _table("quantize", Quantization)
+    yield _table("quantize.keep", Cell)
+    yield _table("encode", Encoding)
+    yield _table("evaluate", Evaluation)
     for kind in ROOMS:
         yield f"## {kind}: what may be named\n\n"
         for entry in entries(kind).values():

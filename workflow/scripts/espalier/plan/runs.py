@@ -6,8 +6,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from espalier.plan.settings import words
-from espalier.plan.spec import PrepareStage, PruneStage, TrainStage
+from espalier.plan.spec import BRANCHES, PrepareStage, PruneStage, QuantizeStage, TrainStage
 from espalier.registry import Spec
+
+_NETWORK = ("model.safetensors", "model.json")
+_FILES = {
+    "train": _NETWORK,
+    "prune": _NETWORK,
+    "export": ("fp32.onnx",),
+    "quantize": (*_NETWORK, "levels.safetensors", "cells.safetensors", "grid.csv"),
+    "encode": ("model.esp",),
+}
 
 
 @dataclass(frozen=True)
@@ -17,12 +26,15 @@ class Run:
     stage: str
     spec: Spec
     parent: "Run | None" = None
+    branches: "tuple[Run, ...]" = ()
+    """runs beside the line of parents that an evaluation scores too"""
     id: str = field(init=False)
-    """ten hexadecimal digits over the stage, the settings that differ from their defaults, and the parent's id"""
+    """ten hexadecimal digits over stage, settings that differ from their defaults, and ids of the runs it reads"""
 
     def __post_init__(self) -> None:
         settings = self.spec.model_dump(exclude_defaults=True, mode="json")
         identity = [self.stage, settings, self.parent.id if self.parent else None]
+        identity += [run.id for run in self.branches]
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:10])
 
@@ -42,6 +54,9 @@ class Run:
             return f"{self.spec.model.name}-{self.spec.train.optimizer.name}-s{self.spec.seed}"
         if isinstance(self.spec, PruneStage):
             return f"{self.parent._slug}-{self.spec.control or self.spec.prune.name}"
+        if isinstance(self.spec, QuantizeStage):
+            kept = self.spec.quantize.kept()
+            return f"{self.parent._slug}-w{kept.weight_bits}a{kept.activation_bits}"
         return self.parent._slug
 
     @cached_property
@@ -61,11 +76,29 @@ class Run:
         """The prepared data set at the head of the chain."""
         return self if self.parent is None else self.parent.data
 
+    @property
+    def files(self) -> list[str]:
+        """What others read of the artifact."""
+        return [f"{self.path}/{name}" for name in (*_FILES[self.stage], "run.json")]
+
+    @property
+    def networks(self) -> "list[Run]":
+        """The runs before this one whose networks it may read, from the first of the chain, then the branches."""
+        line: list[Run] = []
+        run = self.parent
+        while run is not None and run.parent is not None:
+            line.append(run)
+            run = run.parent
+        return [*reversed(line), *self.branches]
+
 
 def chain(specs: dict[str, Spec]) -> dict[str, Run]:
-    """The runs of one point, each the parent of the next."""
+    """The runs of one point, each the parent of the next; a branch has a parent and is none."""
     runs: dict[str, Run] = {}
     parent = None
     for stage, spec in specs.items():
-        parent = runs[stage] = Run(stage, spec, parent)
+        branches = tuple(runs[name] for name in BRANCHES if name in runs) if stage == "evaluate" else ()
+        runs[stage] = Run(stage, spec, parent, branches)
+        if stage not in BRANCHES:
+            parent = runs[stage]
     return runs

@@ -1,80 +1,16 @@
-"""The settings of every stage: frozen, checked, with every default in one place.
+"""The settings of every stage, and the order of stages in a chain.
 
-A stage's settings are the sections of a study that it reads. A setting at its default is left out of a
-run's id, so a new setting with a default renames, and re-runs, nothing.
+A stage's settings are the sections of a study that it reads.
 """
 
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Strict, TypeAdapter
+from pydantic import Strict
 
-from espalier.plan.types import Count, Fraction, Natural, NonNegative, Positive
+from espalier.plan.sections import Encoding, Evaluation, Export, FineTuning, Quantization, Training
+from espalier.plan.types import Natural
 from espalier.registry import Spec, choice
-
-
-def _default(kind: str, named: str | dict):
-    return TypeAdapter(choice(kind)).validate_python(named)
-
-
-class EarlyStopping(Spec):
-    """Stop when validation has not improved for a while."""
-
-    patience: Count
-    """epochs without improvement before training stops"""
-    min_delta: NonNegative = 0.0
-    """smallest change of the selection metric that counts as improvement (points of top-1, or nats of loss)"""
-
-
-class Lookahead(Spec):
-    """Slow weights that follow the optimizer's fast ones (Zhang et al. 2019, arXiv 1907.08610)."""
-
-    k: Count = 5
-    """optimizer steps between two updates of the slow weights"""
-    alpha: Fraction = 0.5
-    """step of the slow weights towards the fast ones"""
-
-
-class Training(Spec):
-    """How a network is trained."""
-
-    epochs: Count = 10
-    """passes over the training split"""
-    batch_size: Count = 128
-    """images a step, over all processes"""
-    optimizer: choice("optimizer", "sgd") = _default("optimizer", "sgd")
-    """optimizer, by name or with its settings"""
-    scheduler: choice("scheduler", "cosine") = _default("scheduler", "cosine")
-    """learning-rate schedule, by name or with its settings"""
-    warmup_epochs: NonNegative = 0.0
-    """epochs of linear warm-up from zero in front of the schedule; fractions are allowed"""
-    lookahead: Lookahead | None = None
-    """wrap the optimizer in Lookahead"""
-    label_smoothing: Fraction = 0.0
-    """probability mass taken from the true class and spread over all classes"""
-    clip_norm: Positive | None = None
-    """largest L2 norm of the gradient of all parameters together"""
-    early_stopping: EarlyStopping | None = None
-    """stop when validation has not improved for a while"""
-    select: Literal["top1", "loss"] = "top1"
-    """validation metric that chooses the best epoch; ties go to the lower loss, then to the earlier epoch"""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the forward pass; parameters stay fp32"""
-    channels_last: bool = True
-    """keep images and weights in NHWC memory order"""
-    deterministic: bool = True
-    """only deterministic kernels, so that a run gives the same bits again on the same hardware"""
-    processes: Count = 1
-    """data-parallel processes, each with its share of every batch"""
-
-
-class FineTuning(Training):
-    """How a network is trained after it was pruned: the keys of `train`, with a low rate."""
-
-    epochs: Natural = 5
-    """passes over the training split after pruning, in each round where there are several; 0 for none"""
-    optimizer: choice("optimizer", "sgd") = _default("optimizer", {"name": "sgd", "lr": 0.01})
-    """optimizer, by name or with its settings"""
 
 
 class PrepareStage(Spec):
@@ -95,6 +31,8 @@ class TrainStage(Spec):
     """how the network is trained"""
     pretrained: bool = False
     """start from the ImageNet weights that torchvision or timm publish, as far as their shapes fit"""
+    checkpoint: str | None = None
+    """start from weights of your own: a file in safetensors, or a state dict saved by torch"""
     seed: Natural = 0
     """seed of initialization, order, augmentation and dropout"""
 
@@ -115,11 +53,29 @@ class PruneStage(Spec):
     """seed of order, augmentation, dropout and random choices"""
 
 
-class Evaluation(Spec):
-    """What scoring the test split leaves beside its metrics."""
+class ExportStage(Spec):
+    """The float network as ONNX files, checked and timed."""
 
-    predictions: bool = False
-    """write predictions.csv: every test image with its class, the predicted one and the probability of each"""
+    export: Export | None = None
+    """what to export; null leaves the stage out"""
+
+
+class QuantizeStage(Spec):
+    """A network with weights and activations of few bits, at every setting of a grid of widths."""
+
+    quantize: Quantization | None = None
+    """widths and how they are reached; null leaves the stage out"""
+    augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
+    """augmentations of the training images, those of training; only quantization-aware fine-tuning sees them"""
+    seed: Natural = 0
+    """seed of order, augmentation and dropout"""
+
+
+class EncodeStage(Spec):
+    """A network as one small file that decodes to it exactly."""
+
+    encode: Encoding | None = None
+    """how to code; null leaves the stage out"""
 
 
 class EvaluateStage(Spec):
@@ -133,15 +89,21 @@ STAGES: dict[str, type[Spec]] = {
     "prepare": PrepareStage,
     "train": TrainStage,
     "prune": PruneStage,
+    "export": ExportStage,
+    "quantize": QuantizeStage,
+    "encode": EncodeStage,
     "evaluate": EvaluateStage,
 }
-"""Stages in the order of a chain; each reads the artifact of the one before it."""
+"""Stages in the order of a chain; each reads the artifact of the one before it that is no branch."""
 
-OPTIONAL = ("prune",)
+OPTIONAL = ("prune", "export", "quantize", "encode")
 """Stages left out of a chain where the section that bears their name is null."""
 
+BRANCHES = ("export",)
+"""Stages whose artifact only `evaluate` reads."""
 
-class Settings(PrepareStage, TrainStage, PruneStage, EvaluateStage):
+
+class Settings(PrepareStage, TrainStage, PruneStage, ExportStage, QuantizeStage, EncodeStage, EvaluateStage):
     """All settings of one chain, every stage's together."""
 
     def stages(self, wanted: Collection[str]) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Strict, ValidationError
 
 from espalier.plan.problems import Problem, describe, written
+from espalier.plan.sections import Encoding, Evaluation, Export, FineTuning, Quantization, Training
 from espalier.plan.source import Source, retyped
-from espalier.plan.spec import STAGES, Evaluation, FineTuning, Training
+from espalier.plan.spec import STAGES
 from espalier.plan.types import AlsoWritten, Count, Natural
 from espalier.registry import Spec, choice
 
@@ -72,6 +73,8 @@ class Study(Spec):
     """how the networks are trained"""
     pretrained: bool = False
     """start from the ImageNet weights that torchvision or timm publish, as far as their shapes fit"""
+    checkpoint: str | None = None
+    """start from weights of your own: a file in safetensors, or a state dict saved by torch"""
     prune: choice("pruning") | None = None
     """what to prune and how, by name or with its settings; null for nothing"""
     control: Literal["random", "scratch"] | None = None
@@ -79,13 +82,17 @@ class Study(Spec):
     from scratch for the same total epochs; meant as an axis beside null, which is the pruned network itself"""
     fine_tune: FineTuning = FineTuning()
     """how the pruned networks are trained"""
+    export: Export | None = None
+    """ONNX files of the float networks, checked and timed; {} for the defaults, null for none"""
+    quantize: Quantization | None = None
+    """grid of widths and how networks are brought to them; {} for the defaults, null for none"""
+    encode: Encoding | None = None
+    """one small file of each network; {} for the defaults, null for none"""
     evaluate: Evaluation = Evaluation()
     """what evaluation writes"""
-    stages: Annotated[tuple[Literal["train", "prune", "evaluate"], ...], Strict(False)] = (
-        "train",
-        "prune",
-        "evaluate",
-    )
+    stages: Annotated[
+        tuple[Literal["train", "prune", "export", "quantize", "encode", "evaluate"], ...], Strict(False)
+    ] = ("train", "prune", "export", "quantize", "encode", "evaluate")
     """stages to run, those left out whose section is null; the data set is always prepared"""
     repeats: Count = 1
     """runs of each configuration, with seeds `seed`, `seed` + 1, …"""

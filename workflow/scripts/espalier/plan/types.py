@@ -12,6 +12,12 @@ def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
+def _once(values: tuple) -> tuple:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is named twice")
+    return values
+
+
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -19,12 +25,16 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Portion = Annotated[float, Field(gt=0, le=1)]
+Percent = Annotated[float, Field(gt=0, le=100)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Turn = Annotated[float, Field(ge=0, le=0.5)]
 """Part of a circle, to either side."""
 Bins = Annotated[int, Field(ge=2)]
+Bits = Literal[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32]
+"""Width of a level; 32 leaves floats as they are."""
 # A YAML sequence arrives as a list; the elements stay strictly typed.
 Counts = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
+Widths = Annotated[tuple[Bits, ...], Strict(False), Field(min_length=1), AfterValidator(_once)]
 Classes = Annotated[tuple[Natural | str, ...], Strict(False), Field(min_length=2)]
 """Classes by their numbers or names."""
 Parts = Annotated[tuple[Literal["first", "classifier"], ...], Strict(False)]
@@ -60,6 +70,7 @@ __all__ = [
     "AlsoWritten",
     "Annotated",
     "Bins",
+    "Bits",
     "Classes",
     "Count",
     "Counts",
@@ -70,9 +81,11 @@ __all__ = [
     "Natural",
     "NonNegative",
     "Parts",
+    "Percent",
     "Portion",
     "Positive",
     "Probability",
     "Share",
     "Turn",
+    "Widths",
 ]

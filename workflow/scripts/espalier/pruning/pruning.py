@@ -15,7 +15,8 @@ from espalier.data.policy import Policy
 from espalier.data.resident import Resident
 from espalier.measure import cost
 from espalier.measure.accuracy import score
-from espalier.plan.spec import PruneStage, Training
+from espalier.plan.sections import Training
+from espalier.plan.spec import PruneStage
 from espalier.pruning import masks
 from espalier.pruning.account import nonzeros, sparsity
 from espalier.pruning.cuts import Cut, Subject

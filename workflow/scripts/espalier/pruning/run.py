@@ -10,7 +10,8 @@ from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.plan.fits import unfit_pruning
 from espalier.plan.keys import flat
-from espalier.plan.spec import PruneStage, Training
+from espalier.plan.sections import Training
+from espalier.plan.spec import PruneStage
 from espalier.process import spare_compiler
 from espalier.pruning.account import account, layer_rows
 from espalier.pruning.pruning import Pruning

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from espalier.measure.cost import weighted
-from espalier.quantization.histogram import Histogram
+from espalier.quantization.histogram import Histogram, in_memory_order, pieces
 from espalier.quantization.qparams import QParams, choose_qparams, extent, fake_quantize
 
 Passed = Callable[[Tensor], Tensor]
@@ -31,7 +31,7 @@ class Inputs:
         """Quantize per tensor, symmetrically, over the range of each batch; layers that are not named stay as is."""
 
         def through(bits: int) -> Passed:
-            return lambda x: fake_quantize(x, choose_qparams(*extent(x), bits, symmetric=True))
+            return lambda x: _on_levels(x, choose_qparams(*extent(in_memory_order(x)), bits, symmetric=True))
 
         self._through = {path: through(each) for path, each in bits.items()}
 
@@ -39,7 +39,7 @@ class Inputs:
         """Quantize by fixed qparams; layers that are not named stay as they are."""
 
         def through(qparams: QParams) -> Passed:
-            return lambda x: fake_quantize(x, qparams)
+            return lambda x: _on_levels(x, qparams)
 
         self._through = {path: through(each) for path, each in qparams.items()}
 
@@ -79,3 +79,19 @@ class Inputs:
             return through and (through(inputs[0]), *inputs[1:])
 
         return hand
+
+
+def _on_levels(x: Tensor, qparams: QParams) -> Tensor:
+    """The numbers of `fake_quantize`, which on a CPU takes ten times as long: it is not vectorized and keeps a mask."""
+    if x.device.type != "cpu" or x.dtype != torch.float32 or (torch.is_grad_enabled() and x.requires_grad):
+        return fake_quantize(x, qparams)
+    out = torch.empty_like(x)
+    if out.stride() != x.stride():
+        x = x.contiguous()
+        out = torch.empty_like(x)
+    scale, zero_point, (lowest, highest) = qparams.scale, int(qparams.zero_point), qparams[2:]
+    inverse = 1 / scale
+    for piece, levels in zip(pieces(in_memory_order(x)), pieces(in_memory_order(out)), strict=True):
+        torch.mul(piece, inverse, out=levels)
+        levels.round_().clamp_(lowest - zero_point, highest - zero_point).mul_(scale)
+    return out

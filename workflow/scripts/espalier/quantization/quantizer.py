@@ -61,6 +61,8 @@ class Quantizer:
         """path of each layer → its weight as levels, at the present setting"""
         self.activations: dict[str, QParams] = {}
         """path of each layer → static qparams of its input, at the present setting"""
+        self.dynamic: dict[str, int] = {}
+        """path of each layer → width of its input, where each batch has qparams of its own, at the present setting"""
 
     @torch.no_grad()
     def set(self, weight_bits: int, activation_bits: int) -> None:
@@ -71,12 +73,13 @@ class Quantizer:
         """
         made = self._made(weight_bits)
         self._install(made)
-        self.weights, self.activations = made.quantized, {}
+        self.weights, self.activations, self.dynamic = made.quantized, {}, {}
         if activation_bits == FULL:
             return
         bits = self._bits(activation_bits)
         if self.scheme.activations == "dynamic":
-            self.inputs.dynamic({path: each for path, each in bits.items() if each != FULL})
+            self.dynamic = {path: each for path, each in bits.items() if each != FULL}
+            self.inputs.dynamic(self.dynamic)
         else:
             if weight_bits not in self._seen:
                 self._seen[weight_bits] = self.inputs.histograms(self.model, self._few)

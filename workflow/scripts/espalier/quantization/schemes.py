@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from espalier.plan.types import Bits, Percent
 from espalier.quantization.batchnorm import Correction
 from espalier.quantization.ranges import Range
 from espalier.quantization.weights import Granularity, WeightRange
+from espalier.registry import register
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,16 @@ class Scheme:
         return self.statistics != "kept" or self.activations == "static" or self.rounding == "compensated"
 
 
+@register("quantization")
 def calibrated(
     *,
-    weight_range: WeightRange = "mse",
+    weight_range: Literal["minmax", "mse"] = "mse",
     rounding: Literal["nearest", "compensated"] = "compensated",
-    activation_range: Range = "mse",
-    percentile: float = 99.99,
-    statistics: Correction = "shifted",
-    first_bits: int | None = None,
-    classifier_bits: int | None = None,
+    activation_range: Literal["minmax", "percentile", "mse", "entropy"] = "mse",
+    percentile: Percent = 99.99,
+    statistics: Literal["shifted", "estimated", "kept"] = "shifted",
+    first_bits: Bits | None = None,
+    classifier_bits: Bits | None = None,
 ) -> Scheme:
     """Symmetric levels per output channel for weights, static asymmetric ones for activations, from training images.
 
@@ -72,7 +75,8 @@ def calibrated(
     )
 
 
-def naive(*, first_bits: int | None = None, classifier_bits: int | None = None) -> Scheme:
+@register("quantization", dynamic=True)
+def naive(*, first_bits: Bits | None = None, classifier_bits: Bits | None = None) -> Scheme:
     """Symmetric levels per tensor, scale = max|x| / (2^(bits - 1) - 1); an activation's over each batch anew.
 
     Nothing is calibrated, and what an image scores depends on the batch that it is in.

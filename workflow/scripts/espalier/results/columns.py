@@ -4,6 +4,10 @@ Accuracies (`*_top1`, `*_top5`) are percentages of images, losses mean cross-ent
 `*_s` seconds, `*_ms` milliseconds, `*_mib` 2^20 bytes. `nonzeros` are parameters that are not zero, `sparsity` the
 percentage of the weights of convolutions and linear layers that are, `params_left` and `macs_left` percentages of the
 parent's, `speedup_*` the parent's latency over the network's own at that many images, measured in turn.
+`theoretical_mib` is what non-zero weights with 16-bit indices and all else in fp32 would take, `activation_mib` the
+inputs of all convolutions and linear layers of one image, at their width. Of a coded network `level_bytes` are its
+streams of levels, `bound_bytes` their order-0 entropy, `dense_bytes` the fp32 file of the network that the chain began
+with, and `compression` that over `file_bytes`.
 """
 
 import csv
@@ -30,6 +34,54 @@ ROUNDS = ("round", "sparsity", "nonzeros", "params", "epochs", "validation_loss"
 
 LAYERS = ("layer", "weights", "nonzeros", "sparsity")
 """A row a convolution or linear layer of a pruned network; sparsity in percent of its weights."""
+
+FORMATS = (
+    "format",
+    "file_bytes",
+    "max_logit_difference",
+    "top1_difference",
+    "validation_top1",
+    "latency_1_ms",
+    "latency_1_iqr_ms",
+    "latency_64_ms",
+    "latency_64_iqr_ms",
+    "speedup_1",
+    "speedup_64",
+)
+"""A row a form of a network that ran: eager PyTorch, from which the others differ in logits and in points of top-1 on
+validation images, and ONNX; `speedup_*` is eager's latency over the form's."""
+
+GRID = (
+    "weight_bits",
+    "activation_bits",
+    "kept",
+    "theoretical_mib",
+    "activation_mib",
+    "validation_loss",
+    "validation_top1",
+    "validation_top5",
+)
+"""A row a setting of widths; 32 bits are floats, and `kept` is 1 for the setting that the chain goes on with."""
+
+ANATOMY = ("purpose", "name", "codec", "bytes", "bound_bytes")
+"""A row a part of a coded file, beside a tensor's weights the order-0 entropy of its levels; the parts are the file."""
+
+LADDER = ("method", "level_bytes", "other_bytes")
+"""A row a way to keep the same levels; `other_bytes` where the way says how all else is kept."""
+
+SCORES = (
+    "stage",
+    "run",
+    "weight_bits",
+    "activation_bits",
+    "format",
+    "kept",
+    "images",
+    "test_loss",
+    "test_top1",
+    "test_top5",
+)
+"""A row a network of a chain that was scored on the test split: each stage's, each setting of widths, each form."""
 
 METRICS = {
     "train": (
@@ -74,6 +126,67 @@ METRICS = {
         "speedup_1",
         "speedup_64",
         "images_per_s",
+        "wall_s",
+        "cpu_s",
+        "peak_memory_mib",
+    ),
+    "export": (
+        "run",
+        "parent",
+        "onnx_fp32_bytes",
+        "onnx_int8_bytes",
+        "fp32_logit_difference",
+        "fp32_top1_difference",
+        "int8_logit_difference",
+        "int8_top1_difference",
+        "fp32_speedup_1",
+        "fp32_speedup_64",
+        "int8_speedup_1",
+        "int8_speedup_64",
+        "wall_s",
+        "cpu_s",
+        "peak_memory_mib",
+    ),
+    "quantize": (
+        "run",
+        "parent",
+        "params",
+        "macs",
+        "nonzeros",
+        "sparsity",
+        "weight_bits",
+        "activation_bits",
+        "theoretical_mib",
+        "activation_mib",
+        "file_bytes",
+        "epochs",
+        "best_epoch",
+        "train_loss",
+        "train_top1",
+        "validation_loss",
+        "validation_top1",
+        "validation_top5",
+        "images_per_s",
+        "wall_s",
+        "cpu_s",
+        "peak_memory_mib",
+    ),
+    "encode": (
+        "run",
+        "parent",
+        "params",
+        "nonzeros",
+        "file_bytes",
+        "level_bytes",
+        "bound_bytes",
+        "dense_bytes",
+        "compression",
+        "bits_per_weight",
+        "encode_s",
+        "decode_s",
+        "validation_loss",
+        "validation_top1",
+        "validation_top5",
         "wall_s",
         "cpu_s",
         "peak_memory_mib",

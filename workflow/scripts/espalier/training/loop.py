@@ -10,7 +10,7 @@ import torch
 from espalier import device
 from espalier.errors import Diverged
 from espalier.measure.accuracy import score
-from espalier.plan.spec import Training
+from espalier.plan.sections import Training
 from espalier.training import group
 from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
 from espalier.training.selection import best, finished

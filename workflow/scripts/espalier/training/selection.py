@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from espalier.plan.spec import EarlyStopping, Training
+from espalier.plan.sections import EarlyStopping, Training
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from espalier import device
-from espalier.plan.spec import Training
+from espalier.plan.sections import Training
 from espalier.training import group
 from espalier.training.clock import Clock
 from espalier.training.warmup import Schedule

@@ -5,7 +5,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from espalier.plan.spec import Training
+from espalier.plan.sections import Training
 from espalier.training.schedulers import Span
 
 

@@ -1,0 +1,24 @@
+rule encode:
+    input:
+        data=data_of("encode"),
+        networks=networks_of("encode"),
+    output:
+        coded="results/runs/encode/{run}/model.esp",
+        anatomy="results/runs/encode/{run}/anatomy.csv",
+        ladder="results/runs/encode/{run}/ladder.csv",
+        metrics="results/runs/encode/{run}/metrics.csv",
+        provenance="results/runs/encode/{run}/run.json",
+    log:
+        "results/runs/encode/{run}/run.log",
+    benchmark:
+        "results/runs/encode/{run}/benchmark.tsv"
+    conda:
+        "../../envs/train.yaml"
+    params:
+        folder=subpath(output.metrics, parent=True),
+        parent=parent_of("encode"),
+        original=original_of("encode"),
+        settings=words_of("encode"),
+    shell:
+        "python workflow/scripts/encode.py {params.folder} --parent {params.parent} --original {params.original}"
+        " --data {input.data} {params.settings} 2> {log}"

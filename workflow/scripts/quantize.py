@@ -1,0 +1,60 @@
+"""Quantize a trained network at a grid of widths: quantize.py RUN_FOLDER --parent RUN_FOLDER --data FILE key=value …
+
+Exit codes: 0 done, 2 a mistake told in one line, 75 stopped with its state saved (run the same command again).
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from espalier.process import importing, run
+
+STARTED = time.monotonic()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
+    parser.add_argument("--parent", type=Path, required=True, help="folder of the run whose network is quantized")
+    parser.add_argument("--data", type=Path, required=True, help="prepared data set")
+    parser.add_argument("--checkpoint-minutes", type=float, default=10.0, help="save this often")
+    parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over")
+    parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
+    args = parser.parse_intermixed_args()
+
+    with importing():
+        from espalier.plan.problems import StudyError
+        from espalier.plan.settings import parse
+
+    try:
+        spec = parse("quantize", args.settings)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+    from espalier.log import recording
+    from espalier.training.interruption import Interruption
+    from espalier.training.progress import Heartbeat
+
+    interruption = Interruption(args.minutes, STARTED).listen()
+    heartbeat = Heartbeat(args.folder)
+    with recording(args.folder, heartbeat):
+        heartbeat.beat(now=True)
+        with importing():
+            from espalier.quantization.run import quantize
+
+        quantize(
+            args.folder,
+            spec,
+            args.parent,
+            args.data,
+            interruption=interruption,
+            heartbeat=heartbeat,
+            checkpoint_minutes=args.checkpoint_minutes,
+            started=STARTED,
+        )
+
+
+if __name__ == "__main__":
+    run(main)
