@@ -187,6 +187,7 @@ def test_no_cells_are_written_but_those_of_the_grid(made):
         ([*WIDTHS, "quantize.fine_tune={}"], "quantize.fine_tune: it trains one setting"),
         (["quantize={scheme: naive, fine_tune: {}}"], "quantize.fine_tune: activations of naive have no step"),
         (["quantize={fine_tune: {processes: 2}}"], "quantize.fine_tune.processes"),
+        (["quantize.scheme={name: calibrated, symmetric_weights: false}"], "compensated rounding needs symmetric"),
         (["seed=1"], "quantize: nothing is quantized"),
         (["quantize.weight_bits=[17]"], "quantize.weight_bits"),
         (["quantize.weight_bits=[8, 8]"], "quantize.weight_bits: a value is named twice"),

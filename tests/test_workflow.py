@@ -41,7 +41,9 @@ def test_moving_the_repository_reruns_nothing(done, tmp_path):
 
 def test_a_new_option_with_a_default_retrains_nothing(done):
     done.edit(
-        "workflow/scripts/espalier/plan/spec.py", "    clip_norm:", '    new: int = 3\n    """new"""\n    clip_norm:'
+        "workflow/scripts/espalier/plan/sections.py",
+        "    clip_norm:",
+        '    new: int = 3\n    """new"""\n    clip_norm:',
     )
     done.edit(
         "workflow/scripts/espalier/models/resnet.py",

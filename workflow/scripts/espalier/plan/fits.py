@@ -80,6 +80,9 @@ def unfit_quantization(settings: QuantizeStage) -> Iterator[tuple[str, str]]:
     for name in ("weight_bits", "activation_bits"):
         if getattr(kept, name) not in getattr(asked, name):
             yield f"quantize.keep.{name}", f"{getattr(kept, name)} is not in quantize.{name}; name one that is"
+    given = asked.scheme.settings()
+    if given.get("rounding") == "compensated" and not given["symmetric_weights"]:
+        yield "quantize.scheme", "compensated rounding needs symmetric levels; use rounding: nearest beside them"
     train = asked.fine_tune
     if train is None:
         return

@@ -37,6 +37,9 @@ class Scheme:
 @register("quantization")
 def calibrated(
     *,
+    granularity: Literal["channel", "tensor"] = "channel",
+    symmetric_weights: bool = True,
+    symmetric_activations: bool = False,
     weight_range: Literal["minmax", "mse"] = "mse",
     rounding: Literal["nearest", "compensated"] = "compensated",
     activation_range: Literal["minmax", "percentile", "mse", "entropy"] = "mse",
@@ -45,11 +48,13 @@ def calibrated(
     first_bits: Bits | None = None,
     classifier_bits: Bits | None = None,
 ) -> Scheme:
-    """Symmetric levels per output channel for weights, static asymmetric ones for activations, from training images.
-
-    What an image scores does not depend on the images beside it.
+    """Levels fitted on unlabelled training images and then fixed: what an image scores does not depend on the images
+    beside it.
 
     Args:
+        granularity: a weight has a scale an output channel, or one for all
+        symmetric_weights: levels of weights lie evenly around zero; those that do not need rounding nearest
+        symmetric_activations: levels of activations lie evenly around zero, half of them unused after a ReLU
         weight_range: range of a channel's levels: all of its weights', or that of least squared error
         rounding: nearest; or compensated, where the rest of a filter makes up for errors already made (GPTQ)
         activation_range: range of an activation's levels: all that was seen in calibration, a percentile of it, or
@@ -61,12 +66,12 @@ def calibrated(
         classifier_bits: width of the classifier's weights and inputs, where the network is quantized
     """
     return Scheme(
-        granularity="channel",
-        symmetric_weights=True,
+        granularity=granularity,
+        symmetric_weights=symmetric_weights,
         weight_range=weight_range,
         rounding=rounding,
         activations="static",
-        symmetric_activations=False,
+        symmetric_activations=symmetric_activations,
         activation_range=activation_range,
         percentile=percentile,
         statistics=statistics,
