@@ -1,0 +1,211 @@
+"""What each rung from the usual training loop to Espalier's and beyond is worth, and how far each is from the bound.
+
+    python benchmarks/step.py [--device cuda] [--rounds 5] [--images 512] [--batch 128] [--networks resnet20 demo …]
+
+The first rung is the loop of the published reports: PIL images one by one in a DataLoader, fp32, NCHW, `loss.item()`
+after every step. Each rung adds one thing to the one before it. Images a CPU-second (on a GPU: a second) of forward,
+backward and optimizer, augmentation (crop and flip) and loading included; compilation, the first round and validation
+are not. Arms take turns within each round, a step each on a CPU, and a gain is a ratio within a round; the last row
+sets the last rung against itself.
+
+The bound is the time for the step's multiply-accumulates at the rate of a large bf16 matrix product, or for the bytes
+that its activations (in bf16), parameters and gradients must move at the rate of a large copy, whichever is longer; both
+rates are measured here. What stays in a cache moves faster than that.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from data_loaders import pil_batches
+from data_path import CROP_FLIP, first, prepare
+from demo import ROOT
+from turns import Arms, hardware, over, rates, row, spread, versions
+
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
+
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from espalier.data.policy import Policy
+from espalier.data.prepared import Prepared
+from espalier.data.resident import Resident
+from espalier.measure.cost import params, training_macs
+from espalier.measure.memory import saved_bytes
+from espalier.process import keep_memory
+from espalier.registry import choice
+
+NETWORKS = {
+    "demo": {"name": "resnet", "channels": [8, 16, 32]},
+    "resnet20": "resnet20",
+    "resnet18": {"name": "resnet_imagenet"},
+    "mobilenetv2": "mobilenetv2",
+    "mobilenetv2_projected": "mobilenetv2_projected",
+    "densenet121_cifar": "densenet121_cifar",
+}
+RUNGS = (
+    "reports' loop",
+    "resident data",
+    "channels_last",
+    "bf16",
+    "no sync",
+    "fused optimizer",
+    "compiled",
+    "CUDA graph",
+)
+_TOUCHED = 6
+"""Times that a step reads or writes a parameter or what belongs to it: value, gradient, momentum, each both ways."""
+
+
+class Loop:
+    """Training steps as one rung makes them."""
+
+    def __init__(self, network: object, data: Resident, pil: Callable, rung: int, batch: int) -> None:
+        self.where, self.rung, self.batch = data.device, rung, batch
+        torch.manual_seed(0)
+        model = TypeAdapter(choice("model")).validate_python(network).build(data.num_classes, data.image_size)
+        layout = torch.channels_last if self._has("channels_last") else torch.contiguous_format
+        self.model = model.to(self.where, memory_format=layout).train()
+        fused = self._has("fused optimizer") or None
+        self.optimizer = torch.optim.SGD(
+            model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=fused
+        )
+        self._call: nn.Module | Callable = self.model
+        if self._has("compiled"):
+            mode = "reduce-overhead" if self._has("CUDA graph") else "default"
+            self._call = torch.compile(self.model, mode=mode)
+        self._pil, self._data = pil, data
+
+    def __call__(self) -> Iterator[int]:
+        """An epoch; gives the images of each step."""
+        cast = torch.autocast(self.where.type, torch.bfloat16) if self._has("bf16") else nullcontext()
+        for inputs, labels in self._batches():
+            with cast:
+                loss = cross_entropy(self._call(inputs).float(), labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            if not self._has("no sync"):
+                loss.item()
+            yield len(labels)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if not self._has("resident data"):
+            for inputs, labels in self._pil():
+                yield inputs.to(self.where), labels.to(self.where)
+            return
+        read = TypeAdapter(tuple[choice("augmentation"), ...]).validate_python(CROP_FLIP)
+        for batch in self._data.train_batches(
+            Policy(read), epoch=1, seed=0, batch_size=self.batch, channels_last=self._has("channels_last")
+        ):
+            yield batch.inputs, batch.labels
+
+    def _has(self, rung: str) -> bool:
+        return self.rung >= RUNGS.index(rung)
+
+
+def peak(where: torch.device) -> tuple[float, float]:
+    """Multiply-accumulates a second of a large bf16 product, and bytes a second of a large copy."""
+    side, bytes_ = (8192, 1 << 30) if where.type == "cuda" else (2048, 1 << 28)
+    one = torch.randn(side, side, device=where, dtype=torch.bfloat16)
+    source, target = torch.ones(2, bytes_, dtype=torch.uint8, device=where)
+    return side**3 / fastest(lambda: one @ one, where), 2 * bytes_ / fastest(lambda: target.copy_(source), where)
+
+
+def fastest(work: Callable, where: torch.device) -> float:
+    """Seconds, the least of ten."""
+    found = []
+    for _ in range(10):
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def bound(model: nn.Module, size: int, batch: int, peaks: tuple[float, float]) -> float:
+    """Images a second that no step of a batch can pass: every kept activation is written once and read once."""
+    moved = saved_bytes(model, size) + 4 * _TOUCHED * params(model) / batch
+    return 1 / max(training_macs(model, size) / peaks[0], moved / peaks[1])
+
+
+def ladder(
+    name: str, data: Prepared, where: torch.device, args: argparse.Namespace, peaks: tuple[float, float]
+) -> None:
+    whole, few = Resident(data, where), first(data, args.images)
+    small = whole if where.type == "cuda" else Resident(few, where)
+    read = TypeAdapter(tuple[choice("augmentation"), ...]).validate_python(CROP_FLIP)
+    pil = pil_batches(few, read, args.batch, 0)
+    last = len(RUNGS) - (0 if where.type == "cuda" else 1) - (0 if args.compile else 1 + (where.type == "cuda"))
+    loops = {rung: Loop(NETWORKS[name], small, pil, place, args.batch) for place, rung in enumerate(RUNGS[:last])}
+    arms: Arms = dict(loops)
+    arms["again"] = loops[RUNGS[last - 1]]
+    found = rates(arms, args.rounds, where, None if where.type == "cuda" else 1)
+    before = found[RUNGS[0]]
+    most = bound(loops[RUNGS[0]].model, whole.image_size, args.batch, peaks)
+    for rung, values in found.items():
+        if rung == "again":
+            row(
+                name,
+                "control: the last rung ÷ itself",
+                "",
+                "",
+                *spread(over(values, found[RUNGS[last - 1]]), 3),
+                "",
+                "",
+            )
+            continue
+        gain, whole_gain = spread(over(values, before), 2), spread(over(values, found[RUNGS[0]]), 2)
+        share = f"{100 * float(sorted(values)[len(values) // 2]) / most:.1f}"
+        row(name, rung, *spread(values, 0), *gain, whole_gain[0], share)
+        before = values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=512, help="a round, of the PIL loop and of every loop on a CPU")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--no-compile", dest="compile", action="store_false")
+    args = parser.parse_args()
+    keep_memory()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.safetensors"
+        prepare(path)
+        data = Prepared.read(path, ("train",))
+        print(f"# The training step, {datetime.now(UTC):%Y-%m-%d}\n")
+        print(f"{hardware(args.device)}; {versions()}.")
+        peaks = peak(args.device)
+        print(f"`python benchmarks/step.py {' '.join(sys.argv[1:])}`, {data.settings['name']}; a product makes")
+        print(f"{peaks[0] / 1e9:,.1f} GMAC/s and a copy moves {peaks[1] / 1e9:,.1f} GB/s.\n")
+        unit = "s" if args.device.type == "cuda" else "CPU-s"
+        row(
+            "network",
+            "rung",
+            f"images a {unit}",
+            "range",
+            "× the rung before",
+            "range",
+            "× the first",
+            "% of the bound",
+        )
+        row(*["---"] * 8)
+        for name in args.networks:
+            ladder(name, data, args.device, args, peaks)
+
+
+if __name__ == "__main__":
+    main()
