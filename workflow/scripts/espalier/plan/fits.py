@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 from espalier.models import rules
-from espalier.plan.spec import PruneStage, QuantizeStage, Settings
+from espalier.plan.spec import PruneStage, QuantizeStage, Settings, TrainStage
 from espalier.plan.types import AUGMENT_STAGES
 from espalier.registry import Choice, entries
 
@@ -16,6 +17,7 @@ def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "model", message
     if settings.pretrained:
         yield from _pretrained(model)
+    yield from _start(settings)
     yield from _augmentations(settings.augment)
     for section in ("train", "fine_tune"):
         asked = getattr(settings, section)
@@ -43,6 +45,15 @@ def _pretrained(model: Choice) -> Iterator[tuple[str, str]]:
     else:
         names = ", ".join(name for name, one in entries("model").items() if "pretrained" in one.facts)
         yield "pretrained", f"no weights of {model.name} are published; there are some of {names}"
+
+
+def _start(settings: TrainStage) -> Iterator[tuple[str, str]]:
+    if settings.checkpoint and settings.pretrained:
+        yield "checkpoint", "pretrained starts from other weights; keep one of the two"
+    if settings.checkpoint and not Path(settings.checkpoint).is_file():
+        yield "checkpoint", f"there is no file {settings.checkpoint!r}; name one that holds weights"
+    if not settings.train.epochs and not (settings.checkpoint or settings.pretrained):
+        yield "train.epochs", "0 leaves a network untrained; name a checkpoint that it starts from, or train it"
 
 
 def _augmentations(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str]]:

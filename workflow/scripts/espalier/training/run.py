@@ -11,6 +11,8 @@ from espalier.data.policy import Policy
 from espalier.data.resident import Resident
 from espalier.errors import Mistake
 from espalier.measure import cost
+from espalier.measure.accuracy import score
+from espalier.models import own_weights
 from espalier.plan.keys import flat
 from espalier.plan.spec import TrainStage
 from espalier.process import spare_compiler
@@ -51,40 +53,48 @@ def train(
     accelerator = device.accelerate(spec.train.precision)
     data = Resident.load(data_file, accelerator.device)
     settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
-    checkpoints = Checkpoints(Path(folder) / "checkpoint", settings | {"data": data.checksum})
+    origin = {"data": data.checksum} | _weights_of(spec)
+    checkpoints = Checkpoints(Path(folder) / "checkpoint", settings | origin)
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
-    steps = data.steps_per_epoch(spec.train.batch_size)
-    state = State.begin(model, spec.train, steps, scaler=accelerator.scaler, clock=Clock(started))
-    if saved:
-        state.load_state_dict(saved)
-        log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
-    else:
+    if saved is None:
         log.info("%s: %d parameters, %d MACs, on %s", spec.model.name, size, macs, accelerator.device)
-    watch = Watch(
-        folder,
-        checkpoints,
-        interruption,
-        heartbeat,
-        minutes=checkpoint_minutes,
-        epochs=spec.train.epochs,
-        steps_per_epoch=steps,
-        state=state,
-    )
+    clock = Clock(started)
     ready = time.process_time()
-    fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
+    if spec.train.epochs:
+        steps = data.steps_per_epoch(spec.train.batch_size)
+        state = State.begin(model, spec.train, steps, scaler=accelerator.scaler, clock=clock)
+        if saved:
+            state.load_state_dict(saved)
+            log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
+        watch = Watch(
+            folder,
+            checkpoints,
+            interruption,
+            heartbeat,
+            minutes=checkpoint_minutes,
+            epochs=spec.train.epochs,
+            steps_per_epoch=steps,
+            state=state,
+        )
+        fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
+        weights, history, resumed = state.best, state.history, state.resumed
+        chosen = best(history, spec.train.select)
+    else:
+        weights, history, resumed = model.state_dict(), [], 0
+        found = score(model, data.batches("validation", spec.train.batch_size))
+        chosen = {"epoch": 0} | {f"validation_{name}": value for name, value in found.items()}
     if not group.main():
         return
 
-    artifact.save(folder, state.best, spec.model, data.num_classes, data.image_size)
-    write_rows(Path(folder) / "history.csv", HISTORY, state.history)
-    state.clock.lap()
-    chosen = best(state.history, spec.train.select)
-    times = {"wall_s": round(state.clock.seconds["wall"], 3), "cpu_s": round(state.clock.seconds["cpu"], 3)}
-    row = {key: value for key, value in chosen.items() if key in METRICS["train"]}
+    artifact.save(folder, weights, spec.model, data.num_classes, data.image_size)
+    write_rows(Path(folder) / "history.csv", HISTORY, history)
+    clock.lap()
+    times = {"wall_s": round(clock.seconds["wall"], 3), "cpu_s": round(clock.seconds["cpu"], 3)}
+    row = {key: chosen.get(key, "") for key in METRICS["train"]}
     row |= {"run": provenance.identifier(folder), "parent": provenance.identifier(data_file)}
-    row |= {"params": size, "macs": macs, "epochs": len(state.history), "best_epoch": chosen["epoch"]}
+    row |= {"params": size, "macs": macs, "epochs": len(history), "best_epoch": chosen["epoch"]}
     row |= times | {"peak_memory_mib": round(device.peak_memory_mib(accelerator.device), 1)}
     write_rows(Path(folder) / "metrics.csv", METRICS["train"], [row])
     provenance.write(
@@ -101,11 +111,17 @@ def train(
         startup_cpu_s=round(ready, 3),
         params=size,
         macs=macs,
-        resumed=state.resumed,
+        resumed=resumed,
+        **_weights_of(spec),
     )
     checkpoints.remove()
     heartbeat.beat("done")
     log.info("best epoch %d: validation top-1 %.2f %%", chosen["epoch"], chosen["validation_top1"])
+
+
+def _weights_of(spec: TrainStage) -> dict[str, str]:
+    """What identifies the weights of a user's own that a run starts from."""
+    return {"checkpoint_sha256": own_weights.checksum(Path(spec.checkpoint))} if spec.checkpoint else {}
 
 
 def build(
@@ -114,10 +130,10 @@ def build(
     """The network, initialized from the seed and on its device, and the augmentations.
 
     Args:
-        fresh: whether published weights are loaded where they are asked for; a resumed run has its own
+        fresh: whether weights to start from are loaded where they are asked for; a resumed run has its own
 
     Raises:
-        Mistake: the settings do not go together, or published weights cannot be had.
+        Mistake: the settings do not go together, or weights to start from cannot be had.
     """
     try:
         policy = Policy(spec.augment)
@@ -130,5 +146,8 @@ def build(
 
         left = load(model, spec.model)
         log.info("published weights loaded; initialized from the seed: %s", ", ".join(left) or "nothing")
+    if spec.checkpoint and fresh:
+        own_weights.load(model, Path(spec.checkpoint))
+        log.info("weights of %s loaded", spec.checkpoint)
     layout = torch.channels_last if spec.train.channels_last else torch.contiguous_format
     return model.to(where, memory_format=layout), policy
