@@ -1,7 +1,8 @@
 # make demo    run the demo study and name what it made          make test    pass the tests
+# make test-slurm    pass the tests that need a cluster, on one brought up here from Debian's packages (make slurm-packages)
 # Needs Python ≥ 3.11 and make. uv is used where it is present and fetched beside the project where it is not.
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint environment
+.PHONY: demo test lint environment test-slurm slurm-packages
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 UV_VERSION := 0.13.8
@@ -25,6 +26,14 @@ demo: environment
 
 test: environment
 	$(BIN)/pytest -n 2 --cov --cov-report=term
+
+# Four at a time: a test mostly waits for SLURM.
+test-slurm: environment
+	ESPALIER_SLURM_TESTS=1 $(BIN)/pytest -n 4 tests/slurm
+
+slurm-packages:
+	apt-get update
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm slurm-client munge
 
 lint: environment
 	$(BIN)/ruff check .

@@ -1,16 +1,19 @@
 """What report 004's published network scores on CIFAR-10 at settings of its bit grid, scheme by scheme.
 
-    ESPALIER_DATA=ROOT python benchmarks/report004_grid.py WEIGHTS.safetensors [--images 10000]
-        [--weight-bits 8 4] [--activation-bits 8 6 4] [--schemes naive calibrated nearest]
+    ESPALIER_DATA=ROOT python benchmarks/report004_grid.py WEIGHTS.safetensors [--split train-tail] [--images 10000]
+        [--weight-bits 8 4] [--activation-bits 8 6 4] [--schemes naive calibrated nearest] [--calibration 512]
 
 WEIGHTS holds `<layer>.weight.int8` levels with `<layer>.weight.scale`, and the rest in fp32. Schemes are calibrated
-on the first training images, without labels; the first test images are scored, one thread, in batches of 128. The
-naive scheme's values depend on the batches.
+on the first training images, without labels. Variants are compared with --split train-tail, which scores the last
+2,000 training images: none is calibrated on, though the network was trained on them. Without it the test images are
+scored, once what is to be scored is chosen. One thread; batches of 128, on which the naive scheme's values depend.
 """
 
 import argparse
 import os
+import shlex
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -25,7 +28,7 @@ from safetensors.torch import load_file
 from espalier.measure.accuracy import score
 from espalier.models.mobilenetv2 import mobilenetv2
 from espalier.process import keep_memory
-from espalier.quantization.grid import grid
+from espalier.quantization.grid import rows
 from espalier.quantization.schemes import calibrated, naive
 
 SCHEMES = {
@@ -34,10 +37,16 @@ SCHEMES = {
     "nearest": calibrated(rounding="nearest"),
     "estimated": calibrated(statistics="estimated"),
     "kept": calibrated(statistics="kept"),
+    "first at 8": calibrated(first_bits=8),
+    "minmax": calibrated(activation_range="minmax"),
+    "percentile": calibrated(activation_range="percentile"),
+    "entropy": calibrated(activation_range="entropy"),
 }
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
 """Those of the report."""
 BATCH = 128
+TAIL = 2_000
+"""Training images at the end on which variants are compared."""
 
 
 def network(path: Path) -> nn.Module:
@@ -52,20 +61,24 @@ def network(path: Path) -> nn.Module:
     return model.eval().to(memory_format=torch.channels_last)
 
 
-def images(train: bool, count: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def images(split: str, count: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Batches of inputs and of labels of the first `count` images of "train", "train-tail" or "test"."""
     from torchvision.datasets import CIFAR10
 
-    read = CIFAR10(os.environ["ESPALIER_DATA"], train)
-    pixels = torch.from_numpy(read.data[:count]).permute(0, 3, 1, 2).float() / 255
+    read = CIFAR10(os.environ["ESPALIER_DATA"], split != "test")
+    start = len(read.data) - TAIL if split == "train-tail" else 0
+    chosen = slice(start, start + count)
+    pixels = torch.from_numpy(read.data[chosen]).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
     inputs = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
-    return inputs.split(BATCH), torch.tensor(read.targets[:count]).split(BATCH)
+    return inputs.split(BATCH), torch.tensor(read.targets[chosen]).split(BATCH)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
-    parser.add_argument("--images", type=int, default=10_000, help="test images")
+    parser.add_argument("--split", choices=["test", "train-tail"], default="test", help="images that are scored")
+    parser.add_argument("--images", type=int, help="of the split, from its beginning; all unless told")
     parser.add_argument("--calibration", type=int, default=512, help="training images")
     parser.add_argument("--weight-bits", type=int, nargs="+", default=[8, 4])
     parser.add_argument("--activation-bits", type=int, nargs="+", default=[8, 6, 4])
@@ -74,18 +87,18 @@ def main() -> None:
     keep_memory()
     torch.set_num_threads(1)
     model = network(args.weights)
-    calibration, _ = images(True, args.calibration)
-    test = list(zip(*images(False, args.images), strict=True))
-    print(f"{hardware(torch.device('cpu'))}; {versions()}; {args.images} test images\n")
-    row("scheme", "weight bits", "activation bits", "top-1", "loss")
+    count = args.images or (TAIL if args.split == "train-tail" else 10_000)
+    calibration, _ = images("train", args.calibration)
+    scored = list(zip(*images(args.split, count), strict=True))
+    command = shlex.join(["python", "benchmarks/report004_grid.py", args.weights.name, *sys.argv[2:]])
+    print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}; {hardware(torch.device('cpu'))}; {versions()}\n")
+    row("scheme", "weight bits", "activation bits", f"top-1 of {count} {args.split} images", "loss")
     row("---", *["---:"] * 4)
-    found = score(model, test)
+    found = score(model, scored)
     row("", 32, 32, f"{found['top1']:.2f}", f"{found['loss']:.4f}")
     for name in args.schemes:
-        cells = grid(
-            model, args.weight_bits, args.activation_bits, SCHEMES[name], calibration, lambda model: score(model, test)
-        )
-        for cell in cells:
+        settings = args.weight_bits, args.activation_bits, SCHEMES[name], calibration
+        for cell in rows(model, *settings, lambda model: score(model, scored)):
             row(name, cell["weight_bits"], cell["activation_bits"], f"{cell['top1']:.2f}", f"{cell['loss']:.4f}")
 
 

@@ -1,10 +1,12 @@
 """What a network's levels take by each method, and what every byte of its coded file is for.
 
-    python benchmarks/size_ladder.py LEVELS.safetensors|FOLDER|FILE.esp [--bits 4] [--rounds 3]
+    python benchmarks/size_ladder.py LEVELS.safetensors|FOLDER|FILE.esp [--model mobilenetv2] [--bits 4]
+        [--fold] [--floats fp16] [--rounds 3]
 
-LEVELS.safetensors holds `<name>.int8` and `<name>.scale` for each quantized tensor, and the rest as it is; FOLDER is
-a run's, whose weights of two dimensions and more are quantized per tensor to `--bits` (8); an `.esp` file is decoded.
-Times are CPU seconds of one thread, the least of the rounds. The tables are printed as Markdown.
+LEVELS.safetensors holds `<name>.int8` and `<name>.scale` for each quantized tensor of `--model` with 10 classes and
+images of 32x32, and the rest as it is; FOLDER is a run's; an `.esp` file is decoded. Weights that have no levels are
+quantized per tensor to `--bits` (8). Times are CPU seconds of one thread from the network to its file and back, the
+least of the rounds. The tables are printed as Markdown.
 """
 
 import argparse
@@ -18,53 +20,78 @@ from pathlib import Path
 
 import torch
 from demo import ROOT
+from pydantic import TypeAdapter
 from turns import hardware, versions
 
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from torch import Tensor
 
-from espalier.coding import levels_file
+from espalier import artifact
+from espalier.artifact import Network
+from espalier.coding import levels_file, networks
 from espalier.coding.anatomy import anatomy, by_purpose
-from espalier.coding.decoder import decode
 from espalier.coding.encoder import encode
 from espalier.coding.ladder import ladder
 from espalier.coding.range_coder import available
+from espalier.measure.cost import weighted
 from espalier.quantization.qparams import Quantized
+from espalier.quantization.quantized import Quantization, install
 from espalier.quantization.weights import nearest
+from espalier.registry import choice
 
-Tensors = dict[str, Quantized | Tensor]
 
-
-def tensors_of(path: Path, bits: int | None) -> Tensors:
-    """The tensors of a file of levels, a coded file or a run's folder; with `bits`, the levels are made anew."""
+def network_of(path: Path, name: str, bits: int | None) -> Network:
+    """The network of a file of levels, a coded file or a run's folder; with `bits`, the levels are made anew."""
     if path.suffix == ".esp":
-        found = decode(path).tensors
+        found = networks.load(path)
     elif path.is_dir():
-        from safetensors.torch import load_file
-
-        found = {
-            name: nearest(one, bits or 8, "tensor") if one.ndim > 1 and one.is_floating_point() else one
-            for name, one in load_file(path / "model.safetensors").items()
-        }
+        found = artifact.load(path)
     else:
-        found = levels_file.read(path)
-    if bits is None:
+        found = published(path, name)
+    if found.quantization and bits is None:
         return found
-    return {
-        name: nearest(one.dequantize(), bits, "tensor") if isinstance(one, Quantized) else one
-        for name, one in found.items()
-    }
+    weights = {path: nearest(one.weight, bits or 8, "tensor") for path, one in weighted(found.model).items()}
+    return quantized(found, weights)
 
 
-def timed(tensors: Tensors, path: Path, rounds: int) -> tuple[float, float]:
+def published(path: Path, name: str) -> Network:
+    """The network of a file of levels."""
+    made, tensors = TypeAdapter(choice("model")).validate_python(name), levels_file.read(path)
+    model = made.build(10, 32)
+    model.load_state_dict({key: values(one) for key, one in tensors.items()})
+    levels = {key.removesuffix(".weight"): one for key, one in tensors.items() if isinstance(one, Quantized)}
+    return quantized(Network(model.eval(), made, 10, 32), levels)
+
+
+def quantized(network: Network, weights: dict[str, Quantized]) -> Network:
+    """A network put on levels."""
+    quantization = Quantization(weights, {}, {})
+    install(network.model, quantization)
+    sizes = network.num_classes, network.image_size
+    return Network(network.model, network.choice, *sizes, network.shapes, quantization)
+
+
+def values(tensor: Quantized | Tensor) -> Tensor:
+    return tensor.dequantize() if isinstance(tensor, Quantized) else tensor
+
+
+@torch.no_grad()
+def difference(network: Network, path: Path) -> float:
+    """Largest difference of the decoded network's logits, of the largest logit's size."""
+    images = torch.randn(64, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(0))
+    logits = network.model(images)
+    return float((networks.load(path).model(images) - logits).abs().max() / logits.abs().max())
+
+
+def timed(network: Network, options: tuple[bool, str], path: Path, rounds: int) -> tuple[float, float]:
     """Least CPU seconds of encoding and of decoding."""
     encoding, decoding = [], []
     for _ in range(rounds):
         start = time.process_time()
-        encode(tensors, {}, path)
+        encode(*networks.tensors_of(network, *options), path)
         middle = time.process_time()
-        decode(path)
+        networks.load(path)
         encoding.append(middle - start)
         decoding.append(time.process_time() - middle)
     return min(encoding), min(decoding)
@@ -73,12 +100,15 @@ def timed(tensors: Tensors, path: Path, rounds: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
+    parser.add_argument("--model", default="mobilenetv2", help="network of a file of levels")
     parser.add_argument("--bits", type=int)
+    parser.add_argument("--fold", action="store_true", help="fold batch normalization")
+    parser.add_argument("--floats", choices=("fp32", "fp16"), default="fp32", help="type of what is not quantized")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    tensors = tensors_of(args.path, args.bits)
-    rungs = ladder(tensors)
+    network, options = network_of(args.path, args.model, args.bits), (args.fold, args.floats)
+    rungs = ladder(networks.tensors_of(network, *options)[0])
     bound = rungs[-1].levels
     command = shlex.join(["python", "benchmarks/size_ladder.py", args.path.name, *sys.argv[2:]])
     machine = hardware(torch.device("cpu"))
@@ -90,13 +120,16 @@ def main() -> None:
         print(f"| {rung.method} | {rung.levels:,.0f} | {100 * (rung.levels / bound - 1):+.1f} % | {others} |")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.esp"
-        encoding, decoding = timed(tensors, path, args.rounds)
+        encoding, decoding = timed(network, options, path, args.rounds)
         size = path.stat().st_size
         print("\n| purpose | bytes |\n|---|--:|")
         for purpose, count in by_purpose(anatomy(path)).items():
             print(f"| {purpose} | {count:,} |")
         print(f"| whole file | {size:,} ({size / 2**20:.3f} MiB) |")
-    print(f"\nEncoding {encoding:.2f} s, decoding {decoding:.2f} s of CPU, the least of {args.rounds}.")
+        print(
+            f"\nLargest difference of a logit of the decoded network: {difference(network, path):.1e} of the largest."
+        )
+    print(f"Encoding {encoding:.2f} s, decoding {decoding:.2f} s of CPU, the least of {args.rounds}.")
 
 
 if __name__ == "__main__":

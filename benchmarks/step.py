@@ -9,8 +9,8 @@ are not. Arms take turns within each round, a step each on a CPU, and a gain is 
 sets the last rung against itself.
 
 The bound is the time for the step's multiply-accumulates at the rate of a large bf16 matrix product, or for the bytes
-that its activations (in bf16), parameters and gradients must move at the rate of a large copy, whichever is longer; both
-rates are measured here. What stays in a cache moves faster than that.
+that its activations (in bf16), parameters and gradients must move at the rate of a large copy, whichever is longer.
+Both rates are measured here; what stays in a cache moves faster.
 """
 
 import argparse

@@ -97,6 +97,7 @@ def plan(configurations=None, repeats: int = 3, **changes) -> dict:
         runs[train] = _run("train", f"results/runs/train/{slug}", data, settings)
         evaluate = _id(train)
         runs[evaluate] = _run("evaluate", f"results/runs/evaluate/net-{evaluate}", train, {})
+        runs[evaluate]["options"] = ["--parent", runs[train]["path"]]
         ids = {"prepare": data, "train": train, "evaluate": evaluate}
         points.append({"labels": labels, "repeat": repeat, "runs": ids})
     axes = list(AXES)
@@ -192,7 +193,7 @@ def _id(*parts: object) -> str:
 
 def _run(stage: str, path: str, parent: str | None, settings: dict) -> dict:
     words = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return {"stage": stage, "path": path, "parent": parent, "words": words, "settings": settings}
+    return {"stage": stage, "path": path, "parent": parent, "options": [], "words": words, "settings": settings}
 
 
 def _history(generator: np.random.Generator, top1: float) -> list[dict]:

@@ -62,9 +62,9 @@ CASES = {
         "did you mean 'train.optimizer'?",
     ),
     "bad value on an axis": (
-        "grid:\n  product:\n    train.epochs:\n      - 1\n      - 0",
+        "grid:\n  product:\n    train.batch_size:\n      - 1\n      - 0",
         8,
-        "train.epochs",
+        "train.batch_size",
         "found 0, expected a number of at least 1",
     ),
     "bad labelled value": (
@@ -165,7 +165,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(tmp_path):
     text = GOOD + "\n".join(
         [
             "repeats: 0",
-            "train: {epochs: 0, optimizer: {name: sgd, lrr: 1}}",
+            "train: {batch_size: 0, optimizer: {name: sgd, lrr: 1}}",
             "grid:",
             "  - product: {train.precision: [fp8]}",
             "  - products: {}",
@@ -193,9 +193,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_an_override_is_named_as_such(tmp_path):
-    problems, _ = problems_of(tmp_path, GOOD, train={"epochs": "0", "optimizer": {"lrr": "1"}})
+    problems, _ = problems_of(tmp_path, GOOD, train={"batch_size": "0", "optimizer": {"lrr": "1"}})
     assert {problem.place for problem in problems} == {"--config"}
-    assert sorted(problem.key for problem in problems) == ["train.epochs", "train.optimizer.lrr"]
+    assert sorted(problem.key for problem in problems) == ["train.batch_size", "train.optimizer.lrr"]
 
 
 def test_messages_show_no_internals(tmp_path):

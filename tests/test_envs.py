@@ -19,7 +19,7 @@ DISTRIBUTIONS = {
     "ruamel": "ruamel-yaml",
 }
 ROOMS = {
-    "train": ["data", "models", "training", "pruning", "coding", "measure", "plan"],
+    "train": ["data", "models", "training", "pruning", "quantization", "coding", "export", "measure", "plan"],
     "report": ["results", "plan"],
 }
 

@@ -85,7 +85,9 @@ def test_weights_of_another_network_are_refused_with_names_and_shapes(weights, t
     save_file(weights, tmp_path / "weights.safetensors")
     model = network(channels=[4, 12])
     before = {name: one.clone() for name, one in model.state_dict().items()}
-    with pytest.raises(ArtifactError, match=r"16 tensors of another shape \(classifier\.weight is \(10, 8\) and not \(10, 12\)"):
+    with pytest.raises(
+        ArtifactError, match=r"16 tensors of another shape \(classifier\.weight is \(10, 8\) and not \(10, 12\)"
+    ):
         load(model, tmp_path / "weights.safetensors")
     assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
 

@@ -72,3 +72,14 @@ def test_kept_statistics_come_back():
     assert not torch.equal(statistics(model)[0].mean, kept[0].mean)
     restore(model, kept)
     assert all(torch.equal(*pair) for pair in zip(statistics(model)[0], kept[0], strict=True))
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_moments_are_those_of_each_channel(form):
+    x = (torch.randn(6, 5, 40, 300) + torch.tensor([0, 3, -300, 0.01, 0]).view(-1, 1, 1)).contiguous(memory_format=form)
+    x[:, 4] = 7.0
+    norm = torch.nn.BatchNorm2d(5).eval()
+    ((found,),) = (each.values() for each in seen(norm, [x]))
+    variance, mean = torch.var_mean(x.double(), (0, 2, 3), correction=0)
+    torch.testing.assert_close(found[0].mean, mean.float(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found[0].variance, variance.float(), rtol=1e-5, atol=1e-9)

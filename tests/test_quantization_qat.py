@@ -99,3 +99,23 @@ def test_weights_alone():
 def test_dynamic_activations_have_nothing_to_learn():
     with pytest.raises(ValueError, match="use a static scheme"):
         prepare_qat(built("mlp"), 4, 4, naive(), images("mlp", 4).split(4))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_compensated_levels_are_where_training_begins(bits):
+    model, batches = built("resnet"), images("resnet", 16).split(8)
+    for layer in weighted(model).values():
+        layer.weight.data[torch.rand_like(layer.weight) < 0.5] = 0.0
+    floats = {path: layer.weight.detach().clone() for path, layer in weighted(model).items()}
+    quantizer = Quantizer(copy.deepcopy(model), calibrated(), batches)
+    quantizer.set(bits, 32)
+    prepare_qat(model, bits, 32, calibrated(), batches)
+    moved = 0
+    for path, layer in weighted(model).items():
+        expected = quantizer.weights[path]
+        torch.testing.assert_close(layer.weight, expected.dequantize(), rtol=1e-5, atol=0)
+        started, nearest = layer.parametrizations.weight.original, quantize(floats[path], expected.qparams)
+        assert torch.equal(started[nearest == expected.levels], floats[path][nearest == expected.levels])
+        assert torch.equal(started == 0, floats[path] == 0)
+        moved += int((nearest != expected.levels).sum())
+    assert moved > 0

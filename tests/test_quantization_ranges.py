@@ -77,3 +77,12 @@ def test_entropy_cuts_outliers_off_and_no_more():
     x = torch.cat((torch.randn(50_000, generator=torch.Generator().manual_seed(2)), torch.tensor([80.0])))
     qparams = chosen(seen(x), "entropy", 8, symmetric=True)
     assert 2.5 < float(qparams.scale * 127) < 10
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_zeros_do_not_narrow_the_range_of_entropy(bits):
+    x = torch.randn(60_000, generator=torch.Generator().manual_seed(2)).abs()
+    sparse = torch.cat((x, torch.zeros(140_000)))
+    with_zeros, without = (chosen(seen(one), "entropy", bits, symmetric=False) for one in (sparse, x))
+    torch.testing.assert_close(with_zeros.scale, without.scale, rtol=0.1, atol=0)
+    assert float(with_zeros.scale * with_zeros.highest) > 0.6 * float(x.max())

@@ -2,17 +2,29 @@ import json
 import os
 import shlex
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
 # The interpreter that runs Snakemake runs the scripts, also where no environment is activated.
 os.environ.update(
-    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+    PATH=os.pathsep.join(
+        [
+            str(Path(sys.executable).parent),
+            str(Path(workflow.basedir, "profiles/slurm/bin")),
+            *os.get_exec_path(),
+        ]
+    )
 )
 sys.path.insert(0, str(Path(workflow.basedir, "workflow/scripts")))
 
+# The time of a cluster job counts from its first Snakemake, which starts the one that starts the run.
+if not workflow.is_main_process:
+    os.environ.setdefault("ESPALIER_JOB_STARTED", str(time.time()))
+
 from snakemake.exceptions import WorkflowError
 
+from espalier import jobs
 from espalier.plan import config as configuration
 from espalier.plan import manifest
 from espalier.plan.plan import build
@@ -39,6 +51,11 @@ except StudyError as error:
     ) from None
 if workflow.is_main_process:
     print(PLAN.summary(), file=sys.stderr)
+    if jobs.submits(sys.argv[1:]):
+        jobs.wait(Path.cwd(), lambda line: print(line, file=sys.stderr, flush=True))
+
+
+include: "pilot.smk"
 
 
 def parent_of(stage):
@@ -53,27 +70,14 @@ def networks_of(stage):
     ]
 
 
-def original_of(stage):
-    """Params function: the run whose network the chain began with."""
-    return lambda wildcards: PLAN.runs[stage][wildcards.run].networks[0].path
+def options_of(stage):
+    """Params function: the runs that a run reads, as options of its command line."""
+    return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].options)
 
 
-def folders_of(stage):
-    """Params function: options that name the runs before a run, those between the first and its parent too."""
-
-    def options(wildcards):
-        run = PLAN.runs[stage][wildcards.run]
-        before = [
-            each.path
-            for each in run.networks
-            if each not in (run.parent, *run.branches)
-        ]
-        parts = {"--before": before, "--branches": [each.path for each in run.branches]}
-        return " ".join(
-            shlex.join([option, *paths]) for option, paths in parts.items() if paths
-        )
-
-    return options
+def checkpoint_of(wildcards):
+    """Input function: the file of weights that a training starts from, where it names one."""
+    return PLAN.runs["train"][wildcards.run].spec.checkpoint or []
 
 
 def data_of(stage):

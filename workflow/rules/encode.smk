@@ -16,9 +16,8 @@ rule encode:
         "../../envs/train.yaml"
     params:
         folder=subpath(output.metrics, parent=True),
-        parent=parent_of("encode"),
-        original=original_of("encode"),
+        networks=options_of("encode"),
         settings=words_of("encode"),
     shell:
-        "python workflow/scripts/encode.py {params.folder} --parent {params.parent} --original {params.original}"
+        "python workflow/scripts/encode.py {params.folder} {params.networks}"
         " --data {input.data} {params.settings} 2> {log}"

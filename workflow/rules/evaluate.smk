@@ -16,9 +16,8 @@ rule evaluate:
         "../../envs/train.yaml"
     params:
         folder=subpath(output.metrics, parent=True),
-        parent=parent_of("evaluate"),
-        others=folders_of("evaluate"),
+        networks=options_of("evaluate"),
         settings=words_of("evaluate"),
     shell:
-        "python workflow/scripts/evaluate.py {params.folder} --parent {params.parent} {params.others}"
+        "python workflow/scripts/evaluate.py {params.folder} {params.networks}"
         " --data {input.data} {params.settings} 2> {log}"

@@ -17,9 +17,8 @@ rule export:
         "../../envs/train.yaml"
     params:
         folder=subpath(output.metrics, parent=True),
-        parent=parent_of("export"),
-        others=folders_of("export"),
+        networks=options_of("export"),
         settings=words_of("export"),
     shell:
-        "python workflow/scripts/export.py {params.folder} --parent {params.parent} {params.others}"
+        "python workflow/scripts/export.py {params.folder} {params.networks}"
         " --data {input.data} {params.settings} 2> {log}"

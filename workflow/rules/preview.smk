@@ -1,5 +1,4 @@
 localrules:
-    preview_study,
     preview,
 
 

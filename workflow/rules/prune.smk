@@ -14,6 +14,7 @@ rule prune:
         "results/runs/prune/{run}/run.log",
     benchmark:
         "results/runs/prune/{run}/benchmark.tsv"
+    priority: longest_first
     conda:
         "../../envs/train.yaml"
     # A core for each of the processes at least, which share what is given; fine_tune.processes starts them.
@@ -21,10 +22,13 @@ rule prune:
     resources:
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
+        # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
+        runtime=0,
     params:
         folder=subpath(output.metrics, parent=True),
-        parent=parent_of("prune"),
+        networks=options_of("prune"),
         settings=words_of("prune"),
     shell:
-        "python workflow/scripts/prune.py {params.folder} --parent {params.parent} --data {input.data}"
-        " --checkpoint-minutes {resources.checkpoint_minutes} {params.settings} 2> {log}"
+        "python workflow/scripts/prune.py {params.folder} {params.networks} --data {input.data}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} --minutes {resources.runtime}"
+        " {params.settings} 2> {log}"

@@ -15,15 +15,19 @@ rule quantize:
         "results/runs/quantize/{run}/run.log",
     benchmark:
         "results/runs/quantize/{run}/benchmark.tsv"
+    priority: longest_first
     conda:
         "../../envs/train.yaml"
     resources:
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
+        # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
+        runtime=0,
     params:
         folder=subpath(output.metrics, parent=True),
-        parent=parent_of("quantize"),
+        networks=options_of("quantize"),
         settings=words_of("quantize"),
     shell:
-        "python workflow/scripts/quantize.py {params.folder} --parent {params.parent} --data {input.data}"
-        " --checkpoint-minutes {resources.checkpoint_minutes} {params.settings} 2> {log}"
+        "python workflow/scripts/quantize.py {params.folder} {params.networks} --data {input.data}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} --minutes {resources.runtime}"
+        " {params.settings} 2> {log}"

@@ -1,8 +1,5 @@
 localrules:
     study_plan,
-    tabulate,
-    plot,
-    page,
     report,
     partial,
     status,

@@ -1,6 +1,7 @@
 rule train:
     input:
         data=parent_of("train"),
+        checkpoint=checkpoint_of,
     output:
         model="results/runs/train/{run}/model.safetensors",
         architecture="results/runs/train/{run}/model.json",
@@ -11,6 +12,7 @@ rule train:
         "results/runs/train/{run}/run.log",
     benchmark:
         "results/runs/train/{run}/benchmark.tsv"
+    priority: longest_first
     conda:
         "../../envs/train.yaml"
     # A core for each of the processes at least, which share what is given; train.processes starts them.
@@ -18,9 +20,12 @@ rule train:
     resources:
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
+        # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
+        runtime=0,
     params:
         folder=subpath(output.metrics, parent=True),
         settings=words_of("train"),
     shell:
         "python workflow/scripts/train.py {params.folder} --data {input.data}"
-        " --checkpoint-minutes {resources.checkpoint_minutes} {params.settings} 2> {log}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} --minutes {resources.runtime}"
+        " {params.settings} 2> {log}"

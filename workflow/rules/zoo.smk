@@ -1,5 +1,4 @@
 localrules:
-    show_networks,
     zoo,
 
 

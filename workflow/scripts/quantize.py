@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--parent", type=Path, required=True, help="folder of the run whose network is quantized")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--checkpoint-minutes", type=float, default=10.0, help="save this often")
-    parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over")
+    parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over; 0: no limit")
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 
@@ -34,10 +34,10 @@ def main() -> None:
         sys.exit(2)
 
     from espalier.log import recording
-    from espalier.training.interruption import Interruption
+    from espalier.training.interruption import Interruption, job_started
     from espalier.training.progress import Heartbeat
 
-    interruption = Interruption(args.minutes, STARTED).listen()
+    interruption = Interruption(args.minutes or None, job_started(STARTED)).listen()
     heartbeat = Heartbeat(args.folder)
     with recording(args.folder, heartbeat):
         heartbeat.beat(now=True)

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--checkpoint-minutes", type=float, default=10.0, help="save within an epoch this often")
-    parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over")
+    parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over; 0: no limit")
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 
@@ -40,11 +40,11 @@ def main() -> None:
         sys.exit(launch(args.folder, spec.train.processes))
 
     from espalier.log import recording
-    from espalier.training.interruption import Interruption
+    from espalier.training.interruption import Interruption, job_started
     from espalier.training.progress import Heartbeat
 
     group.follow_launcher()
-    interruption = Interruption(args.minutes, STARTED).listen()
+    interruption = Interruption(args.minutes or None, job_started(STARTED)).listen()
     heartbeat = Heartbeat(args.folder)
     with recording(args.folder, heartbeat):
         with importing():

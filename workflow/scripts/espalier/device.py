@@ -5,6 +5,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
+from espalier.pilot.pilot import board
 from espalier.process import keep_memory
 from espalier.seeding import key
 from espalier.training import group
@@ -18,15 +19,17 @@ def prepare(deterministic: bool = True) -> int:
     """Set threads and determinism, and return the number of threads; call it before anything else uses torch.
 
     Snakemake and SLURM state a job's cores as OMP_NUM_THREADS, which torch follows; otherwise the cores that
-    this process may run on are used.
+    this process may run on are used. A pilot gives each of its runs the same share, and a GPU.
     """
     keep_memory()
+    # Before CUDA starts; a launcher has it for the processes of its group.
+    share = None if group.launched() else board()
     # cuBLAS reads this once, when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(cores())
+    if share or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(share or cores())
     # The same switch as use_deterministic_algorithms, which imports the compiler to tell it too.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.deterministic = deterministic

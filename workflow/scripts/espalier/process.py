@@ -69,13 +69,19 @@ def importing() -> Iterator[None]:
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end with its exit code at once, not after taking torch down module by module (0.6)."""
+    error = None
     try:
         main()
         code: Any = 0
     except SystemExit as end:
-        code = end.code
+        code, error = end.code, end.__context__
     if isinstance(code, str):
         print(code, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+    code = code if isinstance(code, int) else int(code is not None)
+    if "ESPALIER_PILOT" in os.environ:
+        from espalier.pilot import memory
+
+        memory.ended(code, error)
+    os._exit(code)

@@ -34,7 +34,7 @@ def score(
         likeliest = outputs.topk(min(5, outputs.shape[1])).indices
         hits = likeliest == labels[:, None]
         loss = functional.cross_entropy(outputs, labels, reduction="sum")
-        sums[:3] += torch.stack((loss, hits[:, 0].sum(), hits.sum())).to(sums.dtype)
+        sums[:3] += torch.stack((loss, hits[:, 0].sum(), hits.sum())).to(sums)
         images += len(labels)
         if each is not None:
             each(outputs, likeliest[:, 0])

@@ -2,8 +2,9 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median, quantiles
 
 import torch
@@ -38,33 +39,46 @@ class Latency:
         return median(old / new for old, new in zip(before.times, self.times, strict=True))
 
 
-def latency(models: Sequence[nn.Module], images: Tensor) -> list[Latency]:
+def latency(networks: Sequence[nn.Module | Callable[[Tensor], object]], images: Tensor) -> list[Latency]:
     """Times of a forward pass of `images` of each network.
 
-    Networks take turns, so that whatever else a machine does falls on all of them. Eager PyTorch in evaluation mode,
-    on copies on the CPU, with as many threads as this process has.
+    Networks take turns, so that whatever else a machine does falls on all of them. Modules run in eager PyTorch, in
+    evaluation mode, on copies on the CPU, with as many threads as this process has; any other function of images runs
+    as it is, and with the threads that it chooses.
 
     Args:
-        images: float32 (b, C, H, W), real ones: some kernels are faster on zeros
+        images: float32 (b, C, H, W), real ones: some kernels are faster on zeros. Modules see them in NHWC memory
+            order, which is the faster one, other functions in NCHW
     """
-    copies = [copy.deepcopy(model).cpu().eval().to(memory_format=torch.channels_last) for model in models]
-    images = images.cpu().contiguous(memory_format=torch.channels_last)
+    passes = [_forward_pass(network, images.cpu()) for network in networks]
     with torch.inference_mode():
-        repeats = [_repeats(model, images) for model in copies]
-        found: list[list[float]] = [[] for _ in copies]
+        repeats = [_repeats(forward) for forward in passes]
+        found: list[list[float]] = [[] for _ in passes]
         for _ in range(_ROUNDS):
-            for times, model, count in zip(found, copies, repeats, strict=True):
-                times.append(1000 * _seconds(model, images, count) / count)
+            for times, forward, count in zip(found, passes, repeats, strict=True):
+                times.append(1000 * _seconds(forward, count) / count)
     return [Latency(tuple(times)) for times in found]
 
 
-def _repeats(model: nn.Module, images: Tensor) -> int:
-    _seconds(model, images, 2)
-    return max(1, round(_BLOCK_S / _seconds(model, images, 1)))
+def filled(images: Tensor, count: int) -> Tensor:
+    """`count` images, the given ones again and again where they are fewer."""
+    return images.repeat(-(-count // len(images)), 1, 1, 1)[:count]
 
 
-def _seconds(model: nn.Module, images: Tensor, count: int) -> float:
+def _forward_pass(network: nn.Module | Callable[[Tensor], object], images: Tensor) -> Callable[[], object]:
+    if not isinstance(network, nn.Module):
+        return partial(network, images.contiguous())
+    model = copy.deepcopy(network).cpu().eval().to(memory_format=torch.channels_last)
+    return partial(model, images.contiguous(memory_format=torch.channels_last))
+
+
+def _repeats(forward: Callable[[], object]) -> int:
+    _seconds(forward, 2)
+    return max(1, round(_BLOCK_S / _seconds(forward, 1)))
+
+
+def _seconds(forward: Callable[[], object], count: int) -> float:
     begun = time.perf_counter()
     for _ in range(count):
-        model(images)
+        forward()
     return time.perf_counter() - begun

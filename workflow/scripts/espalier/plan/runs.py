@@ -71,6 +71,21 @@ class Run:
         """The run's settings as the words of its command line."""
         return words(self.spec)
 
+    @cached_property
+    def options(self) -> list[str]:
+        """The runs that it reads, as options of its command line."""
+        if self.parent is None or self.parent.parent is None:
+            return []
+        line = [run.path for run in self.networks if run not in self.branches]
+        words = ["--parent", line[-1]]
+        if self.stage == "encode":
+            words += ["--original", line[0]]
+        if self.stage in ("export", "evaluate") and len(line) > 1:
+            words += ["--before", *line[:-1]]
+        if self.branches:
+            words += ["--branches", *(run.path for run in self.branches)]
+        return words
+
     @property
     def data(self) -> "Run":
         """The prepared data set at the head of the chain."""

@@ -96,11 +96,13 @@ def find(name: str, folder: Path) -> Path:
     Raises:
         StudyError: there is none; the message names the nearest.
     """
-    if name.endswith((".yaml", ".yml")):
-        # The name becomes a folder and a word of command lines.
-        if not re.fullmatch(r"[\w.-]+", Path(name).stem):
-            message = f"{Path(name).stem!r} is no name for a study: use letters, digits, dots, - and _"
-            raise StudyError([Problem("studies", message, name)])
+    by_path = name.endswith((".yaml", ".yml"))
+    stem = Path(name).stem if by_path else name
+    # The name becomes a folder and a word of command lines.
+    if not re.fullmatch(r"\w[\w.-]*", stem):
+        message = f"{stem!r} is no name for a study: use letters, digits, dots, - and _, a letter or digit first"
+        raise StudyError([Problem("studies", message, name)])
+    if by_path:
         return Path(name)
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if name not in known:

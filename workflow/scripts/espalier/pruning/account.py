@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from espalier.data.resident import Resident
 from espalier.measure import cost
-from espalier.measure.latency import BATCHES, latency
+from espalier.measure.latency import BATCHES, filled, latency
 from espalier.pruning import masks
 
 
@@ -45,12 +44,7 @@ def account(model: nn.Module, parent: nn.Module, data: Resident, file: Path) -> 
     }
     for batch in BATCHES:
         (images, _) = next(data.batches("validation", batch))
-        own, before = latency([model, parent], _filled(images, batch))
+        own, before = latency([model, parent], filled(images, batch))
         row |= {f"latency_{batch}_ms": own.median, f"latency_{batch}_iqr_ms": own.spread}
         row |= {f"speedup_{batch}": own.speedup(before)}
     return row
-
-
-def _filled(images: torch.Tensor, count: int) -> torch.Tensor:
-    """`count` images, the given ones again and again where they are fewer."""
-    return images.repeat(-(-count // len(images)), 1, 1, 1)[:count]

@@ -113,9 +113,9 @@ def shift(
         call = done.get(place, 0)
         done[place] = call + 1
         now, then, old = _moments(x), expected[place][call], before[place]
-        norm.running_mean.copy_(old.mean + now.mean - then.mean)
-        ratio = (now.variance + norm.eps) / (then.variance + norm.eps)
-        norm.running_var.copy_(((old.variance + norm.eps) * ratio - norm.eps).clamp(min=0))
+        norm.running_mean.copy_(old.mean + (now.mean - then.mean))
+        growth = (now.variance - then.variance) / (then.variance + norm.eps)
+        norm.running_var.copy_((old.variance + (old.variance + norm.eps) * growth).clamp(min=0))
         sums[place].mean.add_(norm.running_mean)
         sums[place].variance.add_(norm.running_var)
         calls[place] += 1

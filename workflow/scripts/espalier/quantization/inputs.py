@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from espalier.measure.cost import weighted
 from espalier.quantization.histogram import Histogram, in_memory_order, pieces
-from espalier.quantization.qparams import QParams, choose_qparams, extent, fake_quantize
+from espalier.quantization.qparams import QParams, choose_qparams, extent, fake_quantize, moved
 
 Passed = Callable[[Tensor], Tensor]
 
@@ -39,7 +39,15 @@ class Inputs:
         """Quantize by fixed qparams; layers that are not named stay as they are."""
 
         def through(qparams: QParams) -> Passed:
-            return lambda x: _on_levels(x, qparams)
+            # The network may be moved after its levels were put in.
+            there: dict[torch.device, QParams] = {}
+
+            def passed(x: Tensor) -> Tensor:
+                if x.device not in there:
+                    there[x.device] = moved(qparams, x.device)
+                return _on_levels(x, there[x.device])
+
+            return passed
 
         self._through = {path: through(each) for path, each in qparams.items()}
 

@@ -14,6 +14,9 @@ from espalier.quantization.qparams import FULL, QParams, Quantized, quantize
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import Scheme
 
+_REACH = 0.45
+"""Steps from a level at which a weight begins that was nearer to another."""
+
 
 class Converted(NamedTuple):
     """What training with learned steps has found."""
@@ -27,8 +30,10 @@ def prepare_qat(
 ) -> nn.Module:
     """Give every convolution and linear layer a learned step for its weight and one for its input, in place.
 
-    Steps begin where the scheme puts them. Weights that are zero stay zero, so no mask need be enforced. The network
-    trains as any other: its new parameters are the steps. Its weights in a state dict are those before rounding.
+    Steps begin where the scheme puts them, and so do levels: a weight that compensated rounding put on another level
+    than the nearest begins within that level's reach. Weights that are zero stay zero, so no mask need be enforced.
+    The network trains as any other: its new parameters are the steps. Its weights in a state dict are those before
+    rounding.
 
     Raises:
         ValueError: the scheme's activations are dynamic, and have no step to learn.
@@ -49,10 +54,10 @@ def prepare_qat(
             layer.step = LearnedStep(quantizer.activations[path], elements[path])
             layer.register_forward_pre_hook(_through_step)
         if path in quantizer.weights:
-            weight = layer.weight.detach()
-            qparams = quantizer.weights[path].qparams
-            share = weight.numel() // qparams.scale.numel()
-            parametrize.register_parametrization(layer, "weight", LearnedStep(qparams, share, weight != 0))
+            weight, qparams = layer.weight.detach(), quantizer.weights[path].qparams
+            kept, share = weight != 0, weight.numel() // qparams.scale.numel()
+            weight.copy_(_within_reach(weight, quantizer.weights[path]))
+            parametrize.register_parametrization(layer, "weight", LearnedStep(qparams, share, kept))
     return model
 
 
@@ -75,6 +80,14 @@ def convert(model: nn.Module) -> Converted:
             del layer.step
             _remove(layer)
     return Converted(weights, activations)
+
+
+def _within_reach(weight: Tensor, quantized: Quantized) -> Tensor:
+    """Each weight as it is where its level is the nearest, else the number next to it that rounds to its level."""
+    levels, qparams = quantized
+    steps = (levels - qparams.zero_point).float()
+    moved = torch.clamp(weight, (steps - _REACH) * qparams.scale, (steps + _REACH) * qparams.scale)
+    return torch.where(quantize(weight, qparams) == levels, weight, moved)
 
 
 def _through_step(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -22,6 +22,11 @@ class QParams(NamedTuple):
     highest: int
 
 
+def moved(qparams: QParams, device: torch.device | str) -> QParams:
+    """The same on another device."""
+    return qparams._replace(scale=qparams.scale.to(device), zero_point=qparams.zero_point.to(device))
+
+
 class Quantized(NamedTuple):
     """A tensor as levels."""
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from espalier.measure.cost import weighted
 from espalier.quantization.inputs import Inputs
-from espalier.quantization.qparams import QParams, Quantized
+from espalier.quantization.qparams import QParams, Quantized, moved
 
 
 class Quantization(NamedTuple):
@@ -52,10 +52,10 @@ def to(quantization: Quantization, device: torch.device | str) -> Quantization:
     """The same on another device."""
     return Quantization(
         {
-            path: Quantized(each.levels.to(device), _moved(each.qparams, device))
+            path: Quantized(each.levels.to(device), moved(each.qparams, device))
             for path, each in quantization.weights.items()
         },
-        {path: _moved(each, device) for path, each in quantization.activations.items()},
+        {path: moved(each, device) for path, each in quantization.activations.items()},
         quantization.dynamic,
     )
 
@@ -91,7 +91,3 @@ def unpack(parts: list[Any]) -> Quantized:
     """What `pack` made."""
     levels, *qparams = parts
     return Quantized(levels.int(), QParams(*qparams))
-
-
-def _moved(qparams: QParams, device: torch.device | str) -> QParams:
-    return qparams._replace(scale=qparams.scale.to(device), zero_point=qparams.zero_point.to(device))

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from espalier.quantization.histogram import Histogram
+from espalier.quantization.histogram import BINS, Histogram
 from espalier.quantization.qparams import QParams, choose_qparams, dequantize, quantize
 
 Range = Literal["minmax", "percentile", "mse", "entropy"]
@@ -73,9 +73,11 @@ def _squared_error(seen: Histogram, qparams: QParams) -> Tensor:
 def _divergence(seen: Histogram, qparams: QParams) -> Tensor:
     """KL(P || Q) for each candidate, (n,).
 
-    P has what is cut off in its last bins; Q spreads a level's count evenly over its occupied bins.
+    P has what is cut off in its last bins; Q spreads a level's count evenly over its occupied bins. Zeros, a level
+    under every candidate, are left out: one spike among the bins of a level, they would ask for narrow levels.
     """
     values, counts = _occupied(seen)
+    counts = counts.masked_fill(values == seen.centres[BINS], 0)
     level = (values / qparams.scale).round() + qparams.zero_point
     inside = (level >= qparams.lowest) & (level <= qparams.highest)
     places = level.clamp(qparams.lowest, qparams.highest).long() - qparams.lowest
@@ -91,7 +93,7 @@ def _divergence(seen: Histogram, qparams: QParams) -> Tensor:
     mass = zeros.scatter_add(1, places, within)
     bins = zeros.scatter_add(1, places, inside.double())
     q = (mass / bins.clamp(min=1)).gather(1, places) * inside
-    p, q = p / p.sum(1, keepdim=True), q / q.sum(1, keepdim=True).clamp(min=1)
+    p, q = p / p.sum(1, keepdim=True).clamp(min=1), q / q.sum(1, keepdim=True).clamp(min=1)
     return (p * (p.clamp(min=1e-300).log() - q.clamp(min=1e-9).log())).sum(1)
 
 

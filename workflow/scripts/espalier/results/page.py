@@ -56,8 +56,7 @@ def command(study: Study, id_: str) -> str:
     words = ["python", f"workflow/scripts/{SCRIPTS.get(run['stage'], run['stage'] + '.py')}", run["path"]]
     parent = study["runs"].get(run["parent"])
     if parent:
-        if parent["stage"] != "prepare":
-            words += ["--parent", parent["path"]]
+        words += run["options"]
         while parent["stage"] != "prepare":
             parent = study["runs"][parent["parent"]]
         words += ["--data", parent["path"]]

@@ -11,7 +11,9 @@ from typing import Any
 
 STATES = ("done", "running", "failed", "lost", "waiting")
 SILENT_S = 120.0
-"""A run that says it is running, and has been silent for longer, is lost."""
+"""A run that says it is running, and has been silent for longer (24 beats), is lost."""
+QUIET_S = {"export": 1800.0, "encode": 1800.0, "evaluate": 1800.0}
+"""The same for the stages that beat only when they begin."""
 _TAIL_BYTES = 4096
 _CLOCK_S = 2.0
 """Slack between a log's time stamp and the heartbeat written after it."""
@@ -26,6 +28,8 @@ class State:
     """path of the run's log, relative to the repository"""
     said: Mapping[str, Any] = field(default_factory=dict)
     """the heartbeat: epoch, epochs, top1, seconds_left"""
+    heard: float = 0.0
+    """when a run that has begun and not ended was last heard of, in seconds since the epoch; 0 for all others"""
 
 
 def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
@@ -36,12 +40,11 @@ def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
     path = Path(root, run["path"])
     if run["stage"] == "prepare":
         log = str(Path(run["path"]).with_suffix(".log"))
-        return State("done" if path.exists() else _told_by_log(root / log), log)
+        return State("done", log) if path.exists() else _unfinished(log, {}, root, SILENT_S)
     log = f"{run['path']}/run.log"
     if (path / "metrics.csv").exists():
         return State("done", log)
-    said = _heartbeat(path / "heartbeat.json")
-    return State(_told_by(said, root / log), log, said)
+    return _unfinished(log, _heartbeat(path / "heartbeat.json"), root, QUIET_S.get(run["stage"], SILENT_S))
 
 
 def chain_state(states: Mapping[str, str] | list[str]) -> str:
@@ -55,6 +58,12 @@ def last_words(log: Path) -> str:
     return next((line.strip() for line in reversed(_tail(log).splitlines()) if line.strip()), "")
 
 
+def _unfinished(log: str, said: Mapping[str, Any], root: Path, silent_s: float) -> State:
+    modified, then = _modified(root / log), _time(said)
+    name = _told_by(said, root / log, modified, silent_s)
+    return State(name, log, said, 0.0 if name == "waiting" else max(then, modified))
+
+
 def _heartbeat(path: Path) -> dict[str, Any]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
@@ -63,15 +72,19 @@ def _heartbeat(path: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _told_by(said: Mapping[str, Any], log: Path) -> str:
-    state, then = said.get("state"), said.get("time")
-    then = then if isinstance(then, int | float) else 0.0
+def _time(said: Mapping[str, Any]) -> float:
+    then = said.get("time")
+    return float(then) if isinstance(then, int | float) else 0.0
+
+
+def _told_by(said: Mapping[str, Any], log: Path, modified: float, silent_s: float) -> str:
+    state, then = said.get("state"), _time(said)
     if state == "running":
-        alive = time.time() - then <= SILENT_S and not _dead_here(said)
+        alive = time.time() - then <= silent_s and not _dead_here(said)
         return "running" if alive else "lost"
     # A later attempt writes its log before its first heartbeat.
-    if _modified(log) > then + _CLOCK_S:
-        return _told_by_log(log)
+    if modified > then + _CLOCK_S:
+        return _told_by_log(log, modified, silent_s)
     return "failed" if state == "failed" else "waiting"
 
 
@@ -95,14 +108,11 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
-def _told_by_log(log: Path) -> str:
-    modified = _modified(log)
-    if not modified:
-        return "waiting"
+def _told_by_log(log: Path, modified: float, silent_s: float) -> str:
     text = _tail(log)
     if "Traceback (most recent call last)" in text or " ERROR " in text or "error: " in text.lower():
         return "failed"
-    return "running" if time.time() - modified <= SILENT_S else "lost"
+    return "running" if time.time() - modified <= silent_s else "lost"
 
 
 def _tail(path: Path) -> str:

@@ -1,52 +1,87 @@
-"""The state of a study in words: counts a stage, then a line for each run that runs, has failed or is lost."""
+"""The state of a study in words: counts a stage, hours, then a line for each run that runs, has failed or is lost."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from espalier.results.hours import READERS, Facts, Hours, facts, hours
 from espalier.results.state import STATES, State, last_words, state_of
 from espalier.results.study import Study
 
+_WORDS = 100
+"""Letters of a failed log's last line."""
+
 
 def told(study: Study, root: Path = Path()) -> str:
-    """Counts of every state, and the runs that want attention with the paths of their logs."""
-    states = {id_: state_of(run, root) for id_, run in study["runs"].items()}
-    lines = [f"{study['study']:<12}" + "".join(f"{name:>9}" for name in STATES)]
+    """Counts of every state with the best validation top-1 so far, hours, and the runs that want attention with the
+    paths of their logs."""
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda run: state_of(run, root), study["runs"].values())
+        states = dict(zip(study["runs"], found, strict=True))
+    known = facts(study, states, root)
+    lines = [f"{study['study']:<12}" + "".join(f"{name:>9}" for name in STATES) + f"{'best top-1':>12}"]
     for stage in dict.fromkeys(run["stage"] for run in study["runs"].values()):
-        of_stage = [states[id_].name for id_, run in study["runs"].items() if run["stage"] == stage]
-        lines.append(f"  {stage:<10}" + _counts(of_stage))
-    lines.append(f"  {'all':<10}" + _counts([state.name for state in states.values()]))
+        ids = [id_ for id_, run in study["runs"].items() if run["stage"] == stage]
+        lines.append(f"  {stage:<10}" + _counts(states, ids) + _best(known, ids))
+    lines += [f"  {'all':<10}" + _counts(states, states), _spent(hours(study, states, known))]
     for wanted in ("running", "failed", "lost"):
         chosen = {id_: state for id_, state in states.items() if state.name == wanted}
         lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
     return "\n".join(lines)
 
 
-def _counts(names: list[str]) -> str:
-    counts = Counter(names)
+def _counts(states: Mapping[str, State], ids: Mapping[str, State] | list[str]) -> str:
+    counts = Counter(states[id_].name for id_ in ids)
     return "".join(f"{counts[name] or '-':>9}" for name in STATES)
+
+
+def _best(known: Mapping[str, Facts], ids: list[str]) -> str:
+    """On the validation split; of the test split the tables alone tell."""
+    found = [known[id_].top1 for id_ in ids if known[id_].top1 is not None]
+    return f"{max(found):>12.2f}" if found else f"{'-':>12}"
+
+
+def _spent(found: Hours) -> str:
+    unit = "GPU-hours" if found.gpu else "run-hours"
+    parts = [f"{_number(found.spent)} {unit} spent, {_number(found.to_go)} to go"]
+    if found.unknown:
+        parts[0] += f" without the {found.unknown} runs of stages of which none has ended yet"
+    if found.left is not None:
+        parts.append(f"{duration(3600 * found.left)} left with as many runs at once as now")
+    return "  " + "; ".join(parts)
+
+
+def _number(hours: float) -> str:
+    return f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}"
 
 
 def _line(study: Study, id_: str, state: State, root: Path) -> str:
     name = Path(study["runs"][id_]["path"]).name
-    about = last_words(root / state.log)[:100] if state.name == "failed" else _progress(state.said, state.name)
-    return f"{state.name:<8} {name}  {about + '  ' if about else ''}{state.log}"
+    about = last_words(root / state.log)[:_WORDS] if state.name == "failed" else _progress(state)
+    return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
 
 
-def _progress(said: Mapping[str, object], state: str) -> str:
+def _progress(state: State) -> str:
     """``epoch 3/6  top-1 95.20 %  1 min 15 s left``, as far as it is known."""
-    epoch, epochs, top1, left = (said.get(key) for key in ("epoch", "epochs", "top1", "seconds_left"))
+    epoch, epochs, top1, left = (state.said.get(key) for key in ("epoch", "epochs", "top1", "seconds_left"))
     parts = []
-    if epoch is not None:
-        parts.append(f"epoch {epoch}/{epochs}" if epochs else f"epoch {epoch}")
+    if epochs:
+        parts.append(f"epoch {epoch}/{epochs}")
     if isinstance(top1, int | float):
         parts.append(f"top-1 {top1:.2f} %")
-    if state == "running" and isinstance(left, int | float):
-        parts.append(f"{_duration(left)} left")
+    if state.name == "running" and isinstance(left, int | float):
+        parts.append(f"{duration(left)} left")
+    if state.name == "lost" and state.heard:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(state.heard))
+        host = state.said.get("host")
+        parts.append(f"silent since {since}" + (f" on {host}" if host else ""))
     return "  ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``2 h 5 min``, ``1 min 15 s`` or ``8 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

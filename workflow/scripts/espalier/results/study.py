@@ -4,9 +4,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
+from espalier.plan.spec import BRANCHES, STAGES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Study = Mapping[str, Any]
 
@@ -42,6 +46,13 @@ def axis_names(study: Study) -> dict[str, str]:
     short = {axis: axis.rpartition(".")[2].replace("_", " ") for axis in study["axes"]}
     alike = list(short.values())
     return {axis: name if alike.count(name) == 1 else axis for axis, name in short.items()}
+
+
+def ending_in(frame: "pd.DataFrame", stage: str) -> "pd.DataFrame":
+    """The rows whose network no stage after `stage` has changed; later ones would speak for it."""
+    later = list(STAGES)[list(STAGES).index(stage) + 1 :]
+    columns = [f"run.{name}" for name in later if name not in (*BRANCHES, "evaluate") and f"run.{name}" in frame]
+    return frame[frame[columns].isna().all(axis=1)]
 
 
 def configurations(study: Study) -> dict[tuple[str, ...], int]:

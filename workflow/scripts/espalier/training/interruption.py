@@ -1,10 +1,21 @@
 """Requests to stop: a signal, or the end of the time that was given."""
 
+import os
 import signal
 import time
 
 STOPPED = 75
 """Exit code of a run that saved its state and asks to be run again (EX_TEMPFAIL)."""
+
+
+JOB_STARTED = "ESPALIER_JOB_STARTED"
+"""Environment variable with the time (`time.time`) at which the cluster job began that this process is part of."""
+
+
+def job_started(started: float) -> float:
+    """When the time of a process that began at `started` (both `time.monotonic`) began to be counted: with its job."""
+    begun = os.environ.get(JOB_STARTED)
+    return started if begun is None else min(started, time.monotonic() - (time.time() - float(begun)))
 
 
 class Interrupted(Exception):

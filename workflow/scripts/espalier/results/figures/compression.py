@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from espalier.plan.types import Literal
 from espalier.registry import register
 from espalier.results import numbers, style
-from espalier.results.study import headline
+from espalier.results.study import ending_in, headline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ def compression(
             file of weights, or CPU latency of 1 or 64 images
     """
     measure = headline(study)
+    frame = ending_in(frame, "prune")
     frame = frame[frame["run.train"].isin(frame.loc[frame["run.prune"].notna(), "run.train"])]
     data = _means(frame, study, _column(x))
     if data.empty:

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.registry import register
 from espalier.results import numbers
 from espalier.results.comparison import headed, label_columns
-from espalier.results.study import headline
+from espalier.results.study import ending_in, headline
 from espalier.results.table import Table, of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def measured(frame: "pd.DataFrame", study: dict) -> "pd.DataFrame":
     """A row a pruned configuration: `n`, mean and sample standard deviation of its accuracy (`top1`) and of its
     difference from the network before, repeat by repeat (`change`), and means of its costs."""
     main = headline(study)
+    frame = ending_in(frame, "prune")
     before = frame[frame["run.prune"].isna()].drop_duplicates("run.train").set_index("run.train")[main]
     pruned = frame[frame["run.prune"].notna()].copy()
     pruned["top1"] = pruned[main]

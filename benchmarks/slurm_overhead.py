@@ -1,0 +1,84 @@
+"""What a run costs as a SLURM job beyond its own time, and how fast runs are handed over.
+
+    python benchmarks/slurm_overhead.py [--runs 200]
+
+The smallest runs of a study, one epoch of an MLP on the digits, are sent with the shipped profile to the cluster of
+tests/slurm, which it brings up and takes down. The overhead is the time of a job less that of its script, which
+Snakemake measures inside: it is what starting Snakemake twice in the job takes. Needs root and `make slurm-packages`.
+"""
+
+import argparse
+import csv
+import re
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from turns import hardware, row, spread
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests/slurm"))
+
+from cluster import Cluster, missing  # noqa: E402
+from submission import Submission, copy_repository  # noqa: E402
+
+STUDY = """\
+title: The smallest runs
+dataset: digits
+model: {{name: mlp, hidden: [4]}}
+train: {{epochs: 1}}
+repeats: {runs}
+"""
+
+
+def seconds(text: str) -> float:
+    """Of a time as SLURM writes it: hours, minutes and seconds."""
+    hours, minutes, rest = map(int, text.split(":"))
+    return 3600 * hours + 60 * minutes + rest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    args = parser.parse_args()
+    if reason := missing():
+        sys.exit(reason)
+    base = Path(tempfile.mkdtemp(prefix="slurm-"))
+    cluster = Cluster(base / "cluster")
+    cluster.up()
+    try:
+        folder = copy_repository(base / "repository")
+        (folder / "config/studies/many.yaml").write_text(STUDY.format(runs=args.runs))
+        submission = Submission(folder, cluster, "gpu", memory="1500")
+        begun = time.monotonic()
+        code = submission.start("--until", "train", studies="many").wait(patience_s=36_000)
+        wall = time.monotonic() - begun
+        # The cluster's daemons are no children that are waited for, so this is Snakemake and its sbatch calls.
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        own = []
+        for path in folder.glob("results/runs/train/*/benchmark.tsv"):
+            with path.open() as file:
+                own += [float(line["s"]) for line in csv.DictReader(file, delimiter="\t")]
+        jobs = [cluster.job(job) for job in submission.all_jobs()]
+        whole = [seconds(job["RunTime"]) for job in jobs if job["Comment"].startswith("rule_train")]
+        told = re.findall(r"submitted with SLURM jobid", submission.told())
+    finally:
+        cluster.down()
+        shutil.rmtree(base, ignore_errors=True)
+    if code or len(own) != args.runs:
+        sys.exit(f"{len(own)} of {args.runs} runs ended well")
+    print(hardware(torch.device("cpu")))
+    row("runs", "jobs", "wall s", "job s", "range", "script s", "range", "overhead s", "Snakemake CPU-s a run")
+    row(*["---:"] * 9)
+    overhead = statistics.median(whole) - statistics.median(own)
+    cpu = (used.ru_utime + used.ru_stime) / args.runs
+    row(args.runs, len(told), f"{wall:.0f}", *spread(whole, 0), *spread(own, 1), f"{overhead:.1f}", f"{cpu:.2f}")
+
+
+if __name__ == "__main__":
+    main()

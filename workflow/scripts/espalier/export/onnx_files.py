@@ -1,0 +1,82 @@
+"""A network as an ONNX file of 32-bit floats, for any number of images."""
+
+import copy
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from espalier.errors import Mistake
+from espalier.export.pooling import without_adaptive_maxima
+from espalier.export.quiet import quiet
+
+OPSET = 18
+"""The operators that torch's exporter writes as they are; later sets are conversions of this one."""
+IMAGES, LOGITS = "images", "logits"
+"""Names of the file's input, float32 (batch, C, H, W), and its output, float32 (batch, classes)."""
+
+_OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
+
+
+def write(path: Path, model: nn.Module, name: str, image_size: int, channels: int = 3) -> None:
+    """Write a network in evaluation mode; the same network gives the same bytes, which tell nothing of this machine.
+
+    Args:
+        name: what the network is called in an error
+
+    Raises:
+        Mistake: the network has no ONNX form; the message names what stands in the way.
+    """
+    model = without_adaptive_maxima(copy.deepcopy(model).cpu().eval())
+    # One image alone would be taken for a constant.
+    images = torch.zeros(2, channels, image_size, image_size)
+    try:
+        with quiet():
+            # By way of torch.export: TorchScript's exporter is faster (0.1 to 2 s a network, not 1 to 20), but it is
+            # deprecated, and knows no channel shuffle.
+            program = torch.onnx.export(
+                model,
+                (images,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[IMAGES],
+                output_names=[LOGITS],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise _impossible(name, _reason(error)) from error
+    proto = program.model_proto
+    if not all(value.type.tensor_type.shape.dim[0].dim_param for value in (*proto.graph.input, *proto.graph.output)):
+        raise _impossible(name, "it computes logits for one number of images only, not for any")
+    _strip(proto)
+    Path(path).write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def _impossible(name: str, why: str) -> Mistake:
+    return Mistake(f"{name} cannot be exported to ONNX: {why}. Set export to null, or use another network")
+
+
+def _reason(error: BaseException) -> str:
+    """What stands in the way, from the first of the errors that led to this one."""
+    if found := _OPERATOR.search(str(error)):
+        return f"the operator {found[1]} has no ONNX form"
+    while error.__cause__ is not None:
+        error = error.__cause__
+    (first, *_) = str(error).strip().splitlines() or [type(error).__name__]
+    return first.rstrip(".")
+
+
+def _strip(proto) -> None:
+    """Take out where in which files each operator came from: paths of this machine, and most of a small file."""
+    proto.ClearField("doc_string")
+    del proto.metadata_props[:]
+    for graph in (proto.graph, *proto.functions):
+        graph.ClearField("doc_string")
+        for holder in (graph, *graph.node, *graph.value_info):
+            holder.ClearField("doc_string")
+            del holder.metadata_props[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        value.ClearField("doc_string")
+        del value.metadata_props[:]

@@ -1,0 +1,82 @@
+"""ONNX files as networks to score and to time, run by ONNX Runtime on the CPU."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from espalier.errors import ArtifactError
+
+FP32, INT8 = "ONNX fp32", "ONNX int8"
+FORMS = {FP32: "fp32.onnx", INT8: "int8.onnx"}
+"""Form of a network → its file in the folder of a run."""
+
+_FATAL = 4
+"""The least severity that ONNX Runtime prints: warnings are its optimizer's own affair, and errors are raised too."""
+
+onnxruntime.set_default_logger_severity(_FATAL)
+
+
+class Session(nn.Module):
+    """A network of an ONNX file; from images float32 (b, C, H, W) to logits float32 (b, classes)."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a file, to be run by as many threads as torch has.
+
+        Raises:
+            ArtifactError: the file is missing, damaged, or no network of one input and one output.
+        """
+        super().__init__()
+        self._path = path = Path(path)
+        if not path.is_file():
+            raise _unusable(path, "it does not exist")
+        try:
+            self._session = onnxruntime.InferenceSession(path, options(), providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors have no class of their own in common.
+            reason = " ".join(str(error).split())
+            raise _unusable(path, f"ONNX Runtime cannot open it ({reason})") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise _unusable(path, f"it has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
+        self._images = inputs[0].name
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of a batch of any size.
+
+        Raises:
+            ArtifactError: the images are not of the size that the network was exported for.
+        """
+        try:
+            (logits,) = self._session.run(None, {self._images: images.detach().cpu().contiguous().numpy()})
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise _unusable(self._path, f"it does not run on images {tuple(images.shape)} ({reason})") from error
+        return torch.from_numpy(logits).to(images.device)
+
+
+def options() -> onnxruntime.SessionOptions:
+    """Options of a session that takes as many threads as torch has."""
+    made = onnxruntime.SessionOptions()
+    made.log_severity_level = _FATAL
+    made.intra_op_num_threads = torch.get_num_threads()
+    made.inter_op_num_threads = 1
+    # Threads that go on looking for work after a run would take the cores of whatever is timed next.
+    made.add_session_config_entry("session.force_spinning_stop", "1")
+    return made
+
+
+def forms(folder: Path) -> Iterator[tuple[str, Session]]:
+    """The name and the network of each form that an export run has written, one at a time.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    for form, name in FORMS.items():
+        if form == FP32 or (Path(folder) / name).is_file():
+            yield form, Session(Path(folder) / name)
+
+
+def _unusable(path: Path, why: str) -> ArtifactError:
+    return ArtifactError(f"{path}: {why}. Remove the folder {path.parent} and make this run again")

@@ -1,0 +1,1 @@
+"""Many runs at once in one allocation: slots of GPUs that runs claim themselves."""

@@ -1,0 +1,49 @@
+"""Export a network to ONNX: export.py RUN_FOLDER --parent RUN_FOLDER --data FILE.safetensors key=value …
+
+Exit codes: 0 done, 2 a mistake told in one line.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from espalier.process import importing, run
+
+STARTED = time.monotonic()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
+    parser.add_argument("--parent", type=Path, required=True, help="folder of the run whose network is exported")
+    parser.add_argument("--before", type=Path, nargs="*", default=[], help="folders of the runs that it came from")
+    parser.add_argument("--data", type=Path, required=True, help="prepared data set")
+    parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
+    args = parser.parse_intermixed_args()
+
+    with importing():
+        from espalier.plan.problems import StudyError
+        from espalier.plan.settings import parse
+
+    try:
+        spec = parse("export", args.settings)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+    from espalier.log import recording
+    from espalier.training.progress import Heartbeat
+
+    heartbeat = Heartbeat(args.folder)
+    with recording(args.folder, heartbeat):
+        heartbeat.beat(now=True)
+        with importing():
+            from espalier.export.run import export
+
+        before = args.before[-1] if args.before else None
+        export(args.folder, spec, args.parent, args.data, before=before, heartbeat=heartbeat, started=STARTED)
+
+
+if __name__ == "__main__":
+    run(main)
