@@ -25,6 +25,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/zoo.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/preview.smk"
+include: "workflow/rules/preflight.smk"
 
 
 rule all:

@@ -56,7 +56,7 @@ def cost(seeds: range, together: int, pinned: bool, *run: Any) -> tuple[float, f
         for process in group:
             errors = process.communicate()[1]
             if process.returncode:
-                sys.exit(errors)
+                sys.exit(f"a run ended with {process.returncode}:\n{errors}")
     wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

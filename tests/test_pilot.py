@@ -105,9 +105,9 @@ def test_who_wants_a_gpu_alone_waits_for_it_and_keeps_others_away(tmp_path):
     before = here.claim()
     other = here.claim()
     waiting = python(HOLDER, tmp_path, "alone", *TWO)
-    while not taken_or_barred(tmp_path):
+    while not (bars := [path.stem for path in tmp_path.glob("*.alone") if lock.holder(path) == waiting.pid]):
         time.sleep(0.05)
-    (barred,) = taken_or_barred(tmp_path)
+    (barred,) = bars
     mine, theirs = (before, other) if before.devices == (barred,) else (other, before)
     theirs.release()
     # Its GPU is not given away although the other one is taken again.
@@ -117,14 +117,6 @@ def test_who_wants_a_gpu_alone_waits_for_it_and_keeps_others_away(tmp_path):
     assert waiting.stdout.readline() == f"{barred}\n"
     waiting.kill()
     waiting.wait()
-
-
-def taken_or_barred(folder):
-    """GPUs whose bar is locked."""
-    bars = {path: lock.take(path) for path in folder.glob("*.alone")}
-    for file in filter(None, bars.values()):
-        file.close()
-    return [path.stem for path, file in bars.items() if file is None]
 
 
 def test_closed_slots_are_given_to_nobody_and_their_holders_are_named(tmp_path):

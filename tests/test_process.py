@@ -58,3 +58,22 @@ def test_an_unforeseen_error_ends_in_a_traceback():
     code, _, errors = python("from espalier.process import run\nrun(lambda: 1 / 0)")
     assert code == 1
     assert "ZeroDivisionError" in errors
+
+
+READY = """
+import sys
+from espalier.process import spare_compiler
+from espalier.plan.settings import parse
+from espalier.training.run import train
+spare_compiler()
+spec = parse("train", ["model=resnet", "augment=[pad_crop]"])
+from espalier.training.state import State
+State.begin(spec.model.build(10, 16), spec.train, 10)
+unused = {"torchvision", "torch_pruning", "timm", "pandas", "matplotlib", "sklearn", "torch._dynamo.convert_frame"}
+print("ready", *sorted(unused & set(sys.modules)))
+"""
+
+
+def test_a_run_is_ready_to_train_without_what_it_does_not_use():
+    code, words, errors = python(READY)
+    assert (code, words) == (0, ["ready"]), errors

@@ -89,7 +89,8 @@ def test_the_grid_is_what_the_library_says_of_each_setting(scheme, parent, digit
     assert [r["kept"] for r in found] == ["0", "0", "0", "1"]
     assert row["validation_loss"] == found[3]["validation_loss"], "the network kept scores what its setting scored"
     assert (row["weight_bits"], row["activation_bits"], row["epochs"]) == ("3", "4", "0")
-    assert float(found[0]["activation_mib"]) == 8 * float(found[1]["activation_mib"])
+    share = float(found[1]["activation_mib"]) / float(found[0]["activation_mib"])
+    assert share == 1 / 8 if scheme == "naive" else 1 / 8 < share < 1 / 4, "the first layer has at least 8 bits"
 
 
 def test_the_artifact_is_the_network_on_its_levels(made, parent, digits):
@@ -97,7 +98,7 @@ def test_the_artifact_is_the_network_on_its_levels(made, parent, digits):
     assert network.quantization.weights.keys() == weighted(network.model).keys()
     for path, layer in weighted(network.model).items():
         levels = network.quantization.weights[path].levels
-        assert levels.abs().max() <= 3
+        assert levels.abs().max() <= (127 if path == network.model.facts.first else 3)
         assert torch.equal(layer.weight, network.quantization.weights[path].dequantize())
     floats = artifact.load(parent).model
     assert all(
@@ -142,7 +143,8 @@ def test_fine_tuning_with_the_levels_in_sight_ends_on_levels(parent, digits, tmp
     chosen = history[int(row["best_epoch"]) - 1]
     assert float(row["validation_top1"]) == pytest.approx(float(chosen["validation_top1"]), abs=0.5)
     for one in (network, plain):
-        assert all(each.levels.abs().max() <= 1 for each in one.quantization.weights.values())
+        first = one.model.facts.first
+        assert all(each.levels.abs().max() <= 1 for path, each in one.quantization.weights.items() if path != first)
     assert network.quantization.activations.keys() == weighted(network.model).keys()
 
 

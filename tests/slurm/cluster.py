@@ -120,6 +120,9 @@ class Cluster:
             time.sleep(0.2)
         for name in [*(f"slurmd.{node}" for node in NODES), "slurmctld"]:
             _end(self.folder / f"{name}.pid")
+        for process in [left for node in NODES for left in _of_node(node)]:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         if self._own_munge:
             _end(MUNGE)
         # A configuration without a controller costs every call of Snakemake nine seconds.

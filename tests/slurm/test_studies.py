@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,10 +37,17 @@ def umask():
     os.umask(before)
 
 
+def gpus(job):
+    """GPUs that a job has asked for, as scontrol tells of them."""
+    found = re.search(r"gpu:(?:\w+:)?(\d+)", job.get("TresPerJob", ""))
+    return int(found[1]) if found else 0
+
+
 def test_a_driver_job_runs_a_study_to_its_page(submit, umask):
     submission = submit()
     folder, cluster = submission.folder, submission.cluster
     (folder / ".venv").symlink_to(sys.prefix)
+    shutil.rmtree(folder / "results/data")
     site = ["--parsable", "--account=vision", "--partition=cpu", "--time=50", "--mem=1500"]
     words = ["--config", "studies=tiny", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
     sbatch = ["sbatch", *site, "profiles/slurm/driver.sbatch", *words]
@@ -53,12 +61,9 @@ def test_a_driver_job_runs_a_study_to_its_page(submit, umask):
     jobs = [cluster.job(job) for job in submission.all_jobs() if job != driver]
     asked = sorted((re.match(r"(rule|group)_([a-z]+)", job["Comment"])[2], job["Partition"]) for job in jobs)
     runs = [("evaluate", "gpu")] * 2 + [("page", "cpu"), ("prepare", "cpu")] + [("train", "gpu")] * 2
-    assert [(name, where) for name, where in asked if name != "prepare"] == [
-        each for each in runs if each[0] != "prepare"
-    ]
+    assert asked == runs
     for job in jobs:
-        gpus = re.search(r"gres/gpu=(\d+)", job["TRES"])
-        assert (gpus and gpus[1]) == ("1" if job["Partition"] == "gpu" else None), job["TRES"]
+        assert gpus(job) == (1 if job["Partition"] == "gpu" else 0)
         assert job["Account"] == "vision" and job["Requeue"] == "1" and "ArrayJobId" not in job
     made = [path for path in (folder / "results").rglob("*") if path.is_file() and "data" not in path.parts]
     assert made and all(path.stat().st_mode & umask == 0 for path in made)
@@ -75,7 +80,7 @@ def test_a_failing_run_leaves_the_others_running_and_shows_its_log(submit):
     assert len(done) == 1 and len(list(submission.folder.glob("results/runs/train/*/model.safetensors"))) == 1
     # Retries of a rule, not of the profile, would be ten (D4).
     assert len(failed) == 3 and {job["JobState"] for job in failed} == {"FAILED"}
-    assert "lower the learning rate" in submission.told() or "learning rate" in submission.told()
+    assert "the training loss is nan" in submission.told()
 
 
 def test_two_processes_share_a_job_and_have_a_gpu_each(submit):
@@ -84,8 +89,8 @@ def test_two_processes_share_a_job_and_have_a_gpu_each(submit):
     submission.start("--until", "train", studies="pair")
     job, process = submission.training()
     seen = environment(process)
-    assert seen["CUDA_VISIBLE_DEVICES"] == "0,1"
-    assert re.search(r"gres/gpu=2", submission.cluster.job(job)["TRES"])
+    assert len(set(seen["CUDA_VISIBLE_DEVICES"].split(","))) == 2
+    assert gpus(submission.cluster.job(job)) == 2
     submission.succeed()
     assert len(submission.all_jobs()) == 1
     log = (submission.run() / "run.log").read_text()

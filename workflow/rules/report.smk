@@ -48,7 +48,7 @@ rule tabulate:
 
 rule plot:
     input:
-        study_runs,
+        rules.tabulate.output.runs,
         counts_read("figure"),
         plan=rules.study_plan.output,
     output:

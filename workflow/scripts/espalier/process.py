@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 _COMPILER = "torch._dynamo"
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Options of glibc's mallopt, as malloc.h numbers them."""
 
 
@@ -52,7 +52,8 @@ def keep_memory() -> None:
     import ctypes
 
     libc = ctypes.CDLL(None)
-    for option, size in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 256 << 20)):
+    # The threshold of mapped blocks stops at 32 MiB, which one layer's activations pass: none are mapped.
+    for option, size in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 1 << 30)):
         libc.mallopt(option, size)
 
 

@@ -53,6 +53,9 @@ class Spec(BaseModel):
 class Choice(Spec):
     """A registry entry with its settings, e.g. ``{name: sgd, lr: 0.1}``."""
 
+    # Descriptions come from the entry; looking for docstrings of attributes reads the source of every type.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
     def settings(self) -> dict[str, Any]:
         """The keyword arguments of the registered function."""
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}

@@ -66,12 +66,10 @@ class Slots:
             if found:
                 break
             time.sleep(_POLL_S)
-        devices = tuple(Path(file.name).stem.replace("%", "/") for file in found)
-        if alone:
-            found += self._emptied(devices)
         for file in found:
             lock.sign(file)
-        return Claim(devices, tuple(found))
+        devices = tuple(Path(file.name).stem.replace("%", "/") for file in found)
+        return Claim(devices, (*found, *(self._emptied(devices) if alone else ())))
 
     @property
     def _shared(self) -> bool:
@@ -138,6 +136,7 @@ class Slots:
             self._refuse_when_closed()
             for path in left.copy():
                 if file := lock.take(path):
+                    lock.sign(file)
                     files.append(file)
                     left.remove(path)
             if left:

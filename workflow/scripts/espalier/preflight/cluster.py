@@ -122,7 +122,7 @@ def of_nodes(request: Request, nodes: list[slurm.Node]) -> Iterator[Finding]:
         return
     model = request.gpu_model
     if model and not re.fullmatch(r"[\w.]+", model):
-        mend = "take gpu_model out and choose by `constraint`, a feature of the nodes (sinfo -o '%f')"
+        mend = f'slurm_extra: "--gpus-per-node={model}:{request.gpus}" in place of gpu and gpu_model, or a constraint'
         yield wrong(f"{request.rules}: gpu_model {model!r}: the plugin takes letters, digits, _ and . alone", mend)
     elif model and model not in kinds:
         fact = f"{request.rules}: gpu_model {model!r} is no type of GPU of {request.partition}"

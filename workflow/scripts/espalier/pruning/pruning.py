@@ -33,6 +33,7 @@ from espalier.training.loop import fit
 from espalier.training.progress import Heartbeat
 from espalier.training.selection import best
 from espalier.training.state import State
+from espalier.training.strided import sound
 from espalier.training.watch import Watch, joined
 
 if TYPE_CHECKING:
@@ -234,5 +235,6 @@ class Pruning:
         model.eval()
         model.zero_grad()
         batches = self.data.train_batches(Policy(), epoch=1, seed=self.spec.seed, batch_size=self.train.batch_size)
-        for _, batch in zip(range(_TAYLOR_BATCHES), batches, strict=False):
-            cross_entropy(model(batch.inputs), batch.labels).backward()
+        with sound(model):
+            for _, batch in zip(range(_TAYLOR_BATCHES), batches, strict=False):
+                cross_entropy(model(batch.inputs), batch.labels).backward()

@@ -105,7 +105,7 @@ class Quantizer:
     def _bits(self, bits: int) -> dict[str, int]:
         facts: Facts = self.model.facts
         exceptions = {facts.first: self.scheme.first_bits, facts.classifier: self.scheme.classifier_bits}
-        return {path: exceptions.get(path) or bits for path in self.inputs.layers}
+        return {path: max(exceptions.get(path) or bits, bits) for path in self.inputs.layers}
 
     def _made(self, bits: int) -> _Weights:
         if bits in self._weights:

@@ -25,7 +25,7 @@ class Scheme:
     statistics: Correction
     """what becomes of the statistics of batch normalization"""
     first_bits: int | None
-    """width of weights and inputs of the first layer, wherever the network is quantized"""
+    """least width of weights and inputs of the first layer, wherever the network is quantized"""
     classifier_bits: int | None
 
     @property
@@ -45,7 +45,7 @@ def calibrated(
     activation_range: Literal["minmax", "percentile", "mse", "entropy"] = "mse",
     percentile: Percent = 99.99,
     statistics: Literal["shifted", "estimated", "kept"] = "shifted",
-    first_bits: Bits | None = None,
+    first_bits: Bits | None = 8,
     classifier_bits: Bits | None = None,
 ) -> Scheme:
     """Levels fitted on unlabelled training images and then fixed: what an image scores does not depend on the images
@@ -62,8 +62,8 @@ def calibrated(
         percentile: percent of an activation's values that lie within either end, where a percentile is the range
         statistics: those of batch normalization are shifted by as much as quantization moves them on unlabelled
             training images; or estimated from these anew; or kept
-        first_bits: width of the first layer's weights and inputs, where the network is quantized
-        classifier_bits: width of the classifier's weights and inputs, where the network is quantized
+        first_bits: least width of the first layer's weights and of the image, where the network is quantized
+        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
     """
     return Scheme(
         granularity=granularity,
@@ -87,8 +87,8 @@ def naive(*, first_bits: Bits | None = None, classifier_bits: Bits | None = None
     Nothing is calibrated, and what an image scores depends on the batch that it is in.
 
     Args:
-        first_bits: width of the first layer's weights and inputs, where the network is quantized
-        classifier_bits: width of the classifier's weights and inputs, where the network is quantized
+        first_bits: least width of the first layer's weights and of the image, where the network is quantized
+        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
     """
     return Scheme(
         granularity="tensor",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
-from espalier.plan.spec import BRANCHES, STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +49,9 @@ def axis_names(study: Study) -> dict[str, str]:
 
 def ending_in(frame: "pd.DataFrame", stage: str) -> "pd.DataFrame":
     """The rows whose network no stage after `stage` has changed; later ones would speak for it."""
+    # Here, since a status must not wait for pydantic.
+    from espalier.plan.spec import BRANCHES, STAGES
+
     later = list(STAGES)[list(STAGES).index(stage) + 1 :]
     columns = [f"run.{name}" for name in later if name not in (*BRANCHES, "evaluate") and f"run.{name}" in frame]
     return frame[frame[columns].isna().all(axis=1)]

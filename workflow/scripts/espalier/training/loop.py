@@ -15,6 +15,7 @@ from espalier.training import group
 from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
 from espalier.training.selection import best, finished
 from espalier.training.state import State
+from espalier.training.strided import sound
 from espalier.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -58,46 +59,52 @@ def fit(
     # Images in a share from which on BatchNorm sees them alone; where full batches give each process one, one is.
     enough = min(2, train.batch_size // world)
     state.clock.lap()
-    while not finished(state.history, train):
-        model.train()
-        for batch in data.train_batches(
-            policy,
-            epoch=state.epoch,
-            seed=seed,
-            batch_size=train.batch_size,
-            first_step=state.step,
-            rank=rank,
-            world=world,
-            channels_last=train.channels_last,
-        ):
-            if batch.global_size // world < enough:
-                # The statistics that are used now must not depend on where the run was last taken up.
-                group.share_buffers(state.model)
-                if len(batch.labels) < enough:
-                    freeze_statistics(model)
-            device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
-            outputs = outputs_of(model, batch)
-            losses = loss_of(outputs, batch, train.label_smoothing)
-            accelerator.backward(losses.sum() / batch.global_size * world)
-            if train.clip_norm:
-                accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
-            optimizer.step()
-            stepped(state)
-            state.optimizer.zero_grad()
-            state.sums += torch.stack((losses.detach().sum(), hits(outputs.detach(), batch).sum()))
-            state.lr = state.schedule.learning_rate
-            state.schedule.step()
-            state.step += 1
-            watch.step_ended(state)
-        loss, correct = (group.total(state.sums) / data.size("train")).tolist()
-        state.clock.lap("train", "epoch")
-        group.share_buffers(state.model)
-        batches = data.batches("validation", train.batch_size, channels_last=train.channels_last)
-        found = score(state.model, islice(batches, rank, None, world), total=group.total)
-        state.clock.lap("epoch")
-        record(state, train, data.size("train"), loss, correct, found, eligible)
-        watch.epoch_ended(state)
+    with sound(state.model):
+        while not finished(state.history, train):
+            model.train()
+            for batch in data.train_batches(
+                policy,
+                epoch=state.epoch,
+                seed=seed,
+                batch_size=train.batch_size,
+                first_step=state.step,
+                rank=rank,
+                world=world,
+                channels_last=train.channels_last,
+            ):
+                if batch.global_size // world < enough:
+                    # The statistics that are used now must not depend on where the run was last taken up.
+                    group.share_buffers(state.model)
+                    if len(batch.labels) < enough:
+                        freeze_statistics(model)
+                device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
+                outputs = outputs_of(model, batch)
+                losses = loss_of(outputs, batch, train.label_smoothing)
+                accelerator.backward(losses.sum() / batch.global_size * world)
+                if train.clip_norm:
+                    accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
+                optimizer.step()
+                stepped(state)
+                state.optimizer.zero_grad()
+                state.sums += torch.stack((losses.detach().sum(), hits(outputs.detach(), batch).sum()))
+                state.lr = state.schedule.learning_rate
+                state.schedule.step()
+                state.step += 1
+                watch.step_ended(state)
+            loss, correct = (group.total(state.sums) / data.size("train")).tolist()
+            state.clock.lap("train", "epoch")
+            group.share_buffers(state.model)
+            found = validated(state.model, data, train)
+            state.clock.lap("epoch")
+            record(state, train, data.size("train"), loss, correct, found, eligible)
+            watch.epoch_ended(state)
     watch.close()
+
+
+def validated(model: torch.nn.Module, data: "Resident", train: Training) -> dict[str, float]:
+    """What a network scores on the validation split, of which each of several processes takes some batches."""
+    batches = data.batches("validation", train.batch_size, channels_last=train.channels_last)
+    return score(model, islice(batches, group.rank(), None, group.world()), total=group.total)
 
 
 def record(

@@ -1,6 +1,7 @@
 """The train stage: from settings and a prepared data set to an artifact."""
 
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -9,9 +10,8 @@ import torch
 from espalier import artifact, device, provenance
 from espalier.data.policy import Policy
 from espalier.data.resident import Resident
-from espalier.errors import Mistake
+from espalier.errors import ArtifactError, Mistake
 from espalier.measure import cost
-from espalier.measure.accuracy import score
 from espalier.models import own_weights
 from espalier.plan.keys import flat
 from espalier.plan.spec import TrainStage
@@ -21,7 +21,7 @@ from espalier.training import group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
 from espalier.training.interruption import Interruption
-from espalier.training.loop import fit
+from espalier.training.loop import fit, validated
 from espalier.training.progress import Heartbeat
 from espalier.training.selection import best
 from espalier.training.state import State
@@ -53,8 +53,9 @@ def train(
     accelerator = device.accelerate(spec.train.precision)
     data = Resident.load(data_file, accelerator.device)
     settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
-    origin = {"data": data.checksum} | _weights_of(spec)
-    checkpoints = Checkpoints(Path(folder) / "checkpoint", settings | origin)
+    weights_of = {"checkpoint_sha256": own_weights.checksum(Path(spec.checkpoint))} if spec.checkpoint else {}
+    identity = settings | {"data": data.checksum} | weights_of
+    checkpoints = Checkpoints(Path(folder) / "checkpoint", identity)
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
@@ -82,9 +83,9 @@ def train(
         weights, history, resumed = state.best, state.history, state.resumed
         chosen = best(history, spec.train.select)
     else:
+        heartbeat.beat(now=True, epoch=0, epochs=0)
         weights, history, resumed = model.state_dict(), [], 0
-        found = score(model, data.batches("validation", spec.train.batch_size))
-        chosen = {"epoch": 0} | {f"validation_{name}": value for name, value in found.items()}
+        chosen = _untrained(model, data, spec)
     if not group.main():
         return
 
@@ -112,16 +113,24 @@ def train(
         params=size,
         macs=macs,
         resumed=resumed,
-        **_weights_of(spec),
+        **weights_of,
     )
     checkpoints.remove()
     heartbeat.beat("done")
     log.info("best epoch %d: validation top-1 %.2f %%", chosen["epoch"], chosen["validation_top1"])
 
 
-def _weights_of(spec: TrainStage) -> dict[str, str]:
-    """What identifies the weights of a user's own that a run starts from."""
-    return {"checkpoint_sha256": own_weights.checksum(Path(spec.checkpoint))} if spec.checkpoint else {}
+def _untrained(model: torch.nn.Module, data: Resident, spec: TrainStage) -> dict[str, float]:
+    """What the weights that a run starts from score, as a row of history has it.
+
+    Raises:
+        ArtifactError: their loss is not finite.
+    """
+    found = validated(model, data, spec.train)
+    if not math.isfinite(found["loss"]):
+        start = spec.checkpoint or "the published weights"
+        raise ArtifactError(f"{start}: the validation loss with these weights is {found['loss']}; use others")
+    return {"epoch": 0} | {f"validation_{name}": value for name, value in found.items()}
 
 
 def build(
