@@ -9,11 +9,11 @@ from ruamel.yaml import YAML
 def test_a_dry_run_prints_the_plan_before_the_jobs(repository):
     done = repository.snakemake("-n")
     text = done.stderr + done.stdout
-    shared = (
-        r"plan: (\d+) runs asked, (\d+) unique after sharing \(prepare 1, train (\d+), prune (\d+), evaluate (\d+)\)"
-    )
-    asked, unique, train, prune, evaluate = map(int, re.search(shared, text).groups())
-    assert train >= 16 and evaluate == train + prune and asked > unique == 1 + train + prune + evaluate
+    asked, unique, stages = re.search(r"plan: (\d+) runs asked, (\d+) unique after sharing \((.+)\)", text).groups()
+    runs = {stage: int(count) for stage, count in (part.split() for part in stages.split(", "))}
+    assert list(runs) == ["prepare", "train", "prune", "export", "quantize", "encode", "evaluate"]
+    assert runs["train"] >= 16 and runs["evaluate"] == sum(runs[stage] for stage in ("train", "prune", "encode"))
+    assert int(asked) > int(unique) == sum(runs.values())
     assert text.index("plan:") < text.index("Job stats")
 
 

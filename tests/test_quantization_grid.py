@@ -135,5 +135,7 @@ def test_weights_of_one_layer_are_plain_rounding_where_that_is_asked():
     model = built("resnet")
     quantizer = Quantizer(model, SCHEMES["plain"], images("resnet", 4).split(4))
     quantizer.set(4, 32)
-    floats = built("resnet").stem[0].weight
-    assert torch.equal(quantizer.weights["stem.0"].levels, nearest(floats, 4, "channel", "mse").levels)
+    floats, first = weighted(built("resnet")), model.facts.first
+    for path, layer in floats.items():
+        wanted = nearest(layer.weight, 8 if path == first else 4, "channel", "mse")
+        assert torch.equal(quantizer.weights[path].levels, wanted.levels)

@@ -80,7 +80,8 @@ def write(path: Path, value: Any, keep: Path | None = None) -> None:
     tensors: dict[str, Tensor] = {}
     text = json.dumps(pack(value, tensors))
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {"tree": text, "sha256": digest(text, tensors)})
+        # One entry: safetensors writes several in an order that changes from process to process.
+        save_file(tensors, temporary, {"tree": f"{digest(text, tensors)} {text}"})
         if keep and path.exists():
             path.replace(keep)
 
@@ -96,9 +97,10 @@ def read(path: Path) -> Any:
             metadata = file.metadata() or {}
             # Cloned out of the memory map: later operations may depend on a tensor's alignment.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        if metadata["sha256"] != digest(metadata["tree"], tensors):
+        sha256, _, text = metadata["tree"].partition(" ")
+        if sha256 != digest(text, tensors):
             raise Damaged("its checksum is wrong")
-        return unpack(json.loads(metadata["tree"]), tensors)
+        return unpack(json.loads(text), tensors)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise Damaged(str(error)) from error
 
