@@ -15,8 +15,11 @@ _SPREAD = {"validation_top1": "Validation top-1 (%)", "test_top1": "Test top-1 (
 
 @register("table")
 def accounting(frame, study: dict) -> Table:
-    """Every chain stage by stage: accuracy, parameters, bits a weight, bytes on disk, activations and latency."""
+    """Chains stage by stage, those that go on after training where there are any: accuracy, parameters, bits a weight, bytes on disk, activations and latency."""
     rows = accounts(frame, study)
+    # Chains that end with training have nothing to account for beside others that go on.
+    longer = rows.loc[rows["stage"] != "original", "configuration"]
+    rows = rows[rows["configuration"].isin(longer)] if len(longer) else rows
     if headline(study) != "test_top1":
         rows = rows.drop(columns="test_top1")
     measures = [name for name in MEASURES if name in rows]
