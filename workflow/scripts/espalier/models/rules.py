@@ -4,50 +4,11 @@ A fact that depends on settings is a short expression in Python's syntax over th
 ``smallest="2 ** (len(blocks) - 1)"``. It is walked, never run.
 """
 
-import ast
-import math
-import operator
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
+from espalier.expressions import value
 from espalier.registry import Entry, entries
-
-OPERATORS = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-FUNCTIONS = {
-    "all": all,
-    "len": len,
-    "list": list,
-    "log": math.log,
-    "max": max,
-    "range": range,
-    "round": round,
-    "set": set,
-    "sorted": sorted,
-}
-
-
-def value(rule: str | float, settings: Mapping[str, Any]) -> Any:
-    """What a rule comes to at these settings; a number is itself.
-
-    Raises:
-        ValueError: the rule uses more of the language than is read here.
-    """
-    return _value(_parsed(rule), settings) if isinstance(rule, str) else rule
 
 
 def smallest(entry: Entry, settings: Mapping[str, Any] | None = None) -> int:
@@ -93,34 +54,3 @@ def published(entry: Entry, settings: Mapping[str, Any]) -> str | None:
 
 def _complete(entry: Entry, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: default for key, (_, default, _) in entry.settings.items()} | dict(settings)
-
-
-@cache
-def _parsed(rule: str) -> ast.expr:
-    return ast.parse(rule, mode="eval").body
-
-
-def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
-    def of(part: ast.expr) -> Any:
-        return _value(part, names)
-
-    match node:
-        case ast.Constant():
-            return node.value
-        case ast.Name():
-            return names[node.id]
-        case ast.Tuple():
-            return tuple(map(of, node.elts))
-        case ast.BinOp():
-            return OPERATORS[type(node.op)](of(node.left), of(node.right))
-        case ast.Compare(ops=[op], comparators=[right]):
-            return OPERATORS[type(op)](of(node.left), of(right))
-        case ast.BoolOp():
-            return (all if isinstance(node.op, ast.And) else any)(map(of, node.values))
-        case ast.IfExp():
-            return of(node.body if of(node.test) else node.orelse)
-        case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
-            return FUNCTIONS[name](*map(of, node.args))
-        case ast.GeneratorExp(generators=[each]) if isinstance(each.target, ast.Name):
-            return [_value(node.elt, {**names, each.target.id: one}) for one in of(each.iter)]
-    raise ValueError(f"a rule cannot hold {ast.unparse(node)!r}")

@@ -8,10 +8,10 @@ from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
+from espalier import expressions
 from espalier.errors import Mistake
 
 _UNITS = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
-_BUILTINS = {"min": min, "max": max, "int": int, "round": round}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,9 @@ def read(folder: Path) -> Profile:
 
 def _value(value: Any, names: Mapping[str, Any]) -> Any:
     """A resource as Snakemake reads it: a text is an expression if it can be one, and else itself."""
-    if not isinstance(value, str):
-        return value
     try:
-        return eval(value, {"__builtins__": _BUILTINS}, dict(names))
-    except Exception:
+        return expressions.value(value, names, lists=True) if isinstance(value, str) else value
+    except (SyntaxError, ValueError, KeyError, TypeError, ArithmeticError, LookupError):
         return value
 
 
