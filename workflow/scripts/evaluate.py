@@ -1,11 +1,10 @@
 """Score a chain on the test split, once: evaluate.py RUN_FOLDER --parent RUN_FOLDER --data FILE.safetensors"""
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-from espalier.process import importing, run
+from espalier.process import importing, run, settings
 
 STARTED = time.monotonic()
 
@@ -20,15 +19,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 
-    with importing():
-        from espalier.plan.problems import StudyError
-        from espalier.plan.settings import parse
-
-    try:
-        spec = parse("evaluate", args.settings)
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    spec = settings("evaluate", args.settings)
 
     from espalier.log import recording
     from espalier.training.progress import Heartbeat

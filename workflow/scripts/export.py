@@ -4,11 +4,10 @@ Exit codes: 0 done, 2 a mistake told in one line.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-from espalier.process import importing, run
+from espalier.process import importing, run, settings
 
 STARTED = time.monotonic()
 
@@ -22,15 +21,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 
-    with importing():
-        from espalier.plan.problems import StudyError
-        from espalier.plan.settings import parse
-
-    try:
-        spec = parse("export", args.settings)
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    spec = settings("export", args.settings)
 
     from espalier.log import recording
     from espalier.training.progress import Heartbeat

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from espalier.process import importing, run
+from espalier.process import importing, run, settings
 
 STARTED = time.monotonic()
 
@@ -22,15 +22,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 
-    with importing():
-        from espalier.plan.problems import StudyError
-        from espalier.plan.settings import parse
-
-    try:
-        spec = parse("train", args.settings)
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    spec = settings("train", args.settings)
 
     from espalier.training import group
 

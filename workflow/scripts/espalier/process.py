@@ -68,6 +68,19 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
+def settings(stage: str, words: list[str]) -> Any:
+    """The settings of a stage from `key=value` words; mistakes in them are told and end the process with 2."""
+    with importing():
+        from espalier.plan.problems import StudyError
+        from espalier.plan.settings import parse
+
+    try:
+        return parse(stage, words)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` and end with its exit code at once, not after taking torch down module by module (0.6)."""
     error = None
