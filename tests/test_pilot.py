@@ -281,9 +281,11 @@ def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alo
     )
     begun = re.findall(r"rule train:.*?wildcards: run=(\S+)", done.stdout + done.stderr, re.DOTALL)
     folders = [repository.folder / "results/runs/train" / run for run in begun]
-    assert [len(rows(folder / "history.csv")) for folder in folders] == [12, 6, 2, 1]
+    epochs = [len(rows(folder / "history.csv")) for folder in folders]
+    # Two begin at once, in an order that is nobody's promise.
+    assert [set(epochs[:2]), set(epochs[2:])] == [{12, 6}, {2, 1}]
 
-    for packed in (folders[1], folders[3]):
+    for packed in (folders[epochs.index(6)], folders[epochs.index(1)]):
         record = json.loads((packed / "run.json").read_text())
         _, name, _, *words = shlex.split(record["command"])
         solo = tmp_path / packed.name
