@@ -165,7 +165,7 @@ class Cluster:
             gres = f" Gres=gpu:a100:{gpus}" if gpus else ""
             where = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
             lines.append(f"NodeName={node} {where} CPUs=16 RealMemory=32000{gres} State=UNKNOWN\n")
-        lines += [f"PartitionName={name} {words} MaxTime=60 State=UP\n" for name, words in PARTITIONS.items()]
+        lines += [f"PartitionName={name} {words} MaxTime=600 State=UP\n" for name, words in PARTITIONS.items()]
         return "".join(lines)
 
     def _start_munge(self) -> None:
