@@ -18,24 +18,29 @@ environment: .venv/.complete
 	python3 -m venv .uv
 	.uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
+# What tests and the site of the documentation need beside it.
+.venv/.tests: .venv/.complete
+	$(UV) sync --locked --all-groups
+	touch $@
+
 demo: environment
 	$(BIN)/snakemake -c all --config studies=demo
 	$(BIN)/snakemake -c all --config studies=demo -- report
 	@echo; echo "Tables, figures and report of the demo study:"
 	@ls results/studies/demo/tables/*.md results/studies/demo/figures/*.png results/studies/demo/index.html results/report.zip
 
-test: environment
+test: .venv/.tests
 	$(BIN)/pytest -n 2 --cov --cov-report=term
 
 # Four at a time: a test mostly waits for SLURM.
-test-slurm: environment
+test-slurm: .venv/.tests
 	ESPALIER_SLURM_TESTS=1 $(BIN)/pytest -n 4 tests/slurm
 
 slurm-packages:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm slurm-client munge
 
-lint: environment
+lint: .venv/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
