@@ -38,7 +38,7 @@ test-slurm: .venv/.tests
 
 slurm-packages:
 	apt-get update
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm slurm-client munge
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm slurm-client munge slurmdbd mariadb-server
 
 lint: .venv/.tests
 	$(BIN)/ruff check .

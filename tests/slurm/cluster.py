@@ -1,6 +1,7 @@
 """A SLURM cluster on this machine, for tests: real daemons on loopback, nodes with GPUs that are devices in name only.
 
-No systemd, no cgroups, no database: jobs are followed by squeue and scontrol, as the shipped profile follows them.
+No systemd and no cgroups. Accounts are kept where the packages for them are installed; jobs are followed by squeue and
+scontrol all the same, as the shipped profile follows them.
 """
 
 import os
@@ -11,6 +12,8 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+
+import accounting
 
 SETTINGS = Path("/etc/slurm")
 MARK = "# Written by the tests of Espalier; removed when they end.\n"
@@ -26,8 +29,9 @@ PARTITIONS = {
     "cheap": "Nodes=cheap1 PriorityTier=1 PreemptMode=CANCEL",
     "urgent": "Nodes=spot1,cheap1 PriorityTier=10",
 }
+NAME = "espalier"
 CONF = """\
-ClusterName=espalier
+ClusterName={name}
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -64,7 +68,6 @@ MinJobAge=3600
 KillWait=30
 SlurmctldTimeout=30
 SlurmdTimeout=10
-AccountingStorageType=accounting_storage/none
 """
 
 
@@ -102,6 +105,8 @@ class Cluster:
         devices = [f"NodeName={gpus} Name=gpu Type=a100 File={file} Flags=nvidia_gpu_env" for file in _DEVICES]
         (SETTINGS / "gres.conf").write_text("\n".join([MARK + "AutoDetect=off", *devices, ""]))
         self._start_munge()
+        if not accounting.missing():
+            accounting.up(self.folder, NAME)
         _call("slurmctld")
         for node in NODES:
             self.start(node)
@@ -120,13 +125,15 @@ class Cluster:
             time.sleep(0.2)
         for name in [*(f"slurmd.{node}" for node in NODES), "slurmctld"]:
             _end(self.folder / f"{name}.pid")
+        for path in accounting.pid_files(self.folder):
+            _end(path)
         for process in [left for node in NODES for left in _of_node(node)]:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         if self._own_munge:
             _end(MUNGE)
         # A configuration without a controller costs every call of Snakemake nine seconds.
-        for name in ("slurm.conf", "gres.conf"):
+        for name in ("slurm.conf", "gres.conf", "slurmdbd.conf"):
             (SETTINGS / name).unlink(missing_ok=True)
 
     def start(self, node: str) -> None:
@@ -160,7 +167,8 @@ class Cluster:
 
     def _conf(self) -> str:
         host = platform.node().split(".")[0]
-        lines = [CONF.format(host=host, base=self.folder)]
+        kept = "AccountingStorageType=accounting_storage/none\n" if accounting.missing() else accounting.CLUSTER_CONF
+        lines = [CONF.format(host=host, base=self.folder, name=NAME), kept]
         for port, (node, gpus) in enumerate(NODES.items(), 17001):
             gres = f" Gres=gpu:a100:{gpus}" if gpus else ""
             where = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
