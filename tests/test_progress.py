@@ -1,5 +1,6 @@
 import json
 import os
+import time
 
 import pytest
 
@@ -49,6 +50,19 @@ def test_steps_beat_every_five_seconds_and_epochs_always(tmp_path, clock):
         assert beat(tmp_path)["seconds_left"] == (None if step < 3 else 34.0)
     shown.epoch_ended(row(1, 77.0))
     assert (beat(tmp_path)["epoch"], beat(tmp_path)["top1"]) == (1, 77.0)
+
+
+def test_work_without_steps_beats_by_itself_until_its_end(tmp_path):
+    heartbeat = Heartbeat(tmp_path, every_s=0.01).alone()
+    (tmp_path / "heartbeat.json").unlink()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "heartbeat.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert beat(tmp_path)["state"] == "running"
+    heartbeat.beat("done")
+    time.sleep(0.1)
+    assert beat(tmp_path)["state"] == "done"
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "requeue"])

@@ -28,7 +28,7 @@ def main() -> None:
 
     heartbeat = Heartbeat(args.folder)
     with recording(args.folder, heartbeat):
-        heartbeat.beat(now=True)
+        heartbeat.alone()
         with importing():
             from espalier.coding.run import encode
 

@@ -26,7 +26,7 @@ def main() -> None:
 
     heartbeat = Heartbeat(args.folder)
     with recording(args.folder, heartbeat):
-        heartbeat.beat(now=True)
+        heartbeat.alone()
         with importing():
             from espalier.measure.evaluation import evaluate
 

@@ -12,8 +12,6 @@ from typing import Any
 STATES = ("done", "running", "failed", "lost", "waiting")
 SILENT_S = 120.0
 """A run that says it is running, and has been silent for longer (24 beats), is lost."""
-QUIET_S = {"export": 1800.0, "encode": 1800.0, "evaluate": 1800.0}
-"""The same for the stages that beat only when they begin."""
 _TAIL_BYTES = 4096
 _CLOCK_S = 2.0
 """Slack between a log's time stamp and the heartbeat written after it."""
@@ -40,11 +38,11 @@ def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
     path = Path(root, run["path"])
     if run["stage"] == "prepare":
         log = str(Path(run["path"]).with_suffix(".log"))
-        return State("done", log) if path.exists() else _unfinished(log, {}, root, SILENT_S)
+        return State("done", log) if path.exists() else _unfinished(log, {}, root)
     log = f"{run['path']}/run.log"
     if (path / "metrics.csv").exists():
         return State("done", log)
-    return _unfinished(log, _heartbeat(path / "heartbeat.json"), root, QUIET_S.get(run["stage"], SILENT_S))
+    return _unfinished(log, _heartbeat(path / "heartbeat.json"), root)
 
 
 def chain_state(states: Mapping[str, str] | list[str]) -> str:
@@ -58,9 +56,9 @@ def last_words(log: Path) -> str:
     return next((line.strip() for line in reversed(_tail(log).splitlines()) if line.strip()), "")
 
 
-def _unfinished(log: str, said: Mapping[str, Any], root: Path, silent_s: float) -> State:
+def _unfinished(log: str, said: Mapping[str, Any], root: Path) -> State:
     modified, then = _modified(root / log), _time(said)
-    name = _told_by(said, root / log, modified, silent_s)
+    name = _told_by(said, root / log, modified)
     return State(name, log, said, 0.0 if name == "waiting" else max(then, modified))
 
 
@@ -77,14 +75,14 @@ def _time(said: Mapping[str, Any]) -> float:
     return float(then) if isinstance(then, int | float) else 0.0
 
 
-def _told_by(said: Mapping[str, Any], log: Path, modified: float, silent_s: float) -> str:
+def _told_by(said: Mapping[str, Any], log: Path, modified: float) -> str:
     state, then = said.get("state"), _time(said)
     if state == "running":
-        alive = time.time() - then <= silent_s and not _dead_here(said)
+        alive = time.time() - then <= SILENT_S and not _dead_here(said)
         return "running" if alive else "lost"
     # A later attempt writes its log before its first heartbeat.
     if modified > then + _CLOCK_S:
-        return _told_by_log(log, modified, silent_s)
+        return _told_by_log(log, modified)
     return "failed" if state == "failed" else "waiting"
 
 
@@ -108,11 +106,11 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
-def _told_by_log(log: Path, modified: float, silent_s: float) -> str:
+def _told_by_log(log: Path, modified: float) -> str:
     text = _tail(log)
     if "Traceback (most recent call last)" in text or " ERROR " in text or "error: " in text.lower():
         return "failed"
-    return "running" if time.time() - modified <= silent_s else "lost"
+    return "running" if time.time() - modified <= SILENT_S else "lost"
 
 
 def _tail(path: Path) -> str:

@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,14 @@ class Heartbeat:
         self._written = 0.0
         self._facts: dict[str, Any] = {"epoch": 0, "epochs": None, "top1": None, "seconds_left": None}
         self._facts["log"] = str(Path(folder) / "run.log")
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    def alone(self) -> "Heartbeat":
+        """Beat from a thread of its own until the state is a final one, for work that has no steps to tell of."""
+        self.beat(now=True)
+        threading.Thread(target=self._go_on, daemon=True).start()
+        return self
 
     def inherit(self) -> "Heartbeat":
         """Go on from what a process that has ended wrote last."""
@@ -40,9 +49,20 @@ class Heartbeat:
             return
         if not group.main():
             return
-        self._written = time.monotonic()
-        where = {"state": state, "pid": os.getpid(), "host": platform.node(), "time": time.time()}
-        write_text(self._path, json.dumps(where | self._facts) + "\n")
+        with self._lock:
+            if state != "running":
+                self._ended.set()
+            elif self._ended.is_set():
+                return
+            self._written = time.monotonic()
+            where = {"state": state, "pid": os.getpid(), "host": platform.node(), "time": time.time()}
+            write_text(self._path, json.dumps(where | self._facts) + "\n")
+
+    def _go_on(self) -> None:
+        while not self._ended.wait(self._every_s):
+            # A disk that is full for a moment ends no beating.
+            with suppress(OSError):
+                self.beat(now=True)
 
 
 class Progress:
