@@ -54,7 +54,17 @@ def train(folder: Path, data: Resident, words: list[str], stop: int | None = Non
         state=state,
     )
     try:
-        fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
+        compiled = spec.train.compile is True
+        fit(
+            state,
+            data,
+            policy,
+            spec.train,
+            seed=spec.seed,
+            accelerator=accelerator,
+            watch=watch,
+            compiled=compiled,
+        )
     except Interrupted:
         return None
     return state

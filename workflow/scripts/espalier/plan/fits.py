@@ -15,6 +15,8 @@ def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
     model = settings.model
     if message := rules.misfit(model.entry(), model.settings(), image_size(settings.dataset)):
         yield "model", message
+    if settings.protocol == "published" and getattr(settings.dataset, "fraction", 1.0) < 1:
+        yield "protocol", "published trains on all images outside the test split; leave dataset.fraction out"
     if settings.pretrained:
         yield from _pretrained(model)
     yield from _start(settings)
@@ -24,6 +26,11 @@ def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
         if asked.batch_size < asked.processes:
             message = f"{asked.batch_size} images leave some of {asked.processes} processes without one; raise it"
             yield f"{section}.batch_size", message
+        if asked.processes % asked.nodes:
+            message = f"{asked.nodes} nodes share processes equally, not {asked.processes}; make these a multiple"
+            yield f"{section}.nodes", message
+    if settings.train.compile is True and settings.train.processes > 1:
+        yield "train.compile", "steps of several processes are not compiled; set it to false, or processes to 1"
     if settings.prune or settings.control:
         yield from unfit_pruning(settings)
     if settings.quantize:
@@ -107,5 +114,6 @@ def unfit_quantization(settings: QuantizeStage) -> Iterator[tuple[str, str]]:
         yield "quantize.fine_tune", message
     if not train.epochs:
         yield "quantize.fine_tune.epochs", "0 trains nothing; leave fine_tune out"
-    if train.processes > 1:
-        yield "quantize.fine_tune.processes", "quantization-aware fine-tuning runs in one process; use 1"
+    for name in ("processes", "nodes"):
+        if getattr(train, name) > 1:
+            yield f"quantize.fine_tune.{name}", "quantization-aware fine-tuning runs in one process; use 1"

@@ -64,6 +64,10 @@ class Training(Spec):
     """only deterministic kernels, so that a run gives the same bits again on the same hardware"""
     processes: Count = 1
     """data-parallel processes, each with its share of every batch"""
+    compile: Literal[False, True, "auto"] = False
+    """compile the training steps; auto does it where it saves more time than it takes"""
+    nodes: Count = 1
+    """nodes of a SLURM job that share the processes equally; elsewhere all are on one machine"""
 
 
 class FineTuning(Training):
@@ -73,6 +77,8 @@ class FineTuning(Training):
     """passes over the training split after pruning, in each round where there are several; 0 for none"""
     optimizer: choice("optimizer", "sgd") = _default("optimizer", {"name": "sgd", "lr": 0.01})
     """optimizer, by name or with its settings"""
+    compile: Literal[False] = False
+    """never: shapes change from round to round, and fine-tuning is short"""
 
 
 class Cell(Spec):

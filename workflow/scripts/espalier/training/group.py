@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 RENDEZVOUS = "ESPALIER_RENDEZVOUS"
-"""Environment variable with the file over which the processes of one machine find each other."""
+"""Environment variable with the file over which the processes of a launcher find each other."""
+
+LOGGED = "ESPALIER_LOGGED"
+"""Environment variable that says that stderr reaches the run's log, though by way of another process."""
 
 NOTHING, SAVE, STOP = range(3)
 """What a process wants after a step; the most that any wants is done by all."""
@@ -79,14 +82,21 @@ def join(cuda: bool) -> None:
         if local >= torch.cuda.device_count():
             raise Mistake(f"processes: {world()} need a GPU each, and there are {torch.cuda.device_count()} to be seen")
         torch.cuda.set_device(local)
-    file = os.environ.get(RENDEZVOUS)
     torch.distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if cuda else "gloo",
-        init_method=f"file://{file}" if file else "env://",
-        rank=rank(),
-        world_size=world(),
-        timeout=_TIMEOUT,
+        "cpu:gloo,cuda:nccl" if cuda else "gloo", rank=rank(), world_size=world(), timeout=_TIMEOUT, **_meeting()
     )
+
+
+def _meeting() -> dict[str, Any]:
+    """Where the processes meet, as `init_process_group` is told it."""
+    if RENDEZVOUS not in os.environ:
+        return {"init_method": "env://"}
+    file = Path(os.environ[RENDEZVOUS])
+    if int(os.environ.get("LOCAL_WORLD_SIZE", world())) == world():
+        return {"init_method": f"file://{file}"}
+    from espalier.training.meeting import meet
+
+    return {"store": meet(file, rank(), world(), _TIMEOUT)}
 
 
 def agree(wish: int) -> int:

@@ -11,7 +11,7 @@ from espalier import device
 from espalier.errors import Diverged
 from espalier.measure.accuracy import score
 from espalier.plan.sections import Training
-from espalier.training import group
+from espalier.training import compiling, group
 from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
 from espalier.training.selection import best, finished
 from espalier.training.state import State
@@ -36,6 +36,7 @@ def fit(
     watch: Watch,
     stepped: Callable[[State], None] = lambda state: None,
     eligible: int = 1,
+    compiled: bool = False,
 ) -> None:
     """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
 
@@ -47,12 +48,14 @@ def fit(
     Args:
         stepped: called after each step of the optimizer, where pruned weights are put back to zero
         eligible: first epoch that may be the best
+        compiled: whether the steps of full batches are compiled
 
     Raises:
         Diverged: a loss is not finite at the end of an epoch.
         Interrupted: `watch` was asked to stop; the state is saved.
     """
     model = accelerator.prepare_model(state.model, device_placement=True)
+    full = compiling.compiled(model) if compiled else model
     # Only fp16 needs the wrapper; each of its steps searches the whole import path for an optional package.
     optimizer = accelerator.prepare_optimizer(state.optimizer, False) if accelerator.scaler else state.optimizer
     world, rank = accelerator.num_processes, accelerator.process_index
@@ -78,7 +81,7 @@ def fit(
                     if len(batch.labels) < enough:
                         freeze_statistics(model)
                 device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
-                outputs = outputs_of(model, batch)
+                outputs = outputs_of(full if len(batch.labels) == train.batch_size else model, batch)
                 losses = loss_of(outputs, batch, train.label_smoothing)
                 accelerator.backward(losses.sum() / batch.global_size * world)
                 if train.clip_norm:

@@ -17,7 +17,7 @@ from espalier.plan.keys import flat
 from espalier.plan.spec import TrainStage
 from espalier.process import spare_compiler
 from espalier.results.columns import HISTORY, METRICS, write_rows
-from espalier.training import group
+from espalier.training import compiling, group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
 from espalier.training.interruption import Interruption
@@ -79,7 +79,17 @@ def train(
             steps_per_epoch=steps,
             state=state,
         )
-        fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
+        with_compiler = compiling.wanted(model, spec.train, data.size("train"), data.image_size, accelerator.device)
+        fit(
+            state,
+            data,
+            policy,
+            spec.train,
+            seed=spec.seed,
+            accelerator=accelerator,
+            watch=watch,
+            compiled=with_compiler,
+        )
         weights, history, resumed = state.best, state.history, state.resumed
         chosen = best(history, spec.train.select)
     else:

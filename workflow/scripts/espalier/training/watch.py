@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.results.columns import HISTORY, write_rows
+from espalier.trackers import live
 from espalier.training import group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.interruption import Interrupted, Interruption
@@ -50,6 +51,7 @@ class Watch:
         self._every_s = 60 * minutes
         self._progress = Progress(epochs, steps_per_epoch, heartbeat, state.epoch, state.step)
         self._saved = time.monotonic()
+        live.begin(len(earlier) + state.epoch)
 
     def step_ended(self, state: State) -> None:
         """Look for a reason to save or to stop; costs no host sync unless there is one.
@@ -66,8 +68,10 @@ class Watch:
         Raises:
             Interrupted: the run was asked to stop, and its state is saved.
         """
+        history = joined(self._earlier, state.history)
         if group.main():
-            write_rows(self._history, HISTORY, joined(self._earlier, state.history))
+            write_rows(self._history, HISTORY, history)
+        live.told(history[-1])
         self._progress.epoch_ended(state.history[-1])
         self._look(state, min(self._every_s, EPOCH_SAVE_S))
 
