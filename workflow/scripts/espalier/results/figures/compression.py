@@ -3,20 +3,13 @@ from typing import TYPE_CHECKING
 
 from espalier.plan.types import Literal
 from espalier.registry import register
-from espalier.results import numbers, style
+from espalier.results import pareto, style
+from espalier.results.costs import WORDS, costs, unit
 from espalier.results.study import ending_in, headline
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COST = {
-    "nonzeros": "parameters that are not zero",
-    "params": "parameters",
-    "macs": "MACs of one image",
-    "file_bytes": "bytes of the file of weights",
-    "latency_1": "CPU latency of one image (ms)",
-    "latency_64": "CPU latency of 64 images (ms)",
-}
 _WAY = ("prune", "control")
 """Axes that make a line; along a line the other axes under `prune` vary."""
 
@@ -29,7 +22,7 @@ def compression(
     *,
     x: Literal["nonzeros", "params", "macs", "file_bytes", "latency_1", "latency_64"] = "nonzeros",
 ):
-    """Test top-1 against what is left of a network after pruning: a line for each way of pruning.
+    """Test top-1 against what is left of a network after pruning: a line for each way of pruning, and the Pareto front.
 
     Args:
         x: what is left: parameters that are not zero, parameters, multiply-accumulates of one image, bytes of the
@@ -38,11 +31,12 @@ def compression(
     measure = headline(study)
     frame = ending_in(frame, "prune")
     frame = frame[frame["run.train"].isin(frame.loc[frame["run.prune"].notna(), "run.train"])]
-    data = _means(frame, study, _column(x))
+    data = _means(frame, study, x)
     if data.empty:
         return style.nothing(f"No pruned network has a result yet ({len(frame)} runs planned).", style.PAGE)
-    divisor, unit = (1.0, "") if x.startswith("latency") else numbers.count_unit(data["cost"])
+    divisor, label = unit(data["cost"], x)
     figure, (panel,) = style.canvas(style.PAGE, 3.2)
+    pareto.draw(panel, data["cost"] / divisor, data["mean"])
     for index, (name, line) in enumerate(data.groupby("line", sort=False)):
         look, line = style.look(index), line.sort_values("cost")
         panel.plot(line["cost"] / divisor, line["mean"], label=name, **look)
@@ -52,7 +46,7 @@ def compression(
         panel.plot(cost, runs[measure], gid="runs", **dots)
     if data["cost"].max() > 3 * data["cost"].min() > 0:
         style.log(panel.xaxis)
-    panel.set_xlabel(f"{_COST[x][:1].upper()}{_COST[x][1:]}{f' ({unit})' if unit else ''}")
+    panel.set_xlabel(label)
     panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
     figure.legend(*panel.get_legend_handles_labels(), loc="outside right center")
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
@@ -63,22 +57,16 @@ def caption(study: dict, *, x: str) -> str:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
     return (
-        f"{split} top-1 against {_COST[x]}, a line for each way of pruning. A large mark is the mean over a "
-        "configuration's repeats, a small one a repeat. The epoch, and where there are rounds the round, is chosen on "
-        "the validation split."
+        f"{split} top-1 against {WORDS[x]}, a line for each way of pruning. A large mark is the mean over a "
+        f"configuration's repeats, a small one a repeat. {pareto.NOTE} The epoch, and where there are rounds the "
+        "round, is chosen on the validation split."
     )
 
 
-def _column(x: str) -> str:
-    return f"{x}_ms" if x.startswith("latency") else x
-
-
-def _means(frame: "pd.DataFrame", study: dict, column: str) -> "pd.DataFrame":
+def _means(frame: "pd.DataFrame", study: dict, x: str) -> "pd.DataFrame":
     """A row a configuration: `cost` and accuracy as means over its repeats, and the `line` it belongs to."""
-    frame = frame.copy()
-    # A network that was not pruned has no zeros to speak of; its bytes and latency were not measured.
-    frame["nonzeros"] = frame["nonzeros"].fillna(frame["params"])
-    found = frame.groupby("configuration", sort=False)[[column, headline(study)]].mean()
+    frame = frame.assign(cost=costs(frame, study, x))
+    found = frame.groupby("configuration", sort=False)[["cost", headline(study)]].mean()
     found.columns = ["cost", "mean"]
     first = frame.drop_duplicates("configuration").set_index("configuration")
     axes = [axis for axis in study["axes"] if axis in _WAY or not axis.startswith("prune.")]

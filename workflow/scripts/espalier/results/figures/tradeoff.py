@@ -1,11 +1,10 @@
 from espalier.plan.types import Literal
 from espalier.registry import register
-from espalier.results import numbers, style
+from espalier.results import pareto, style
 from espalier.results.comparison import grouped
+from espalier.results.costs import WORDS, costs, unit
 from espalier.results.study import along, axis_names, baseline_number, headline, short_names
 
-_COST = {"params": "params", "macs": "macs", "train_time": "train_wall_s_mean"}
-_WORDS = {"params": "parameters", "macs": "multiply-accumulates of one image", "train_time": "wall time of training"}
 _LOG_RANGE = 20
 _MOST_NAMES = 16
 _MOST_SHIFTED = 100
@@ -21,13 +20,14 @@ def tradeoff(
     history,
     study: dict,
     *,
-    x: Literal["params", "macs", "train_time"] = "params",
+    x: Literal["params", "macs", "train_time", "nonzeros", "file_bytes", "latency_1", "latency_64"] = "params",
     axis: str | None = None,
 ):
-    """Test top-1 against what it costs: a point a configuration, the mean with its 95 % interval.
+    """Test top-1 against what it costs: a point a configuration, the mean with its 95 % interval, and the Pareto front.
 
     Args:
-        x: the cost: parameters, multiply-accumulates of one image, or wall time of training
+        x: the cost: parameters, multiply-accumulates of one image, wall time of training, parameters that are not zero,
+            bytes of the network's file, or CPU latency of 1 or 64 images, where these were measured
         axis: key path of the axis whose values are drawn; without one, every configuration is
     """
     import numpy as np
@@ -35,17 +35,19 @@ def tradeoff(
     measure = headline(study)
     chosen, alone = (set(frame["configuration"]), False) if axis is None else along(study, axis)
     frame = frame[frame["configuration"].isin(chosen)]
-    data = grouped(frame, "configuration", study).rename(columns={_COST[x]: "cost"})
+    data = grouped(frame, "configuration", study)
+    data["cost"] = costs(frame, study, x).groupby(frame["configuration"], sort=False).mean()
     found = data[data["cost"].notna() & data[f"{measure}_mean"].notna()]
     if found.empty:
         return style.nothing(f"No configuration has a result yet ({len(frame)} runs planned).", style.PAGE)
-    unit, label = _unit(found["cost"], x)
-    cost, mean = found["cost"].to_numpy() / unit, found[f"{measure}_mean"].to_numpy()
+    divisor, label = unit(found["cost"], x)
+    cost, mean = found["cost"].to_numpy() / divisor, found[f"{measure}_mean"].to_numpy()
     bounds = found[[f"{measure}_low", f"{measure}_high"]].to_numpy()
     figure, (panel,) = style.canvas(style.PAGE, 3.6)
     if cost.min() > 0 and cost.max() / cost.min() >= _LOG_RANGE:
         style.log(panel.xaxis)
     shifts = _shifts(cost, mean)
+    pareto.draw(panel, cost, mean, lambda index: _aside(panel, shifts[index]))
     baseline = found.index == baseline_number(study)
     for shift in np.unique(shifts):
         for look, which in ((_LOOK, ~baseline), (_BASELINE, baseline)):
@@ -76,9 +78,9 @@ def caption(study: dict, *, x: str, axis: str | None = None) -> str:
         rest = "all else as in the baseline" if alone else "over everything else that varies"
         which = f" by {axis_names(study).get(axis, axis)}, {rest}"
     return (
-        f"{split} top-1 against {_WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
-        "repeats, the line its 95 % t-interval. Configurations of equal cost stand side by side. The epoch is chosen "
-        "on the validation split."
+        f"{split} top-1 against {WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
+        "repeats, the line its 95 % t-interval. Configurations of equal cost stand side by side. "
+        f"{pareto.NOTE} The epoch is chosen on the validation split."
     )
 
 
@@ -91,15 +93,6 @@ def _labels(frame, study: dict, axis: str) -> dict[int, str]:
 
 _LOOK = {"color": style.COLOURS[0], "marker": "o"}
 _BASELINE = {"color": style.COLOURS[1], "marker": "D"}
-
-
-def _unit(cost, x: str) -> tuple[float, str]:
-    if x == "train_time":
-        divisor, unit = numbers.time_unit(cost)
-        return divisor, f"Train time ({unit})"
-    divisor, prefix = numbers.count_unit(cost)
-    name = {"params": "Parameters", "macs": "MACs"}[x]
-    return divisor, f"{name} ({prefix})" if prefix else name
 
 
 def _points(panel, cost, mean, bounds, look: dict, aside) -> None:

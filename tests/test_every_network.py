@@ -12,16 +12,16 @@ STUDY = Path(__file__).parents[1] / "config/studies"
 
 
 def test_every_model_of_the_registry_is_in_the_study():
-    runs = build(["lightweight-zoo"], STUDY).runs["train"].values()
+    runs = build(["every-network"], STUDY).runs["train"].values()
     assert {run.spec.model.name for run in runs} == set(entries("model"))
 
 
 @pytest.mark.slow
 def test_every_network_trains_one_epoch(repository):
-    repository.snakemake("-c", "2", "--config", "studies=lightweight-zoo")
-    runs = pd.read_csv(repository.folder / "results/studies/lightweight-zoo/runs.csv")
-    assert len(runs) == len(build(["lightweight-zoo"], STUDY).runs["train"])
+    repository.snakemake("-c", "2", "--config", "studies=every-network")
+    runs = pd.read_csv(repository.folder / "results/studies/every-network/runs.csv")
+    assert len(runs) == len(build(["every-network"], STUDY).runs["train"])
     assert (runs["state"] == "done").all()
     assert runs["train_loss"].between(0, 5).all(), "a loss far above that of chance, ln 10, did not train"
-    page = (repository.folder / "results/studies/lightweight-zoo/index.html").read_text()
+    page = (repository.folder / "results/studies/every-network/index.html").read_text()
     assert "1,000,618" in page, "the count of DenseNet-121 stands in the table"
