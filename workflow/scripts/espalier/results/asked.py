@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from espalier.errors import Mistake
 from espalier.registry import entries
+from espalier.results.notices import noticed, notices
 from espalier.results.study import Study
 
 
@@ -21,11 +22,14 @@ class Asked:
 
     def caption(self, study: Study) -> str:
         """The caption, which needs the plan alone: the workflow's report asks for it before any run is there."""
-        return importlib.import_module(self._entry.module).caption(study, **self.settings)
+        text = importlib.import_module(self._entry.module).caption(study, **self.settings)
+        return " ".join([text, *notices(study)])
 
     def make(self, *args: Any) -> Any:
-        """Call the registered function with `args` and the settings the study gives."""
-        return self._entry.load()(*args, **self.settings)
+        """Call the registered function with `args`, the study last, and the settings that the study gives; a table
+        comes with the study's notices."""
+        made = self._entry.load()(*args, **self.settings)
+        return noticed(made, args[-1]) if self.kind == "table" else made
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -127,4 +127,6 @@ def _varying(study: Study, flat: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 values.setdefault(key, set()).add(value)
         everywhere = set.intersection(*(set(one) for one in settings))
         found |= dict.fromkeys(key for key in values if len(values[key]) > 1 or key not in everywhere)
+        # Optimistic accuracies are never without their mark, though all of them are.
+        found |= dict.fromkeys(key for key in values if (key, values[key]) == ("protocol", {"published"}))
     return [key for key in found if key != "seed"]

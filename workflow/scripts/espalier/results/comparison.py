@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from espalier.results import numbers
+from espalier.results import numbers, verdicts
+from espalier.results.notices import protocols
 from espalier.results.study import Study, axis_names, headline, stages
 
 if TYPE_CHECKING:
@@ -19,9 +20,20 @@ VALIDATION_ONLY = (
     "which may pass 100 %. With n below 2 neither is printed."
 )
 
+HEADINGS = {"test_top1": "Test top-1 (%)", "validation_top1": "Validation top-1 (%)"}
+
+
+PUBLISHED = (
+    "The epoch is the best one on the test split, whose score is printed: optimistic. "
+    "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
+    "which may pass 100 %. With n below 2 neither is printed."
+)
+
 
 def protocol(study: Study) -> str:
     """How the accuracies of a study came about, in words for a caption."""
+    if protocols(study) == ("published",):
+        return PUBLISHED
     return PROTOCOL if headline(study) == "test_top1" else VALIDATION_ONLY
 
 
@@ -44,6 +56,16 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     return found
 
 
+def first_places(frame: "pd.DataFrame", by: str, groups: "pd.Index", study: Study) -> dict[str, list[bool]]:
+    """Printed heading of the accuracy that answers the study → whether each of `groups` shares the first place.
+
+    A group holds the repeats of one configuration.
+    """
+    main = headline(study)
+    found = verdicts.first_places(verdicts.samples(frame[frame[by].isin(groups)], by, main))
+    return {HEADINGS[main]: [found[group] for group in groups]}
+
+
 def label_columns(frame: "pd.DataFrame", configurations: "pd.Index", study: Study) -> dict[str, list[str]]:
     """Axis → the labels of the given configurations; axes with one value in the whole study are left out."""
     first = frame.drop_duplicates("configuration").set_index("configuration")
@@ -54,9 +76,9 @@ def label_columns(frame: "pd.DataFrame", configurations: "pd.Index", study: Stud
 def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
     """Heading with unit → printed cells of what `grouped` has found."""
     tested = "test_top1_mean" in data
-    cells = {"Validation top-1 (%)": _spread(data, "validation_top1")}
+    cells = {HEADINGS["validation_top1"]: _spread(data, "validation_top1")}
     if tested:
-        cells["Test top-1 (%)"] = _spread(data, "test_top1")
+        cells[HEADINGS["test_top1"]] = _spread(data, "test_top1")
     main = headline(study)
     cells["n"] = [str(int(n)) for n in data[f"{main}_n"]]
     bounds = zip(data[f"{main}_low"], data[f"{main}_high"], strict=True)

@@ -18,9 +18,29 @@ def spread(mean: float, sd: float, digits: int = 2) -> str:
     return plain(mean, digits) if isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
-def between(low: float, high: float, digits: int = 2) -> str:
-    """``97.91 to 99.31``."""
-    return MISSING if isnan(low) or isnan(high) else f"{low:.{digits}f} to {high:.{digits}f}"
+def between(low: float, high: float, digits: int = 2, signed: bool = False) -> str:
+    """``97.91 to 99.31``; ``−0.20 to +1.20`` where `signed`."""
+    if isnan(low) or isnan(high):
+        return MISSING
+    return " to ".join(_signed(end, digits) if signed else f"{end:.{digits}f}" for end in (low, high))
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """``+0.42`` or ``−0.42``."""
+    return MISSING if isnan(value) else _signed(value, digits)
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{abs(value):.{digits}f}"
+    # A zero has no sign.
+    return text if not float(text) else f"{'+' if value > 0 else '−'}{text}"
+
+
+def p_value(p: float) -> str:
+    """``0.034``; ``< 0.001`` below that, since the tails of a t-distribution fit real spreads no better."""
+    if isnan(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def count_unit(values: Iterable[float]) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""index.html of one study, from whatever exists: what was asked, what ran, tables, figures, commands, provenance."""
+"""index.html of one study, from whatever exists: what was asked, what ran, leaderboard, figures, commands, origin."""
 
 import json
 import os
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from espalier.files import write_text
-from espalier.results import style, table
+from espalier.results import browser, explore, style, table
 from espalier.results.asked import Asked, asked
+from espalier.results.leaderboard import leaderboard, settled
+from espalier.results.notices import notices
 from espalier.results.origin import origins
 from espalier.results.state import STATES, State, last_words
 from espalier.results.study import Study, axis_names, configurations
@@ -23,14 +25,18 @@ if TYPE_CHECKING:
 
 SCRIPTS = {"prepare": "prepare_data.py"}
 """Stages whose script is not called as the stage is."""
+_LOG_LETTERS = 4000
+"""What the page shows of the end of a failed run's log."""
 
 
 def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: Mapping[str, State]) -> None:
-    """Write the page; links are relative, to files beside it and to the logs of runs, so that it opens from a disk."""
+    """Write the page and explore.html beside it; links are relative, so that both open from a disk."""
     folder = path.parent
+    ready = settled(frame, states)
     counts = Counter(state.name for state in states.values())
     text = template("page.html").render(
         study=study,
+        notices=notices(study),
         states=STATES,
         column=int(1.5 * style.COLUMN * style.DPI),
         counts=[(name, counts[name]) for name in STATES],
@@ -41,9 +47,12 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         troubled=[
             _trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in ("failed", "lost")
         ],
+        board=leaderboard(ready, study),
+        library=browser.tables(),
+        charts=explore.write(folder / explore.NAME, study, ready),
         tables=[_table(item, study, frame, folder) for item in asked(study, "table")],
         figures=[_figure(item, study, folder) for item in asked(study, "figure")],
-        commands=[(states[id_].name, run["stage"], command(study, id_)) for id_, run in study["runs"].items()],
+        commands=[(id_, states[id_].name, command(study, id_)) for id_ in study["runs"]],
         provenance=origins(study, states),
         downloads=[(name, link) for name, link in _downloads(folder, plan) if link],
     )
@@ -127,4 +136,6 @@ def _trouble(id_: str, study: Study, state: State, folder: Path) -> dict[str, st
     name = Path(study["runs"][id_]["path"]).name
     exists = log.exists()
     words = last_words(log) if exists else "no log was written"
-    return {"state": state.name, "name": name, "log": _link(log, folder) if exists else None, "words": words}
+    end = log.read_text(encoding="utf-8", errors="replace")[-_LOG_LETTERS:] if exists else ""
+    link = _link(log, folder) if exists else None
+    return {"id": id_, "state": state.name, "name": name, "log": link, "words": words, "end": end}

@@ -1,8 +1,8 @@
 """A table in its two forms, unrounded numbers and printed words, and the one writer of its four files."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,13 @@ class Table:
     caption: str
     words: int = 0
     """leading printed columns that hold words; the others hold numbers and stand to the right"""
+    bold: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+    """printed heading → which of its cells are bold"""
+
+    def is_bold(self, row: int, column: int) -> bool:
+        """Whether a printed cell is bold."""
+        flags = self.bold.get(self.printed.columns[column])
+        return bool(flags is not None and flags[row])
 
 
 FORMATS = ("csv", "md", "tex", "html")
@@ -51,12 +58,12 @@ def csv(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """A pipe table, its caption below."""
-    return _filled("table.md", table, _markdown_escaped)
+    return _filled("table.md", table, _markdown_escaped, "**{}**")
 
 
 def latex(table: Table, key: str) -> str:
     """A `table` environment in the manner of booktabs."""
-    return _filled("table.tex", table, latex_escaped, key=key)
+    return _filled("table.tex", table, latex_escaped, r"\textbf{{{}}}", key=key)
 
 
 def html(table: Table, caption: str) -> str:
@@ -79,9 +86,12 @@ def _markdown_escaped(text: str) -> str:
     return re.sub(r"([\\`*\[\]|<>]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text).replace("\n", " ")
 
 
-def _filled(name: str, table: Table, escape: Callable[[str], str], **words: str) -> str:
+def _filled(name: str, table: Table, escape: Callable[[str], str], bold: str, **words: str) -> str:
     heads = [escape(head) for head in table.printed.columns]
-    rows = [[escape(cell) for cell in row] for row in table.printed.itertuples(index=False)]
+    rows = [
+        [bold.format(escape(cell)) if table.is_bold(index, place) else escape(cell) for place, cell in enumerate(row)]
+        for index, row in enumerate(table.printed.itertuples(index=False))
+    ]
     widths = [max(3, *map(len, column)) for column in zip(heads, *rows, strict=True)]
     lines = [[_padded(cell, widths, index, table) for index, cell in enumerate(row)] for row in [heads, *rows]]
     text = template(name).render(lines=lines, widths=widths, words=table.words, caption=escape(table.caption), **words)
@@ -92,8 +102,14 @@ def _padded(cell: str, widths: list[int], index: int, table: Table) -> str:
     return cell.ljust(widths[index]) if index < table.words else cell.rjust(widths[index])
 
 
-def of(data: "pd.DataFrame", printed: Mapping[str, list[str]], caption: str, words: int) -> Table:
+def of(
+    data: "pd.DataFrame",
+    printed: Mapping[str, list[str]],
+    caption: str,
+    words: int,
+    bold: Mapping[str, Sequence[bool]] | None = None,
+) -> Table:
     """A table from its numbers and its printed columns, heading → cells."""
     import pandas as pd
 
-    return Table(data, pd.DataFrame(printed, dtype=object), caption, words)
+    return Table(data, pd.DataFrame(printed, dtype=object), caption, words, bold or {})

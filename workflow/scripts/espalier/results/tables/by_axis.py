@@ -1,6 +1,7 @@
 from espalier.registry import register
-from espalier.results.comparison import grouped, headed, printed, protocol
-from espalier.results.study import along, axis_names
+from espalier.results import verdicts
+from espalier.results.comparison import first_places, grouped, headed, printed, protocol
+from espalier.results.study import along, axis_names, headline
 from espalier.results.table import Table, of
 
 
@@ -11,12 +12,21 @@ def by_axis(frame, study: dict, *, axis: str) -> Table:
     Args:
         axis: key path of the axis whose values are compared
     """
-    chosen, _ = along(study, axis)
-    data = grouped(frame[frame["configuration"].isin(chosen)], f"label.{axis}", study)
+    chosen, alone = along(study, axis)
+    frame, by = frame[frame["configuration"].isin(chosen)], f"label.{axis}"
+    data = grouped(frame, by, study)
     words = headed({axis: [str(label) for label in data.index]}, study)
     cells = printed(data, study)
+    bold = {}
+    # Rows that are means over whatever else varies hold no repeats to be judged by.
+    if alone:
+        bold = first_places(frame, by, data.index, study)
+        (data["first_place"],) = bold.values()
+        found = verdicts.against(verdicts.samples(frame, by, headline(study)), study["baseline"][axis])
+        data = data.join(found.drop(columns=["low", "high"]))
+        cells["Against the baseline"] = found["verdict"].tolist()
     data.insert(0, axis, data.index)
-    return of(data, words | cells, caption(study, axis=axis), 1)
+    return of(data, words | cells, caption(study, axis=axis), 1, bold)
 
 
 def caption(study: dict, *, axis: str) -> str:
@@ -24,4 +34,5 @@ def caption(study: dict, *, axis: str) -> str:
     name = axis_names(study).get(axis, axis)
     alone = along(study, axis)[1]
     rest = "all else as in the baseline" if alone else "mean and spread over everything else that varies"
-    return f"Accuracy by {name}, {rest}. {protocol(study)}"
+    judged = f" {verdicts.AGAINST} {verdicts.BOLD}" if alone else ""
+    return f"Accuracy by {name}, {rest}. {protocol(study)}{judged}"

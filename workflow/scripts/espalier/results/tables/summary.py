@@ -1,19 +1,23 @@
 from espalier.registry import register
-from espalier.results.comparison import grouped, headed, label_columns, printed, protocol
+from espalier.results.comparison import first_places, grouped, headed, label_columns, printed, protocol
 from espalier.results.table import Table, of
+from espalier.results.verdicts import BOLD
 
 
 @register("table")
 def summary(frame, study: dict) -> Table:
     """Every configuration with its size, accuracy, spread and cost, in the order of the plan."""
     data = grouped(frame, "configuration", study)
+    bold = first_places(frame, "configuration", data.index, study)
     labels = label_columns(frame, data.index, study)
     words = headed(labels, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | printed(data, study), caption(study), len(words))
+    cells = printed(data, study)
+    (data["first_place"],) = bold.values()
+    return of(data, words | cells, caption(study), len(words), bold)
 
 
 def caption(study: dict) -> str:
     """What the table shows and how its numbers came about."""
-    return f"All configurations, means over their repeats. {protocol(study)}"
+    return f"All configurations, means over their repeats. {protocol(study)} {BOLD}"

@@ -1,0 +1,4 @@
+const options = { mode: "vega-lite", renderer: "svg", actions: false };
+for (const place of document.querySelectorAll("[data-chart]")) {
+  vegaEmbed(place, specs[place.dataset.chart], options);
+}
