@@ -1,0 +1,1 @@
+"""Runs as other programs show them: finished ones in MLflow, and trainings under way."""
