@@ -14,6 +14,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "huggingface_hub": "huggingface-hub",
     "torch_pruning": "torch-pruning",
+    "vl_convert": "vl-convert-python",
     "sklearn": "scikit-learn",
     "pytorch_optimizer": "pytorch-optimizer",
     "ruamel": "ruamel-yaml",

@@ -16,20 +16,24 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
 
 
 class Read(HTMLParser):
-    """The links, tags, and text of a page."""
+    """The links, tags, and text of a page; scripts are no text."""
 
     def __init__(self, path):
         super().__init__()
-        self.links, self.tags, self.text, self.handlers = [], [], "", []
+        self.links, self.tags, self.text, self.handlers, self.script = [], [], "", [], False
         self.feed(path.read_text())
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.script = tag == "script"
         self.links += [value for name, value in attrs if name in ("href", "src")]
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
+    def handle_endtag(self, tag):
+        self.script = self.script and tag != "script"
+
     def handle_data(self, data):
-        self.text += data
+        self.text += "" if self.script else data
 
 
 def built(root, study, monkeypatch):
@@ -71,8 +75,9 @@ def test_everything_is_local_and_every_link_leads_somewhere(partial, monkeypatch
     frame, history = collect.runs(study), collect.history(study)
     draw(asked(study, "figure"), Path("results/studies/demo/figures"), frame, history, study)
     read, out = built(root, study, monkeypatch)
-    assert "script" not in read.tags and "link" not in read.tags
-    assert "url(" not in out.read_text() and "@import" not in out.read_text()
+    assert "link" not in read.tags and "iframe" not in read.tags
+    written = out.read_text().partition("<script")[0]
+    assert "url(" not in written and "@import" not in written
     anchors = [link for link in read.links if link.startswith("#")]
     assert all(f'id="{link[1:]}"' in out.read_text() for link in anchors)
     files = [link for link in read.links if not link.startswith("#")]
@@ -85,7 +90,8 @@ def test_tables_figures_and_their_captions(partial, monkeypatch):
     words = " ".join(read.text.split())
     for caption in (*captions(partial[1], "table").values(), *captions(partial[1], "figure").values()):
         assert all(sentence.strip(". ") in words for sentence in caption.split(". "))
-    assert read.tags.count("table") == len(partial[1]["tables"]) + 2
+    # Beside those asked for: the axes, the failed runs, the leaderboard.
+    assert read.tags.count("table") == len(partial[1]["tables"]) + 3
     assert "98." in words and "is not drawn yet" in words
 
 
@@ -117,8 +123,10 @@ def test_hostile_names_stay_text(tmp_path, monkeypatch):
     (tmp_path / run["path"] / "run.log").write_text(f"Traceback (most recent call last):\nError: {HOSTILE}\n")
     read, _ = built(tmp_path, study, monkeypatch)
     assert "img" not in read.tags and not read.handlers
-    # Title, heading, lead, axis, tables, log and study file show it letter for letter.
-    assert read.text.count(HOSTILE) >= 8
+    # Title, heading, lead, axis, leaderboard, tables, log and study file show it letter for letter.
+    assert read.text.count(HOSTILE) >= 9
+    explored = Read(tmp_path / "results/studies/demo/explore.html")
+    assert "img" not in explored.tags and not explored.handlers and HOSTILE in explored.text
 
 
 def test_a_plan_without_a_run_makes_a_page(tmp_path, monkeypatch):

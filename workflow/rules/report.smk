@@ -78,13 +78,19 @@ rule page:
         tables=rules.tabulate.output.tables,
         figures=rules.plot.output,
     output:
-        "results/studies/{study}/index.html",
+        page="results/studies/{study}/index.html",
+        explore=report(
+            "results/studies/{study}/explore.html",
+            category="{study}",
+            subcategory="Figures",
+            labels={"figure": "parallel coordinates"},
+        ),
     log:
         "results/studies/{study}/logs/page.log",
     conda:
         "../../envs/report.yaml"
     shell:
-        "python workflow/scripts/report.py {output} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/report.py {output.page} --plan {input.plan} 2> {log}"
 
 
 rule report:

@@ -1,0 +1,84 @@
+"""One small study on disk, its pages opened in a real Chromium."""
+
+import os
+import shutil
+from contextlib import chdir
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import compressed_on_disk as compressed
+import study_on_disk as disk
+from espalier.results import collect, page
+from espalier.results.asked import asked
+from espalier.results.drawing import draw
+
+FIGURES = (
+    {"key": "curves", "name": "curves", "axis": None},
+    {"key": "tradeoff-params", "name": "tradeoff", "x": "params"},
+)
+
+
+def _chromium() -> str | None:
+    return os.environ.get("CHROMIUM") or shutil.which("chromium")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = _chromium()
+    if path is None:
+        pytest.skip("no Chromium: set CHROMIUM to its path")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> SimpleNamespace:
+    """A study of pruned, quantized and coded networks; of the last configuration one run failed, and others wait."""
+    root = tmp_path_factory.mktemp("study")
+    study = compressed.plan(ways=("calibrated", "plain"))
+    study |= {"tables": [{"key": "summary", "name": "summary"}], "figures": list(FIGURES)}
+    compressed.finish(root, study)
+    broken = study["points"][-1]["runs"]["quantize"]
+    for point in study["points"][-2:]:
+        for id_ in (point["runs"][stage] for stage in ("quantize", "encode", "evaluate")):
+            disk.undo(root, study["runs"][id_], "failed" if id_ == broken else "waiting")
+    plan = disk.write_plan(root, study).relative_to(root)
+    with chdir(root):
+        states = collect.states(study)
+        frame = collect.runs(study, known=states)
+        draw(asked(study, "figure"), plan.parent / "figures", frame, collect.history(study), study)
+        page.write(plan.parent / "index.html", plan, study, frame, states)
+    return SimpleNamespace(folder=Path(root, plan.parent), study=study, broken=broken)
+
+
+@pytest.fixture
+def opened(browser, built):
+    """Opens one of the study's pages; at the end nothing may have gone wrong in it, nor been asked of a network."""
+    contexts, wrong = [], []
+
+    def open_(name: str, width: int = 1600):
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        contexts.append(context)
+        context.set_default_timeout(20_000)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
+        tab.on("request", lambda request: None if _local(request.url) else wrong.append(request.url))
+        tab.route(lambda url: not _local(url), lambda route: route.abort())
+        tab.goto((built.folder / name).as_uri())
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def _local(url: str) -> bool:
+    return url.startswith(("file:", "blob:", "data:"))

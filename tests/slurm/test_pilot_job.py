@@ -1,0 +1,50 @@
+"""A pilot as a job: several runs on the GPUs of one allocation, and the same job once more when its time is over."""
+
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from submission import bits, until
+
+ASKED = ["--account=vision", "--partition=gpu", "--gpus=2", "--cpus-per-task=4", "--mem=6000", "--time=50"]
+
+
+def claims(folder):
+    """The GPUs of the slots that processes working in a folder hold, one for each slot."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (path / "cwd").readlink() == folder:
+                files = {file.readlink() for file in (path / "fd").iterdir()}
+                held = [file for file in files if file.parent.name.startswith("espalier-slots-")]
+                found += [file.stem for file in held if file.suffix.removeprefix(".").isdigit()]
+    return found
+
+
+def test_a_pilot_fills_its_gpus_and_goes_on_in_its_next_allocation(submit, undisturbed):
+    submission = submit()
+    folder, cluster = submission.folder, submission.cluster
+    (folder / ".venv").symlink_to(sys.prefix)
+    words = ["--cores", "4", "--until", "train", "--config", "studies=steady", "repeats=3"]
+    sbatch = ["sbatch", "--parsable", *ASKED, "--output=results/pilot.log", "profiles/pilot/pilot.sbatch", *words]
+    job = subprocess.run(sbatch, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        # All three have a row of history, and so are running side by side.
+        until(lambda: len(list(folder.glob("results/runs/train/*/history.csv"))) == 3, "three runs at once")
+        assert sorted(claims(folder)) in (["0", "0", "1"], ["0", "1", "1"]), "each GPU is used"
+        subprocess.run(["scancel", "--batch", "--signal=USR1", job], check=True)
+        until(lambda: cluster.job(job).get("Restarts") == "1", "the next allocation")
+        assert len(list(folder.glob("results/runs/train/*/checkpoint/latest.safetensors"))) == 3
+        until(lambda: submission.state(job) in ("COMPLETED", "FAILED", "TIMEOUT"), "the pilot")
+        assert submission.state(job) == "COMPLETED", (folder / "results/pilot.log").read_text()[-4000:]
+    finally:
+        subprocess.run(["scancel", job], check=False)
+    assert submission.all_jobs() == [job], "the same job, and no other"
+    runs = list(folder.glob("results/runs/train/*"))
+    assert len(runs) == 3 and all((run / "run.log").read_text().count("resumed at epoch") == 1 for run in runs)
+    (name,) = (path.name for path in (undisturbed / "results/runs/train").iterdir())
+    for run in runs:
+        if run.name != name:
+            subprocess.run(["rm", "-r", run], check=True)
+    assert bits(folder) == bits(undisturbed)
