@@ -1,8 +1,9 @@
 # make demo    run the demo study and name what it made          make test    pass the tests
+# make docs    all pages as one static site, site/index.html
 # make test-slurm    pass the tests that need a cluster, on one brought up here from Debian's packages (make slurm-packages)
 # Needs Python ≥ 3.11 and make. uv is used where it is present and fetched beside the project where it is not.
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint environment test-slurm slurm-packages
+.PHONY: demo test lint docs environment test-slurm slurm-packages
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 UV_VERSION := 0.13.8
@@ -45,3 +46,8 @@ lint: .venv/.tests
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+
+# The notice is of another program than the one that is pinned.
+docs: .venv/.tests
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html; with its search: $(BIN)/python -m http.server -d site"

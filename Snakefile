@@ -2,7 +2,8 @@
 #   snakemake -n        the plan and its jobs          snakemake status    done, running, failed, waiting
 #   snakemake -c4       run the configured studies     snakemake partial   tables and figures of what exists so far
 #   snakemake report    results/report.zip             snakemake preview   augmented samples of every policy
-#   snakemake zoo       what every network costs       --profile profiles/slurm   the same on a cluster
+#   snakemake zoo       what every network costs       snakemake mlflow    finished runs in one MLflow store
+#   --profile profiles/slurm   the same on a cluster
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -26,6 +27,7 @@ include: "workflow/rules/zoo.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/preview.smk"
 include: "workflow/rules/preflight.smk"
+include: "workflow/rules/mlflow.smk"
 
 
 rule all:

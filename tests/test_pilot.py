@@ -152,6 +152,84 @@ def test_a_run_sees_the_gpu_of_its_slot_and_its_share_of_the_cores(tmp_path):
     assert taken(tmp_path) == []
 
 
+GROUP = """
+from espalier.process import run
+from espalier.training import group
+
+def main():
+    folder, processes = Path(sys.argv[1]), int(sys.argv[2])
+    if not group.launched():
+        from espalier.training.launch import launch
+        sys.exit(launch(folder, processes))
+    group.follow_launcher()
+    words = [os.environ[name] for name in ("LOCAL_RANK", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")]
+    (folder / f"rank{group.rank()}").write_text(" ".join(words))
+    while not (folder / "end").exists():
+        time.sleep(0.02)
+
+run(main)
+"""
+
+
+@pytest.fixture
+def grouped(tmp_path):
+    """Start a run of several processes under a pilot: grouped(pilot, processes) → process, folder."""
+    (tmp_path / "grouped.py").write_text(HEADER + GROUP)
+    made = []
+
+    def grouped(pilot, processes):
+        folder = tmp_path / f"run-{len(made)}"
+        words = [sys.executable, str(tmp_path / "grouped.py"), str(folder), str(processes)]
+        environment = ENVIRONMENT | pilot.environment | {"CUDA_VISIBLE_DEVICES": "0"}
+        made.append(subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True))
+        return made[-1], folder
+
+    yield grouped
+    for process in made:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_each_process_of_a_run_has_a_slot_a_gpu_and_the_threads_of_a_slot(grouped, tmp_path):
+    pilot = Pilot(Slots(tmp_path / "slots", TWO, 2), threads=3)
+    one = pilot.slots.claim()
+    process, folder = grouped(pilot, 2)
+    while len([path for path in folder.glob("rank?") if path.stat().st_size]) < 2:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    said = [(folder / f"rank{rank}").read_text().split() for rank in range(2)]
+    # Each takes the GPU of its number among those that its run has claimed.
+    assert [rank for rank, _, _ in said] == ["0", "1"]
+    assert {tuple(sorted(seen.split(","))) for _, seen, _ in said} == {TWO}
+    assert [threads for _, _, threads in said] == ["3", "3"]
+    held = {path.name: lock.holder(path) for path in (tmp_path / "slots").iterdir()}
+    mine = [name for name, holder in held.items() if holder == process.pid]
+    assert sorted(name.split(".")[0] for name in mine) == list(TWO)
+    assert Path(one.files[0].name).name not in mine
+    (folder / "end").touch()
+    assert process.wait() == 0
+    assert taken(tmp_path / "slots") == [Path(one.files[0].name).name]
+
+
+def test_more_processes_than_a_pilot_has_slots_are_refused(grouped, tmp_path):
+    process, folder = grouped(Pilot(Slots(tmp_path / "slots", TWO, 4), threads=1), 3)
+    _, told = process.communicate()
+    assert process.returncode == 2
+    assert "processes: 3 is more than the 2 that this machine has a slot for; lower it" in told
+    assert "Traceback" not in told and not list(folder.glob("rank?"))
+
+
+def test_processes_do_not_begin_when_the_pilot_ends(grouped, tmp_path):
+    pilot = Pilot(Slots(tmp_path / "slots", (CPU,), 4), threads=1)
+    pilot.slots.claim().release()
+    slots.close(tmp_path / "slots")
+    process, folder = grouped(pilot, 2)
+    _, told = process.communicate()
+    assert process.returncode == 75 and "the pilot ends" in told
+    assert json.loads((folder / "heartbeat.json").read_text())["state"] == "requeue"
+
+
 def test_gpus_are_named_as_the_driver_lists_them(monkeypatch):
     text = (
         "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)\n"

@@ -26,7 +26,7 @@ from snakemake.exceptions import WorkflowError
 
 from espalier import jobs
 from espalier.plan import config as configuration
-from espalier.plan import manifest
+from espalier.plan import manifest, published
 from espalier.plan.plan import build
 from espalier.plan.problems import StudyError
 from espalier.results.asked import captions, reads_zoo
@@ -53,6 +53,11 @@ if workflow.is_main_process:
     print(PLAN.summary(), file=sys.stderr)
     if jobs.submits(sys.argv[1:]):
         jobs.wait(Path.cwd(), lambda line: print(line, file=sys.stderr, flush=True))
+
+
+# No params of a rule: what looks on from outside makes no run anew.
+if SETTINGS.tracking:
+    os.environ.update(ESPALIER_TRACKERS=",".join(SETTINGS.tracking))
 
 
 include: "pilot.smk"
@@ -97,6 +102,35 @@ def processes_of(stage, settings):
     ).processes
 
 
+def over_nodes(stage, settings):
+    """Resources of a SLURM job whose nodes share a run's processes; none of them where it has one node."""
+
+    def told(of):
+        def value(wildcards):
+            asked = getattr(PLAN.runs[stage][wildcards.run].spec, settings)
+            return of(asked) if asked.nodes > 1 else None
+
+        return value
+
+    profile = workflow.resource_settings.overwrite_resources.get(stage, {})
+    kind = profile["gpu_model"].raw + ":" if "gpu_model" in profile else ""
+    return {
+        "nodes": told(lambda asked: asked.nodes),
+        # The script starts a step on each node; the plugin would start one on the first.
+        "mpi": told(lambda asked: "srun"),
+        "tasks": told(lambda asked: asked.nodes),
+        "tasks_per_gpu": told(lambda asked: 0),
+        # SLURM gives four GPUs of two nodes as three and one.
+        "slurm_extra": told(
+            lambda asked: (
+                f"--gpus-per-node={kind}{asked.processes // asked.nodes}"
+                if "gpu" in profile
+                else None
+            )
+        ),
+    }
+
+
 def study_runs(wildcards):
     """Input function: the rows of the runs of a study that no other reads; the rest are made for these."""
     runs = {
@@ -116,12 +150,15 @@ def manifest_of(study):
 
 
 def counts_read(kind):
-    """Input function: the counts of the zoo, where a table or figure of a study reads them."""
-    return lambda wildcards: (
-        rules.count_networks.output
-        if reads_zoo(manifest_of(wildcards.study), kind)
-        else []
-    )
+    """Input function: the counts of the zoo and published numbers, where a table or figure of a study reads them."""
+    return lambda wildcards: [
+        *(
+            rules.count_networks.output
+            if reads_zoo(manifest_of(wildcards.study), kind)
+            else []
+        ),
+        *published.paths(manifest_of(wildcards.study)[f"{kind}s"]),
+    ]
 
 
 def captions_of(kind):
@@ -135,5 +172,9 @@ def study_plans():
 
 
 def study_pages():
-    """The page of every study."""
-    return [f"results/studies/{study}/index.html" for study in PLAN.studies]
+    """The two pages of every study."""
+    return [
+        f"results/studies/{study}/{page}.html"
+        for study in PLAN.studies
+        for page in ("index", "explore")
+    ]

@@ -20,6 +20,8 @@ rule prune:
     # A core for each of the processes at least, which share what is given; fine_tune.processes starts them.
     threads: processes_of("prune", "fine_tune")
     resources:
+        # What a job on several nodes asks SLURM for; the script starts its steps there.
+        **over_nodes("prune", "fine_tune"),
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.

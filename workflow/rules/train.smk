@@ -18,6 +18,8 @@ rule train:
     # A core for each of the processes at least, which share what is given; train.processes starts them.
     threads: processes_of("train", "train")
     resources:
+        # What a job on several nodes asks SLURM for; the script starts its steps there.
+        **over_nodes("train", "train"),
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.

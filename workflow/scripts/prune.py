@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--checkpoint-minutes", type=float, default=10.0, help="save within an epoch this often")
     parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over; 0: no limit")
+    parser.add_argument("--trackers", default="", help="what follows the training: tensorboard,mlflow,wandb")
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 
@@ -30,16 +31,17 @@ def main() -> None:
     if spec.fine_tune.processes > 1 and not group.launched():
         from espalier.training.launch import launch
 
-        sys.exit(launch(args.folder, spec.fine_tune.processes))
+        sys.exit(launch(args.folder, spec.fine_tune.processes, spec.fine_tune.nodes))
 
     from espalier.log import recording
+    from espalier.trackers.live import following
     from espalier.training.interruption import Interruption, job_started
     from espalier.training.progress import Heartbeat
 
     group.follow_launcher()
     interruption = Interruption(args.minutes or None, job_started(STARTED)).listen()
     heartbeat = Heartbeat(args.folder)
-    with recording(args.folder, heartbeat):
+    with recording(args.folder, heartbeat), following(args.folder, args.trackers, args.settings):
         heartbeat.beat(now=True)
         with importing():
             from espalier.pruning.run import prune

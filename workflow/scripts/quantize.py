@@ -19,18 +19,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--checkpoint-minutes", type=float, default=10.0, help="save this often")
     parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over; 0: no limit")
+    parser.add_argument("--trackers", help="what follows the training: tensorboard,mlflow,wandb; ESPALIER_TRACKERS")
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 
     spec = settings("quantize", args.settings)
 
     from espalier.log import recording
+    from espalier.trackers.live import following
     from espalier.training.interruption import Interruption, job_started
     from espalier.training.progress import Heartbeat
 
     interruption = Interruption(args.minutes or None, job_started(STARTED)).listen()
     heartbeat = Heartbeat(args.folder)
-    with recording(args.folder, heartbeat):
+    with recording(args.folder, heartbeat), following(args.folder, args.trackers, args.settings):
         heartbeat.beat(now=True)
         with importing():
             from espalier.quantization.run import quantize

@@ -31,7 +31,7 @@ def recording(folder: Path, heartbeat: Beats | None = None) -> Iterator[logging.
     Path(folder).mkdir(parents=True, exist_ok=True)
     who = "" if group.main() else f"rank {group.rank()}: "
     handlers = [logging.StreamHandler()]
-    if not _stderr_is(Path(folder) / "run.log"):
+    if not (group.LOGGED in os.environ or _stderr_is(Path(folder) / "run.log")):
         handlers.append(logging.FileHandler(Path(folder) / "run.log"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {who}%(message)s", "%Y-%m-%d %H:%M:%S"))

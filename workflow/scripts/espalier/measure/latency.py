@@ -13,6 +13,8 @@ from torch import Tensor, nn
 BATCHES = (1, 64)
 """Images a forward pass: one request alone, and throughput."""
 _ROUNDS = 15
+_FEWEST, _ENOUGH_S = 5, 20.0
+"""Large networks on few cores take seconds a pass: after so many rounds and so long, no more begin."""
 _BLOCK_S = 0.02
 """One measurement repeats the forward pass for about this long, so that the clock's own error does not matter."""
 
@@ -54,7 +56,10 @@ def latency(networks: Sequence[nn.Module | Callable[[Tensor], object]], images: 
     with torch.inference_mode():
         repeats = [_repeats(forward) for forward in passes]
         found: list[list[float]] = [[] for _ in passes]
-        for _ in range(_ROUNDS):
+        begun = time.perf_counter()
+        for number in range(_ROUNDS):
+            if number >= _FEWEST and time.perf_counter() - begun > _ENOUGH_S:
+                break
             for times, forward, count in zip(found, passes, repeats, strict=True):
                 times.append(1000 * _seconds(forward, count) / count)
     return [Latency(tuple(times)) for times in found]
