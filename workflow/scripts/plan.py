@@ -21,7 +21,8 @@ def main() -> None:
         plan = build([str(args.study)], args.study.parent, args.overrides)
     except StudyError as error:
         sys.exit(str(error))
-    write_text(args.output, json.dumps(manifest(plan.studies[args.study.stem]), indent=1))
+    (planned,) = plan.studies.values()
+    write_text(args.output, json.dumps(manifest(planned), indent=1))
 
 
 if __name__ == "__main__":

@@ -25,15 +25,22 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     source = os.environ.get("ESPALIER_DATA")
     try:
-        dataset = parse("prepare", arguments.settings).dataset
+        spec = parse("prepare", arguments.settings)
+        dataset = spec.dataset
         from espalier.data.prepared import write
 
         images = dataset.build(Path(source) if source else None)
+        if spec.protocol == "published":
+            from espalier.data.protocol import published as as_published
+
+            images = as_published(images)
         metadata = write(arguments.output, images, dataset.model_dump(mode="json"), arguments.threads)
     except Mistake as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     sizes = ", ".join(f"{size} {name}" for name, size in metadata["sizes"].items())
+    if spec.protocol == "published":
+        print("the validation split is the test split (protocol: published): accuracies are optimistic")
     shape = tuple(images.images.shape[1:])
     print(f"{arguments.output}: {sizes} images of {shape}, {len(metadata['classes'])} classes")
     print(f"sha256 {metadata['checksum']}")

@@ -37,7 +37,7 @@ def write(
         "parent": identifier(parent),
         "spec": spec.model_dump(mode="json", exclude_defaults=True),
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "data": data,
+        "data": data | _protocol(data.get("path")),
         "git": git(),
         "versions": versions(),
         "host": platform.node(),
@@ -45,6 +45,14 @@ def write(
         **facts,
     }
     write_text(Path(folder) / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def _protocol(data: str | None) -> dict[str, str]:
+    """The protocol of a prepared data set whose validation split is its test split; nothing of a clean one."""
+    from espalier.data.prepared import protocol
+
+    found = protocol(Path(data)) if data else "clean"
+    return {} if found == "clean" else {"protocol": found, "accuracy": "best epoch on the test split: optimistic"}
 
 
 def git() -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 The file holds `images` in channels-last memory order (the order training uses; on a CPU the data path would
 otherwise spend half its time transposing), `labels`, and `indices` (each image's place in its source), in the
-order train, validation, test, so that a split is a slice. Its metadata holds the class names, channel mean and
+order train, validation, test, so that a split is a slice; under the protocol `published` the validation split is the
+test split's slice, and the metadata say so. Its metadata holds the class names, channel mean and
 std of the train split, the data set's settings, and a SHA-256 over all of it. The same images and settings give
 the same bytes.
 """
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +27,8 @@ from espalier.data.images import Images
 from espalier.data.stream import Content, save
 from espalier.errors import DataError
 from espalier.files import replacing
+
+log = logging.getLogger("espalier")
 
 SPLITS = ("train", "validation", "test")
 VERSION = 1
@@ -43,6 +47,13 @@ class Dataset:
     splits: Mapping[str, Tensor]
     """Split → int64 indices of its images; images in no split are left out."""
     classes: tuple[str, ...]
+    protocol: Literal["clean", "published"] = "clean"
+    """published where the validation split is the test split, stored once; see data/protocol.py"""
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The splits that have images of their own, in their order."""
+        return _stored(self.protocol)
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,12 @@ class Split:
     """int64 (n,), each image's place in its source"""
 
 
+def _stored(protocol: str) -> tuple[str, ...]:
+    return SPLITS if protocol == "clean" else ("train", "test")
+
+
 def _checked(dataset: Dataset) -> Tensor:
-    """The indices of all splits, one after the other."""
+    """The indices of all stored splits, one after the other."""
     images, labels = dataset.images, dataset.labels
     if isinstance(images, Tensor) and (images.dtype != torch.uint8 or images.ndim != 4):
         raise DataError(f"images must be uint8 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
@@ -66,7 +81,9 @@ def _checked(dataset: Dataset) -> Tensor:
         raise DataError(f"splits must be {', '.join(SPLITS)}, not {', '.join(dataset.splits) or 'none'}")
     if empty := [name for name in SPLITS if not len(dataset.splits[name])]:
         raise DataError(f"the {empty[0]} split is empty")
-    indices = torch.cat([dataset.splits[name] for name in SPLITS]).to(torch.int64)
+    if dataset.protocol == "published" and not torch.equal(dataset.splits["validation"], dataset.splits["test"]):
+        raise DataError("under the protocol published the validation split must be the test split")
+    indices = torch.cat([dataset.splits[name] for name in dataset.stored]).to(torch.int64)
     if len(indices.unique()) != len(indices):
         raise DataError("an image is in two splits, or twice in one")
     count = images.shape[0]
@@ -123,6 +140,8 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
             "mean": mean,
             "std": std,
         }
+        if dataset.protocol != "clean":
+            metadata["protocol"] = dataset.protocol
         # Through JSON once, so that what is hashed here is what a reader will hash (tuples become lists).
         metadata = json.loads(json.dumps(metadata))
         metadata["checksum"] = _checksum(metadata, contents)
@@ -142,10 +161,13 @@ class Prepared:
     std: tuple[float, ...]
     settings: Mapping[str, Any]
     checksum: str
+    protocol: str = "clean"
 
     @classmethod
     def read(cls, path: Path, splits: Iterable[str] = ("train", "validation")) -> "Prepared":
         """Map a prepared file, verify its checksum and hand out `splits`; test is for `evaluate` alone.
+
+        Of a file of the protocol `published` the validation split is the test split.
 
         Raises:
             DataError: the file is missing, damaged, of another version, or no prepared data set.
@@ -154,9 +176,13 @@ class Prepared:
         if unknown := set(splits) - set(SPLITS):
             raise ValueError(f"no split {sorted(unknown)}; the splits are {', '.join(SPLITS)}")
         metadata, tensors = _mapped(path)
+        protocol = metadata.get("protocol", "clean")
+        if protocol != "clean" and "validation" in splits:
+            log.warning("the validation split is the test split (protocol: %s): accuracies are optimistic", protocol)
         starts, start = {}, 0
-        for name in SPLITS:
+        for name in _stored(protocol):
             starts[name] = slice(start, start := start + metadata["sizes"][name])
+        starts.setdefault("validation", starts["test"])
         images = tensors["images"].permute(0, 3, 1, 2)
         return cls(
             path=path,
@@ -169,7 +195,17 @@ class Prepared:
             std=tuple(metadata["std"]),
             settings=metadata["settings"],
             checksum=metadata["checksum"],
+            protocol=protocol,
         )
+
+
+def protocol(path: Path) -> str:
+    """The protocol that a prepared file was made under, from its header alone."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return json.loads((file.metadata() or {})[_KEY]).get("protocol", "clean")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not a prepared data set of Espalier ({error})") from None
 
 
 def _mapped(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,6 +1,7 @@
 """Train, validation and test splits that are stratified, seeded and disjoint."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -55,6 +56,27 @@ def validated(labels: np.ndarray, train: np.ndarray, *, validation: float, seed:
     except ValueError as error:
         raise DataError(f"{len(train)} training images cannot give {validation} to validation: {error}") from None
     return {"train": np.sort(rest), "validation": np.sort(part)}
+
+
+def sized(labels: np.ndarray, *, sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
+    """Stratified splits of given sizes, cut in their order, ascending; what is left over is in none.
+
+    Args:
+        labels: class of each image (N,)
+        sizes: split → number of its images
+
+    Raises:
+        DataError: there are too few images, or a split has fewer than there are classes.
+    """
+    rest, splits = np.arange(len(labels)), {}
+    try:
+        for name, count in sizes.items():
+            rest, part = _cut(labels, rest, count, name, seed)
+            splits[name] = np.sort(part)
+    except ValueError as error:
+        text = ", ".join(f"{count} for {name}" for name, count in sizes.items())
+        raise DataError(f"{len(labels)} images cannot give {text}: {error}") from None
+    return splits
 
 
 def portion(labels: np.ndarray, places: np.ndarray, *, fraction: float, seed: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The workflow's configuration: which studies, how they are run, and overrides of any study key."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Strict, ValidationError
 
@@ -21,6 +21,10 @@ class Config(Spec):
 
     studies: Annotated[tuple[str, ...], BeforeValidator(_names), Strict(False)] = ("demo",)
     """studies to run: names of files in config/studies/, or paths of study files"""
+    tracking: Annotated[
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(_names), Strict(False)
+    ] = ()
+    """what follows trainings while they run, each told every epoch; changes no run and no result"""
 
 
 def read(config: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:

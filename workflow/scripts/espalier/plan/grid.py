@@ -85,7 +85,9 @@ def label(found: Any, without: Collection[str] = ()) -> str:
         without: settings of a registry entry that are named elsewhere
     """
     if isinstance(found, Choice):
-        if preset := preset_names(found.entry().kind).get(found):
+        known = preset_names(found.entry().kind)
+        # Settings that hold a mapping, which no kind with presets has, cannot be looked up.
+        if preset := known and known.get(found):
             return preset
         settings = found.model_dump(exclude_defaults=True, exclude={"name", *without})
         return " ".join([found.name, *(f"{key}={label(inner)}" for key, inner in settings.items())])
@@ -97,6 +99,8 @@ def label(found: Any, without: Collection[str] = ()) -> str:
         return ("+" if named else "-").join(label(item) for item in found) or "none"
     if isinstance(found, bool):
         return "yes" if found else "no"
+    if isinstance(found, dict):
+        return " ".join(f"{key} {label(inner)}" for key, inner in found.items())
     return "none" if found is None else str(found)
 
 

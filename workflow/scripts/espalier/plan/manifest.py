@@ -18,6 +18,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "title": planned.study.title,
         "description": planned.study.description,
         "source": planned.source,
+        "scale": planned.study.scale,
         "axes": list(planned.axes),
         "repeats": planned.study.repeats,
         "baseline": planned.baseline,

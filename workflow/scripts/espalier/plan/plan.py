@@ -9,8 +9,9 @@ from espalier.plan.points import StudyPoints
 from espalier.plan.problems import Problem, StudyError
 from espalier.plan.runs import Run, chain
 from espalier.plan.source import find
-from espalier.plan.spec import STAGES
+from espalier.plan.spec import STAGES, Settings
 from espalier.plan.study import Study
+from espalier.registry import Spec
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,12 @@ def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | Non
     for name in names:
         try:
             path = find(name, folder)
-            if path.stem in studies:
-                message = f"two studies are named {path.stem!r}; their results would share a folder"
-                raise StudyError([Problem("studies", message, str(path))])
             points = StudyPoints(path, overrides or {})
-            studies[path.stem] = _planned(path, points)
+            planned = _planned(path, points)
+            if planned.name in studies:
+                message = f"two studies are named {planned.name!r}; their results would share a folder"
+                raise StudyError([Problem("studies", message, str(path))])
+            studies[planned.name] = planned
             problems += points.problems
         except StudyError as error:
             problems += error.problems
@@ -95,9 +97,17 @@ def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
 
 def _planned(path: Path, found: StudyPoints) -> PlannedStudy:
     points = []
-    for settings, labels in found.configurations:
+    for (settings, labels), cut in zip(found.configurations, found.cut, strict=True):
         for repeat in range(found.study.repeats):
-            seeded = settings.model_copy(update={"seed": found.study.seed + repeat})
-            runs = chain({stage: seeded.stage(stage) for stage in seeded.stages(found.study.stages)})
+            runs = chain(_stages(settings, found.study, repeat))
+            if cut is not None:
+                runs = chain(_stages(cut, found.study, repeat), full=runs)
             points.append(Point(labels, repeat, runs))
-    return PlannedStudy(path.stem, str(path), found.study, found.axes, found.baseline, tuple(points))
+    # A smoke run leaves the pages of the full study alone.
+    name = path.stem if found.study.scale == "full" else f"{path.stem}-{found.study.scale}"
+    return PlannedStudy(name, str(path), found.study, found.axes, found.baseline, tuple(points))
+
+
+def _stages(settings: Settings, study: Study, repeat: int) -> dict[str, Spec]:
+    seeded = settings.model_copy(update={"seed": study.seed + repeat})
+    return {stage: seeded.stage(stage) for stage in seeded.stages(study.stages)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from espalier.plan import counts
+from espalier.plan import counts, published, scale
 from espalier.plan.fits import image_size, misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, label, matches
 from espalier.plan.keys import flat, put
@@ -33,8 +33,11 @@ class StudyPoints:
         ]
         unique = dict.fromkeys(self._affordable(self._prunable(kept)))
         self.configurations = [(settings, self.labels(settings)) for settings in unique]
-        self._check(any(resolved))
         self.baseline = self._baseline()
+        self._check(any(resolved))
+        self.cut = self._cut()
+        if self.study.scale == "smoke":
+            self.study = scale.shown(self.study)
 
     def labels(self, settings: Settings) -> dict[str, str]:
         """The label of every axis at these settings; ``–`` where they have no such key."""
@@ -133,6 +136,14 @@ class StudyPoints:
             self._problem(("prune",), "prune", f"{label(point.model)}, {label(point.prune)}: {message}")
         return [point for point in points if point not in wrong]
 
+    def _cut(self) -> list[Settings | None]:
+        """The settings of every configuration's smoke run; None where the study runs in full."""
+        chosen = [settings for settings, _ in self.configurations]
+        cut, wrong = scale.cut(chosen, self.study, [_shape(settings) for settings in chosen])
+        for path, message in wrong:
+            self._problem(("smoke", path), f"smoke.{path}", message)
+        return cut
+
     def _check(self, any_points: bool) -> None:
         if any_points and not self.configurations and not self.problems:
             self._problem(("grid",), "grid", "no point is left after exclude, when and constraints; loosen one of them")
@@ -150,19 +161,39 @@ class StudyPoints:
         for part in ("tables", "figures"):
             seen: dict[str, int] = {}
             for index, item in enumerate(getattr(self.study, part)):
-                axis = getattr(item, "axis", None)
+                axis = getattr(item, "axis", None) or item.entry().facts.get("axis")
                 if axis is not None and axis not in self.axes:
                     self._problem((part, index), f"{part}.{index}.axis", unknown("axis", axis, self.axes))
+                if message := self._unmatched(item):
+                    self._problem((part, index), f"{part}.{index}.baseline", message)
                 stage = item.entry().facts.get("stage")
                 if stage and self.configurations and not any(stage in s.stages(self.study.stages) for s in chosen):
                     message = f"{item.name} shows what the stage {stage} did, which no point of the grid has"
                     self._problem((part, index), f"{part}.{index}", message)
+                reads = item.entry().facts.get("reads") == "published"
+                if reads and (message := published.misfit(item.file, item.value, self.axes)):
+                    self._problem((part, index), f"{part}.{index}.file", message)
                 if getattr(item, "repeat", 1) > self.study.repeats:
                     message = f"there is no repeat {item.repeat}; repeats is {self.study.repeats}"
                     self._problem((part, index), f"{part}.{index}.repeat", message)
                 key = label(item)
                 if seen.setdefault(key, index) != index:
                     self._problem((part, index), f"{part}.{index}", f"{key!r} is asked for twice; keep one")
+
+    def _unmatched(self, item: Choice) -> str | None:
+        """What is wrong with the labels of a configuration that a table compares others with."""
+        named = getattr(item, "baseline", None) or {}
+        for axis, text in named.items():
+            if axis not in self.axes:
+                return unknown("axis", axis, self.axes)
+            known = dict.fromkeys(labels[axis] for _, labels in self.configurations)
+            if self.configurations and text not in known:
+                return unknown(f"label of {axis}", text, known)
+        wanted = dict(self.baseline or {}) | named
+        if named and self.configurations and all(labels != wanted for _, labels in self.configurations):
+            text = ", ".join(f"{axis}: {label}" for axis, label in wanted.items())
+            return f"no point of the grid has the labels {text}; name one that has, or add it to the grid"
+        return None
 
     def _baseline(self) -> dict[str, str] | None:
         base = {key: self._source.data[key] for key in SECTIONS if key in self._source.data}
@@ -235,7 +266,8 @@ def _structure(settings: Settings) -> Choice | None:
 
 def _shape(settings: Settings) -> tuple[int | None, int | None]:
     """Classes and image side of a data set, from its entry in the registry; None what only the prepared file tells."""
-    facts, given = settings.dataset.entry().facts, settings.dataset.settings()
+    given = settings.dataset.settings()
+    facts = given | settings.dataset.entry().facts
     by_setting = (table[given[key]] for key, table in facts.get("classes_by", {}).items() if given[key] in table)
     classes = len(given["keep"]) if given.get("keep") else next(by_setting, facts.get("classes"))
     return classes, image_size(settings.dataset)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -28,6 +29,8 @@ class Run:
     parent: "Run | None" = None
     branches: "tuple[Run, ...]" = ()
     """runs beside the line of parents that an evaluation scores too"""
+    stands_for: str = ""
+    """id of the full run whose place a smoke run takes: keeps apart those that only cutting has made alike"""
     id: str = field(init=False)
     """ten hexadecimal digits over stage, settings that differ from their defaults, and ids of the runs it reads"""
 
@@ -35,6 +38,7 @@ class Run:
         settings = self.spec.model_dump(exclude_defaults=True, mode="json")
         identity = [self.stage, settings, self.parent.id if self.parent else None]
         identity += [run.id for run in self.branches]
+        identity += [{"stands_for": self.stands_for}] if self.stands_for else []
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:10])
 
@@ -107,13 +111,17 @@ class Run:
         return [*reversed(line), *self.branches]
 
 
-def chain(specs: dict[str, Spec]) -> dict[str, Run]:
-    """The runs of one point, each the parent of the next; a branch has a parent and is none."""
+def chain(specs: dict[str, Spec], full: Mapping[str, Run] | None = None) -> dict[str, Run]:
+    """The runs of one point, each the parent of the next; a branch has a parent and is none.
+
+    Args:
+        full: the runs whose places these smoke runs take
+    """
     runs: dict[str, Run] = {}
     parent = None
     for stage, spec in specs.items():
         branches = tuple(runs[name] for name in BRANCHES if name in runs) if stage == "evaluate" else ()
-        runs[stage] = Run(stage, spec, parent, branches)
+        runs[stage] = Run(stage, spec, parent, branches, full[stage].id if full else "")
         if stage not in BRANCHES:
             parent = runs[stage]
     return runs

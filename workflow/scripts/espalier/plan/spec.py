@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Strict
 
 from espalier.plan.sections import Encoding, Evaluation, Export, FineTuning, Quantization, Training
-from espalier.plan.types import Natural
+from espalier.plan.types import Natural, Protocol
 from espalier.registry import Spec, choice
 
 
@@ -18,6 +18,9 @@ class PrepareStage(Spec):
 
     dataset: choice("dataset")
     """data set, by name or with its settings"""
+    protocol: Protocol = "clean"
+    """where choices are made: clean on images set aside from training; published on the test split, as reports did,
+    with all other images to train on, so that accuracies are optimistic"""
 
 
 class TrainStage(Spec):

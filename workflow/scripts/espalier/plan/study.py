@@ -10,7 +10,7 @@ from espalier.plan.problems import Problem, describe, written
 from espalier.plan.sections import Encoding, Evaluation, Export, FineTuning, Quantization, Training
 from espalier.plan.source import Source, retyped
 from espalier.plan.spec import STAGES
-from espalier.plan.types import AlsoWritten, Count, Natural
+from espalier.plan.types import AlsoWritten, Count, Natural, Protocol
 from espalier.registry import Spec, choice
 
 Point = dict[str, Any]
@@ -65,6 +65,9 @@ class Study(Spec):
     """what is asked and why, a paragraph"""
     dataset: choice("dataset") | None = None
     """data set, by name or with its settings"""
+    protocol: Protocol = "clean"
+    """where choices are made: clean on images set aside from training; published on the test split, as reports did,
+    with all other images to train on, so that accuracies are optimistic"""
     model: choice("model") | None = None
     """network, by name or with its settings"""
     augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
@@ -98,6 +101,11 @@ class Study(Spec):
     """runs of each configuration, with seeds `seed`, `seed` + 1, …"""
     seed: Natural = 0
     """seed of the first repeat"""
+    scale: Literal["full", "smoke"] = "full"
+    """smoke runs the same plan in minutes, one epoch on a few embedded images: it works, and is no result"""
+    smoke: Point = Field({})
+    """key path → value under scale smoke, for what its general rule cannot know; left out where a point has no such key
+    """
     grid: Annotated[tuple[Block, ...], Strict(False), BeforeValidator(_listed), AlsoWritten("item")] = ()
     """blocks whose points are joined; a point that stands in two blocks is run once"""
     constraints: Annotated[tuple[str, ...], Strict(False)] = ()

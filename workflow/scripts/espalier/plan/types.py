@@ -37,6 +37,8 @@ Counts = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 Widths = Annotated[tuple[Bits, ...], Strict(False), Field(min_length=1), AfterValidator(_once)]
 Classes = Annotated[tuple[Natural | str, ...], Strict(False), Field(min_length=2)]
 """Classes by their numbers or names."""
+Protocol = Literal["clean", "published"]
+"""Which images choices are made on: those set aside from training, or the test split."""
 Parts = Annotated[tuple[Literal["first", "classifier"], ...], Strict(False)]
 Extent = Annotated[tuple[Probability, Probability], Strict(False)]
 """Shares of an image's width and height."""
@@ -85,6 +87,7 @@ __all__ = [
     "Portion",
     "Positive",
     "Probability",
+    "Protocol",
     "Share",
     "Turn",
     "Widths",
