@@ -154,7 +154,7 @@ def test_each_design_has_its_published_row():
     assert all(len(found) == 1 for _, found in rows)
 
 
-@pytest.mark.parametrize("file", [*{file for _, file, _ in FILES}, "resnet44_designs_cifar10"])
+@pytest.mark.parametrize("file", sorted({file for _, file, _ in FILES} | {"resnet44_designs_cifar10"}))
 def test_published_numbers_are_percent_and_have_a_source(file):
     assert published.source(file).title
     with (ROOT / published.path(file)).open(newline="") as lines:
