@@ -33,9 +33,9 @@ demo: environment
 test: .venv/.tests
 	$(BIN)/pytest -n 2 --cov --cov-report=term
 
-# Four at a time: a test mostly waits for SLURM.
+# Six at a time: a test mostly waits for SLURM.
 test-slurm: .venv/.tests
-	ESPALIER_SLURM_TESTS=1 $(BIN)/pytest -n 4 tests/slurm
+	ESPALIER_SLURM_TESTS=1 $(BIN)/pytest -n 6 tests/slurm
 
 slurm-packages:
 	apt-get update
