@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ class Repository:
         file = self.folder / path
         assert old in file.read_text(), f"{old!r} is not in {path}"
         file.write_text(file.read_text().replace(old, new))
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Callable[[Path], Repository]:
+    """Makes a fresh copy without results in a folder that is not there yet."""
+    return _fresh
 
 
 @pytest.fixture

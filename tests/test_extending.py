@@ -22,11 +22,9 @@ def blocks():
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory):
+def extended(tmp_path_factory, fresh):
     """A repository with all that the page adds, and the page's study run in it."""
-    from conftest import _fresh
-
-    repository = _fresh(tmp_path_factory.mktemp("extended") / "repository")
+    repository = fresh(tmp_path_factory.mktemp("extended") / "repository")
     for name, text, appended in blocks():
         path = repository.folder / name
         assert path.exists() == appended, name

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--checkpoint-minutes", type=float, default=10.0, help="save within an epoch this often")
     parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over; 0: no limit")
-    parser.add_argument("--trackers", default="", help="what follows the training: tensorboard,mlflow,wandb")
+    parser.add_argument("--trackers", help="what follows the training: tensorboard,mlflow,wandb; ESPALIER_TRACKERS")
     parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
 

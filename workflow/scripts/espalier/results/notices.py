@@ -63,4 +63,5 @@ def _splits(study: Study) -> list[str]:
 
 
 def _prepared(study: Study) -> list[dict]:
-    return [run["settings"] for run in study["runs"].values() if run["stage"] == "prepare"]
+    # The tables of the zoo are of no study, and of no runs.
+    return [run["settings"] for run in study.get("runs", {}).values() if run["stage"] == "prepare"]
