@@ -3,7 +3,7 @@
 # make test-slurm    pass the tests that need a cluster, on one brought up here from Debian's packages (make slurm-packages)
 # Needs Python ≥ 3.11 and make. uv is used where it is present and fetched beside the project where it is not.
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint docs environment test-slurm slurm-packages
+.PHONY: demo test coverage lint docs environment test-slurm slurm-packages
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 UV_VERSION := 0.13.8
