@@ -78,6 +78,15 @@ def attribute(spec: Spec, path: str) -> Any:
     return found
 
 
+def has(spec: Spec, path: str) -> bool:
+    """Whether resolved settings have a key path."""
+    try:
+        attribute(spec, path)
+    except KeyError:
+        return False
+    return True
+
+
 def label(found: Any, without: Collection[str] = ()) -> str:
     """A short readable name of a setting: ``sgd lr=0.05``, ``pad_crop+mixup``, ``16-32-64``, ``none``.
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from espalier.plan import counts, published, scale
+from espalier.plan import counts, scale, wanted
 from espalier.plan.fits import image_size, misfits
-from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, label, matches
+from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
 from espalier.plan.keys import flat, put
 from espalier.plan.problems import Problem, describe, unknown, written
 from espalier.plan.spec import Settings
@@ -99,7 +99,7 @@ class StudyPoints:
     def _selected(self, index: int, block: Block, points: list[Settings]) -> Iterator[Settings]:
         conditions = [*block.exclude, *(side for c in block.when for side in (c.if_, c.then))]
         for path in dict.fromkeys(path for condition in conditions for path in condition):
-            if points and not any(_has(settings, path) for settings in points):
+            if points and not any(has(settings, path) for settings in points):
                 self._problem(("grid", index), path, _unknown_key(path))
         for settings in points:
             labels = self.labels(settings) if conditions else {}
@@ -113,7 +113,7 @@ class StudyPoints:
             try:
                 constraint = Constraint.parse(text)
                 key = constraint.key
-                if key not in COUNTED and points and not any(_has(p, key) for p in points):
+                if key not in COUNTED and points and not any(has(p, key) for p in points):
                     raise ValueError(unknown("quantity", key, [*COUNTED, *_known_paths()]))
                 counted = _counts(points) if key in COUNTED else [{}] * len(points)
                 if wrong := next((row["error"] for row in counted if "error" in row), None):
@@ -150,50 +150,15 @@ class StudyPoints:
         named: dict[tuple[str, ...], Any] = {}
         for settings, labels in self.configurations:
             for path, text in labels.items():
-                found = attribute(settings, path) if _has(settings, path) else None
+                found = attribute(settings, path) if has(settings, path) else None
                 below = (labels[f"{path}.{key}"] for key in self._nested(path))
                 if named.setdefault((path, text, *below), found) != found:
                     message = f"the label {text!r} is given to two values, whose results would be one; rename one"
                     self._problem(("grid",), path, message)
         if "train" not in self.study.stages:
             self._problem(("stages",), "stages", "every chain begins with train; add it")
-        chosen = [settings for settings, _ in self.configurations]
-        for part in ("tables", "figures"):
-            seen: dict[str, int] = {}
-            for index, item in enumerate(getattr(self.study, part)):
-                axis = getattr(item, "axis", None) or item.entry().facts.get("axis")
-                if axis is not None and axis not in self.axes:
-                    self._problem((part, index), f"{part}.{index}.axis", unknown("axis", axis, self.axes))
-                if message := self._unmatched(item):
-                    self._problem((part, index), f"{part}.{index}.baseline", message)
-                stage = item.entry().facts.get("stage")
-                if stage and self.configurations and not any(stage in s.stages(self.study.stages) for s in chosen):
-                    message = f"{item.name} shows what the stage {stage} did, which no point of the grid has"
-                    self._problem((part, index), f"{part}.{index}", message)
-                reads = item.entry().facts.get("reads") == "published"
-                if reads and (message := published.misfit(item.file, item.value, self.axes)):
-                    self._problem((part, index), f"{part}.{index}.file", message)
-                if getattr(item, "repeat", 1) > self.study.repeats:
-                    message = f"there is no repeat {item.repeat}; repeats is {self.study.repeats}"
-                    self._problem((part, index), f"{part}.{index}.repeat", message)
-                key = label(item)
-                if seen.setdefault(key, index) != index:
-                    self._problem((part, index), f"{part}.{index}", f"{key!r} is asked for twice; keep one")
-
-    def _unmatched(self, item: Choice) -> str | None:
-        """What is wrong with the labels of a configuration that a table compares others with."""
-        named = getattr(item, "baseline", None) or {}
-        for axis, text in named.items():
-            if axis not in self.axes:
-                return unknown("axis", axis, self.axes)
-            known = dict.fromkeys(labels[axis] for _, labels in self.configurations)
-            if self.configurations and text not in known:
-                return unknown(f"label of {axis}", text, known)
-        wanted = dict(self.baseline or {}) | named
-        if named and self.configurations and all(labels != wanted for _, labels in self.configurations):
-            text = ", ".join(f"{axis}: {label}" for axis, label in wanted.items())
-            return f"no point of the grid has the labels {text}; name one that has, or add it to the grid"
-        return None
+        for keys, key, message in wanted.unmet(self.study, self.axes, self.configurations, self.baseline):
+            self._problem(keys, key, message)
 
     def _baseline(self) -> dict[str, str] | None:
         base = {key: self._source.data[key] for key in SECTIONS if key in self._source.data}
@@ -218,14 +183,6 @@ def _origin(keys: tuple, changes: GridPoint) -> tuple:
         if parts[: len(strings)] == strings:
             return change.origin
     return keys
-
-
-def _has(settings: Settings, path: str) -> bool:
-    try:
-        attribute(settings, path)
-    except KeyError:
-        return False
-    return True
 
 
 @cache

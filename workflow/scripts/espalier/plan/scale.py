@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from espalier.models import rules
 from espalier.plan.fits import misfits
-from espalier.plan.grid import attribute
+from espalier.plan.grid import attribute, has
 from espalier.plan.keys import put
 from espalier.plan.problems import describe, unknown
 from espalier.plan.spec import Settings
@@ -62,7 +62,7 @@ def smoke(settings: Settings, shape: Shape, own: Mapping[str, Any]) -> Settings:
         ValidationError: a value of `own` is not allowed.
     """
     small = _with(settings, dict(_cuts(settings, *shape)))
-    return _with(small, {path: value for path, value in own.items() if _has(small, path)}).reduced()
+    return _with(small, {path: value for path, value in own.items() if has(small, path)}).reduced()
 
 
 def shown(study: Study) -> Study:
@@ -76,16 +76,8 @@ def _unfit(path: str, chosen: Sequence[Settings]) -> Iterator[str]:
     section = path.partition(".")[0]
     if section not in SECTIONS:
         yield unknown("section", section, SECTIONS)
-    elif section != "dataset" and chosen and not any(_has(settings, path) for settings in chosen):
+    elif section != "dataset" and chosen and not any(has(settings, path) for settings in chosen):
         yield "no configuration of the study has this key"
-
-
-def _has(settings: Settings, path: str) -> bool:
-    try:
-        attribute(settings, path)
-    except KeyError:
-        return False
-    return True
 
 
 def _of_one_repeat(items: tuple) -> tuple:
@@ -105,7 +97,7 @@ def _cuts(settings: Settings, classes: int | None, side: int | None) -> Iterator
     yield "dataset", {"name": "stand_in", "image_size": _side(settings, side), "classes": classes}
     # Published weights would have to be fetched.
     yield "pretrained", False
-    for section in filter(lambda path: _has(settings, f"{path}.epochs"), _TRAININGS):
+    for section in filter(lambda path: has(settings, f"{path}.epochs"), _TRAININGS):
         asked = attribute(settings, section)
         # Without published weights, nothing else has trained the network.
         epochs = 1 if section == "train" and settings.pretrained else min(asked.epochs, 1)
@@ -116,7 +108,7 @@ def _cuts(settings: Settings, classes: int | None, side: int | None) -> Iterator
         yield f"{section}.compile", False
         yield f"{section}.warmup_epochs", min(asked.warmup_epochs, epochs / 2)
     for path, most in _MOST.items():
-        if _has(settings, path):
+        if has(settings, path):
             yield path, min(attribute(settings, path), most)
 
 

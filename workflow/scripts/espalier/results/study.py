@@ -40,6 +40,11 @@ def headline(study: Study) -> str:
     return "test_top1" if "evaluate" in stages(study) else "validation_top1"
 
 
+def headline_words(study: Study) -> str:
+    """The heading of that column, with its unit."""
+    return "Test top-1 (%)" if headline(study) == "test_top1" else "Validation top-1 (%)"
+
+
 def axis_names(study: Study) -> dict[str, str]:
     """Axis → its short name for headings: the last part of its key path, the whole path where two would be alike."""
     short = {axis: axis.rpartition(".")[2].replace("_", " ") for axis in study["axes"]}

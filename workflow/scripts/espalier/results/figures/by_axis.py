@@ -2,7 +2,7 @@ from math import isnan
 
 from espalier.registry import register
 from espalier.results import numbers, style
-from espalier.results.study import along, axis_names, headline
+from espalier.results.study import along, axis_names, headline, headline_words
 
 _MOST = 40
 """Values of an axis that one figure can show legibly."""
@@ -30,7 +30,7 @@ def by_axis(frame, history, study: dict, *, axis: str):
     panel.set_yticks(range(len(kept)), names)
     panel.set_ylim(len(kept) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)
-    panel.set_xlabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
+    panel.set_xlabel(headline_words(study))
     notes = [style.missing(done, len(chosen))]
     if len(kept) < len(values):
         notes.append(f"The {_MOST} of {len(values)} values with the best validation top-1.")

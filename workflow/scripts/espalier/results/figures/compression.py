@@ -5,7 +5,7 @@ from espalier.plan.types import Literal
 from espalier.registry import register
 from espalier.results import pareto, style
 from espalier.results.costs import WORDS, costs, unit
-from espalier.results.study import ending_in, headline
+from espalier.results.study import ending_in, headline, headline_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def compression(
     if data["cost"].max() > 3 * data["cost"].min() > 0:
         style.log(panel.xaxis)
     panel.set_xlabel(label)
-    panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
+    panel.set_ylabel(headline_words(study))
     figure.legend(*panel.get_legend_handles_labels(), loc="outside right center")
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
     return figure

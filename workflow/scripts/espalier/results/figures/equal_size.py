@@ -1,7 +1,7 @@
 from espalier.registry import register
 from espalier.results import equal_size as found
 from espalier.results import numbers, style
-from espalier.results.study import headline
+from espalier.results.study import headline, headline_words
 
 
 @register("figure", stage="prune")
@@ -26,7 +26,7 @@ def equal_size(frame, history, study: dict):
         panel.plot(x, mean, label=way, gid=way, **look)
     style.log(panel.xaxis)
     panel.set_xlabel(f"Parameters ({unit})" if unit else "Parameters")
-    panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
+    panel.set_ylabel(headline_words(study))
     figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
     return figure

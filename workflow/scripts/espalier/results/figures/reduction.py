@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 from espalier.registry import register
 from espalier.results import numbers, style
-from espalier.results.study import axis_names, ending_in, headline
+from espalier.results.study import axis_names, ending_in, headline, headline_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def reduction(frame, history, study: dict):
         place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 6}
         panel.annotate(text, (row.removed, row.mean), bbox=_BOX, gid="params", **place)
     panel.set_xlabel("Parameters removed (%)")
-    panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
+    panel.set_ylabel(headline_words(study))
     figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=min(3, len(lines)))
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
     return figure

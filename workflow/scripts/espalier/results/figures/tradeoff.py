@@ -3,7 +3,7 @@ from espalier.registry import register
 from espalier.results import pareto, style
 from espalier.results.comparison import grouped
 from espalier.results.costs import WORDS, costs, unit
-from espalier.results.study import along, axis_names, baseline_number, headline, short_names
+from espalier.results.study import along, axis_names, baseline_number, headline, headline_words, short_names
 
 _LOG_RANGE = 20
 _MOST_NAMES = 16
@@ -59,7 +59,7 @@ def tradeoff(
     panel.margins(x=0.16, y=0.08)
     panel.autoscale_view()
     panel.set_xlabel(label)
-    panel.set_ylabel("Test top-1 (%)" if measure == "test_top1" else "Validation top-1 (%)")
+    panel.set_ylabel(headline_words(study))
     notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
     names = _labels(frame, study, axis) if alone else short_names(study)
     notes.append(_named(panel, cost, mean, shifts, [names[number] for number in found.index]))

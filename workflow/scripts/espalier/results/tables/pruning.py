@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.registry import register
 from espalier.results import numbers
 from espalier.results.comparison import headed, label_columns
-from espalier.results.study import ending_in, headline
+from espalier.results.study import ending_in, headline, headline_words
 from espalier.results.table import Table, of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def measured(frame: "pd.DataFrame", study: dict) -> "pd.DataFrame":
 
 
 def _printed(data: "pd.DataFrame", study: dict) -> dict[str, list[str]]:
-    head = "Test top-1 (%)" if headline(study) == "test_top1" else "Validation top-1 (%)"
+    head = headline_words(study)
     cells = {head: _spread(data, "top1"), "n": [str(int(n)) for n in data["n"]]}
     if data["change_mean"].notna().any():
         cells["Change (points)"] = _spread(data, "change")

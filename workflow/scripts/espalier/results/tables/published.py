@@ -97,7 +97,7 @@ def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:
     cells["n"] = [str(line["n"]) for line in found]
     cells["95 % interval (%)"] = [numbers.between(line["low"], line["high"]) for line in found]
     cells["Published (%)"] = [numbers.plain(line["published"]) for line in found]
-    cells["Difference (points)"] = [_signed(line["difference"]) for line in found]
+    cells["Difference (points)"] = [numbers.signed(line["difference"]) for line in found]
     if "params" in data:
         cells["Ours, params"] = [numbers.scaled(line["params"], 1, whole=True) for line in found]
         cells["Published params"] = [_count(line["published_params"]) for line in found]
@@ -108,10 +108,6 @@ def _ours_printed(line: dict) -> str:
     if line["n"]:
         return numbers.spread(line["mean"], line["sd"])
     return "not run" if line["planned"] else "not in the grid"
-
-
-def _signed(value: float) -> str:
-    return numbers.MISSING if value != value else f"{value:+.2f}".replace("-", "−")
 
 
 def _count(text: str) -> str:

@@ -21,7 +21,7 @@ def size_ladder(frame, study: dict) -> Table:
     words = headed(labels, study) | {"Method": data["method"].tolist()}
     cells = {
         "Levels (kB)": [numbers.scaled(value, 1000) for value in data["level_bytes"]],
-        "Over order-0 entropy (%)": [_signed(value) for value in data["over_bound_percent"]],
+        "Over order-0 entropy (%)": [numbers.signed(value, 1) for value in data["over_bound_percent"]],
         "All else (kB)": [numbers.scaled(value, 1000) for value in data["other_bytes"]],
         "n": [str(int(n)) for n in data["n"]],
     }
@@ -41,10 +41,6 @@ def _with_missing(data: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame"
     both = pd.concat([part for part in (data, empty) if len(part)] or [data], ignore_index=True)
     both[["level_bytes", "other_bytes"]] = both[["level_bytes", "other_bytes"]].astype(float)
     return both.sort_values("configuration", kind="stable", ignore_index=True)
-
-
-def _signed(value: float) -> str:
-    return numbers.MISSING if value != value else f"{value:+.1f}".replace("-", "−")
 
 
 def caption(study: dict) -> str:
