@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from espalier.results import style
+from scripts_as_run import run
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "workflow", "profiles", "envs")
@@ -75,6 +78,22 @@ def _fresh(folder: Path) -> Repository:
             shutil.copy2(source, folder / part)
     shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)
     return Repository(folder)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """The embedded digits at 8×8 as a prepared file, made by the script."""
+    path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
+    done = run("prepare_data", path, "dataset.name=digits", "dataset.image_size=8")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def styled() -> Iterator[None]:
+    """Figures in the project's style."""
+    with style.applied():
+        yield
 
 
 @pytest.fixture(scope="session")

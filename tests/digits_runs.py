@@ -54,17 +54,8 @@ def train(folder: Path, data: Resident, words: list[str], stop: int | None = Non
         state=state,
     )
     try:
-        compiled = spec.train.compile is True
-        fit(
-            state,
-            data,
-            policy,
-            spec.train,
-            seed=spec.seed,
-            accelerator=accelerator,
-            watch=watch,
-            compiled=compiled,
-        )
+        own = {"seed": spec.seed, "accelerator": accelerator, "watch": watch, "compiled": spec.train.compile is True}
+        fit(state, data, policy, spec.train, **own)
     except Interrupted:
         return None
     return state

@@ -7,11 +7,7 @@ import study_on_disk as disk
 from espalier.results import collect, style
 from espalier.results.asked import Asked
 
-
-@pytest.fixture(autouse=True)
-def styled():
-    with style.applied():
-        yield
+pytestmark = pytest.mark.usefixtures("styled")
 
 
 @pytest.fixture(scope="module")

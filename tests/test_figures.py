@@ -15,10 +15,7 @@ from espalier.results.statistics import estimate
 SCRIPT = Path(__file__).parents[1] / "workflow/scripts/plot.py"
 
 
-@pytest.fixture(autouse=True)
-def styled():
-    with style.applied():
-        yield
+pytestmark = pytest.mark.usefixtures("styled")
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,6 @@ MLP = ["model={name: mlp, hidden: [32]}", "train.epochs=2", "train.batch_size=53
 TWO = ["train.processes=2", "train.nodes=2"]
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    done = run("prepare_data", path, "dataset.name=digits", "dataset.image_size=8")
-    assert done.returncode == 0, done.stderr
-    return path
-
-
 def test_a_script_refuses_what_nodes_cannot_share(digits, tmp_path):
     done = run("train", tmp_path / "odd-0000000001", "--data", digits, *MLP, "train.processes=3", "train.nodes=2")
     assert done.returncode == 2

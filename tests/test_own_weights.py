@@ -263,14 +263,6 @@ def test_the_plan_takes_a_file_that_is_there_and_one_start(weights, tmp_path):
     assert "pretrained starts from other weights" in problems(tmp_path, f"pretrained: true\ncheckpoint: {path}\n")
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    done = run("prepare_data", path, "dataset.name=digits", "dataset.image_size=8")
-    assert done.returncode == 0, done.stderr
-    return path
-
-
 @pytest.fixture
 def start(weights, tmp_path):
     """The words of a run that starts from a file of weights."""

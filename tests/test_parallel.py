@@ -33,14 +33,6 @@ RESNET = [
 TWO = "train.processes=2"
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    done = run("prepare_data", path, "dataset.name=digits", "dataset.image_size=8")
-    assert done.returncode == 0, done.stderr
-    return path
-
-
 def train(folder, digits, *words, minutes=0.0005):
     return script("train", folder, "--data", digits, "--checkpoint-minutes", minutes, *words)
 

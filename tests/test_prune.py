@@ -17,14 +17,6 @@ ITERATIVE = ["prune={name: iterative, ratio: 0.3, rounds: 4, max_drop: 30}", *TU
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    done = run("prepare_data", path, "dataset.name=digits", "dataset.image_size=8")
-    assert done.returncode == 0, done.stderr
-    return path
-
-
-@pytest.fixture(scope="module")
 def parent(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parent") / "resnet-00000000bb"
     done = run("train", folder, "--data", digits, *PARENT)

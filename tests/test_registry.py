@@ -39,6 +39,15 @@ def test_two_entries_of_one_name_are_refused(tmp_path, monkeypatch):
         registry.entries.__wrapped__("model")
 
 
+@pytest.mark.parametrize("text", ["size=min(8, 4)", "presets={}, smallest=len('ab')"])
+def test_what_is_no_literal_is_named_with_its_place(text, tmp_path, monkeypatch):
+    (tmp_path / "tiny.py").write_text(f'\n@register("model", {text})\ndef tiny(classes, size):\n    """A model."""\n')
+    monkeypatch.setattr(registry, "_ROOT", tmp_path)
+    monkeypatch.setitem(ROOMS, "model", ".")
+    with pytest.raises(ValueError, match=r"tiny\.py:2: (min|len)\(.*\) must be a literal"):
+        registry.entries.__wrapped__("model")
+
+
 def test_a_new_file_is_a_new_entry(tmp_path, monkeypatch):
     (tmp_path / "tiny.py").write_text(
         '@register("model", smallest=8)\ndef tiny(classes, size, *, width: Count = 4):\n'

@@ -111,25 +111,36 @@ def _described(doc: str) -> dict[str, str]:
     return found
 
 
+def _literal(node: ast.expr, path: Path) -> Any:
+    """A value that is written out, which alone can be read without running the file; nothing in it is called."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        text = ast.unparse(node)
+        raise ValueError(
+            f"{path}:{node.lineno}: {text} must be a literal, to be read without importing torch"
+        ) from None
+
+
 def _entries_of(path: Path, kind: str) -> Iterator[Entry]:
     module = ".".join(("espalier", *path.relative_to(_ROOT).with_suffix("").parts))
     for node in ast.parse(path.read_text(), path).body:
         for mark in getattr(node, "decorator_list", ()):
             if not (isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "register"):
                 continue
-            if ast.literal_eval(mark.args[0]) != kind:
+            if _literal(mark.args[0], path) != kind:
                 continue
             doc = ast.get_docstring(node) or ""
             described = _described(doc)
             settings = {
                 arg.arg: (
                     ast.unparse(arg.annotation),
-                    ... if default is None else ast.literal_eval(default),
+                    ... if default is None else _literal(default, path),
                     described.get(arg.arg, ""),
                 )
                 for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
             }
-            facts = {word.arg: ast.literal_eval(word.value) for word in mark.keywords}
+            facts = {word.arg: _literal(word.value, path) for word in mark.keywords}
             yield Entry(kind, node.name, module, doc, facts, settings)
 
 
@@ -138,7 +149,7 @@ def entries(kind: str) -> dict[str, Entry]:
     """All entries of a registry by name.
 
     Raises:
-        ValueError: two functions of one registry share a name.
+        ValueError: two functions of one registry share a name, or a default or fact is no literal.
     """
     found: dict[str, Entry] = {}
     for path in _files(kind):

@@ -32,9 +32,9 @@ class Measured:
 
 
 MEASURED = {"cpu": Measured(macs_per_s=37e9, gain=1.09, compile_s=56.0)}
-"""Device → the figures of ResNet-20 on a busy machine; `benchmarks/compiling.py` on a quieter one gave 34e9, 1.12 and 33,
-so that these compile rather too seldom. They are constants, since a decision by the clock would give two runs of the same
-settings other bits. `auto` compiles on no device that has not been measured."""
+"""Device → the figures of ResNet-20 on a busy machine; on a quieter one `benchmarks/compiling.py` gave 34e9, 1.12 and
+33, so that these compile rather too seldom. They are constants, since a decision by the clock would give two runs of
+the same settings other bits. `auto` compiles on no device that has not been measured."""
 
 
 def wanted(model: nn.Module, train: Training, images: int, image_size: int, where: torch.device) -> bool:
