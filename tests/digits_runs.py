@@ -14,6 +14,7 @@ from espalier.training.progress import Heartbeat
 from espalier.training.run import build
 from espalier.training.state import State
 from espalier.training.watch import Watch
+from espalier.training.work import Work
 
 
 class StopAt:
@@ -43,16 +44,8 @@ def train(folder: Path, data: Resident, words: list[str], stop: int | None = Non
     checkpoints = Checkpoints(folder / "checkpoint", {"words": words})
     if saved := checkpoints.load():
         state.load_state_dict(saved)
-    watch = Watch(
-        folder,
-        checkpoints,
-        StopAt(stop),
-        Heartbeat(folder),
-        minutes=60,
-        epochs=spec.train.epochs,
-        steps_per_epoch=steps,
-        state=state,
-    )
+    work = Work(folder, StopAt(stop), Heartbeat(folder), checkpoint_minutes=60)
+    watch = Watch(work, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
     try:
         own = {"seed": spec.seed, "accelerator": accelerator, "watch": watch, "compiled": spec.train.compile is True}
         fit(state, data, policy, spec.train, **own)

@@ -3,32 +3,21 @@
 Exit codes: 0 done, 2 a mistake told in one line.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 from espalier.process import importing, run, settings
+from espalier.script import arguments, in_one_go
 
 STARTED = time.monotonic()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
-    parser.add_argument("--parent", type=Path, required=True, help="folder of the run whose network is exported")
+    parser = arguments(__doc__, "exported")
     parser.add_argument("--before", type=Path, nargs="*", default=[], help="folders of the runs that it came from")
-    parser.add_argument("--data", type=Path, required=True, help="prepared data set")
-    parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     args = parser.parse_intermixed_args()
-
     spec = settings("export", args.settings)
-
-    from espalier.log import recording
-    from espalier.training.progress import Heartbeat
-
-    heartbeat = Heartbeat(args.folder)
-    with recording(args.folder, heartbeat):
-        heartbeat.alone()
+    with in_one_go(args.folder) as heartbeat:
         with importing():
             from espalier.export.run import export
 

@@ -3,50 +3,22 @@
 Exit codes: 0 done, 2 a mistake told in one line, 75 stopped with its state saved (run the same command again).
 """
 
-import argparse
 import time
-from pathlib import Path
 
 from espalier.process import importing, run, settings
+from espalier.script import arguments, at_work, resumable
 
 STARTED = time.monotonic()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
-    parser.add_argument("--parent", type=Path, required=True, help="folder of the run whose network is quantized")
-    parser.add_argument("--data", type=Path, required=True, help="prepared data set")
-    parser.add_argument("--checkpoint-minutes", type=float, default=10.0, help="save this often")
-    parser.add_argument("--minutes", type=float, help="stop, save and exit 75 before this time is over; 0: no limit")
-    parser.add_argument("--trackers", help="what follows the training: tensorboard,mlflow,wandb; ESPALIER_TRACKERS")
-    parser.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
-    args = parser.parse_intermixed_args()
-
+    args = resumable(arguments(__doc__, "quantized")).parse_intermixed_args()
     spec = settings("quantize", args.settings)
-
-    from espalier.log import recording
-    from espalier.trackers.live import following
-    from espalier.training.interruption import Interruption, job_started
-    from espalier.training.progress import Heartbeat
-
-    interruption = Interruption(args.minutes or None, job_started(STARTED)).listen()
-    heartbeat = Heartbeat(args.folder)
-    with recording(args.folder, heartbeat), following(args.folder, args.trackers, args.settings):
-        heartbeat.beat(now=True)
+    with at_work(args, STARTED) as work:
         with importing():
             from espalier.quantization.run import quantize
 
-        quantize(
-            args.folder,
-            spec,
-            args.parent,
-            args.data,
-            interruption=interruption,
-            heartbeat=heartbeat,
-            checkpoint_minutes=args.checkpoint_minutes,
-            started=STARTED,
-        )
+        quantize(spec, args.parent, args.data, work)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from espalier import artifact, device, provenance
+from espalier import artifact, device, record
 from espalier.coding import networks, words
 from espalier.coding.anatomy import Part, anatomy
 from espalier.coding.decoder import decode
@@ -24,7 +24,8 @@ from espalier.process import spare_compiler
 from espalier.pruning.account import nonzeros
 from espalier.quantization.bit_grid import EVALUATION_BATCH
 from espalier.quantization.qparams import Quantized
-from espalier.results.columns import ANATOMY, LADDER, METRICS, write_rows
+from espalier.results.columns import ANATOMY, LADDER, write_rows
+from espalier.training.clock import Clock
 
 log = logging.getLogger("espalier")
 
@@ -40,28 +41,28 @@ def encode(folder: Path, spec: EncodeStage, parent: Path, data_file: Path, *, or
         DataError: the data set cannot be used.
         Mistake: nothing is asked for, or a number is too large for fp16.
     """
-    since = time.time() - (time.monotonic() - started)
+    clock = Clock(started)
     asked = spec.encode
     if asked is None:
         raise Mistake("encode: nothing is coded; set encode")
     spare_compiler()
-    threads = device.prepare()
+    device.prepare()
     where = device.choose()
     data = Resident.load(data_file, where, ("validation",))
     network = artifact.load(parent)
     artifact.check(network, parent, data_file, data.num_classes, data.image_size)
     dense_bytes = _size(Path(original) / "model.safetensors")
-    tensors, record = networks.tensors_of(network, asked.fold, asked.floats)
+    tensors, about = networks.tensors_of(network, asked.fold, asked.floats)
     path = Path(folder) / artifact.CODED
     with replacing(path) as temporary:
         times = [time.perf_counter()]
-        write(tensors, record, temporary, asked.codecs)
+        write(tensors, about, temporary, asked.codecs)
         times.append(time.perf_counter())
         contents = decode(temporary)
         decoded = networks.rebuild(contents, path)
         times.append(time.perf_counter())
-        if (contents.record != record) or (wrong := _differing(contents.tensors, tensors)):
-            what = "its record" if contents.record != record else wrong
+        if (contents.record != about) or (wrong := _differing(contents.tensors, tensors)):
+            what = "its record" if contents.record != about else wrong
             raise ArtifactError(f"{path}: {what} does not decode to what was coded; the file is not kept")
         parts = anatomy(temporary)
     seconds = {"encode_s": round(times[1] - times[0], 3), "decode_s": round(times[2] - times[1], 3)}
@@ -70,24 +71,19 @@ def encode(folder: Path, spec: EncodeStage, parent: Path, data_file: Path, *, or
     write_rows(Path(folder) / "anatomy.csv", ANATOMY, map(_part, parts))
     write_rows(Path(folder) / "ladder.csv", LADDER, (_rung(*rung) for rung in ladder(tensors)))
     size = path.stat().st_size
-    row = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
-    row |= {"params": cost.params(model), "nonzeros": nonzeros(model), "file_bytes": size, **_levels(parts, tensors)}
+    row = {"params": cost.params(model), "nonzeros": nonzeros(model), "file_bytes": size, **_levels(parts, tensors)}
     row |= {"dense_bytes": dense_bytes, "compression": dense_bytes / size, **seconds}
     row |= {f"validation_{name}": value for name, value in found.items()}
-    row |= {"peak_memory_mib": round(device.peak_memory_mib(where), 1)}
-    spent = {"wall_s": round(time.monotonic() - started, 3), "cpu_s": round(time.process_time(), 3)}
-    write_rows(Path(folder) / "metrics.csv", METRICS["encode"], [row | spent])
-    provenance.write(
+    record.write(
         folder,
         "encode",
         spec,
+        row,
         parent=parent,
-        data={"path": str(data_file), "checksum": data.checksum},
+        data_file=data_file,
+        data=data,
+        clock=clock,
         seed=None,
-        device=device.name(where),
-        threads=threads,
-        started=since,
-        **spent,
         params=row["params"],
         macs=cost.macs(model, data.image_size),
         resumed=0,

@@ -1,13 +1,12 @@
 """The export stage: from a float network to ONNX files that were checked and timed beside it."""
 
 import logging
-import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from espalier import artifact, device, provenance
+from espalier import artifact, device, record
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.export import onnx_files
@@ -19,7 +18,8 @@ from espalier.export.writing import write
 from espalier.measure import cost
 from espalier.measure.latency import BATCHES
 from espalier.plan.spec import ExportStage
-from espalier.results.columns import FORMATS, METRICS, write_rows
+from espalier.results.columns import FORMATS, write_rows
+from espalier.training.clock import Clock
 from espalier.training.progress import Heartbeat
 
 EAGER, BEFORE = "eager", "eager, before pruning"
@@ -47,10 +47,11 @@ def export(
     Raises:
         Mistake: the network or data cannot be used, or the network has no ONNX form.
     """
-    since = time.time() - (time.monotonic() - started)
+    clock = Clock(started)
     if spec.export is None:
         raise Mistake("nothing is exported; set export")
-    threads, cpu = device.prepare(), processor()
+    device.prepare()
+    cpu = processor()
     if spec.export.int8 and saturates(cpu) and not spec.export.reduce_range:
         log.warning("8-bit products saturate on this CPU, which may cost accuracy; set export.reduce_range to true")
     data = Resident.load(data_file)
@@ -74,22 +75,17 @@ def export(
     }
 
     write_rows(Path(folder) / "formats.csv", FORMATS, rows.values())
-    times = {"wall_s": round(time.monotonic() - started, 3), "cpu_s": round(time.process_time(), 3)}
-    row = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)} | _metrics(rows) | times
-    row |= {"peak_memory_mib": round(device.peak_memory_mib(data.device), 1)}
-    write_rows(Path(folder) / "metrics.csv", METRICS["export"], [row])
-    provenance.write(
+    record.write(
         folder,
         "export",
         spec,
+        _metrics(rows),
         parent=parent,
-        data={"path": str(data_file), "checksum": data.checksum},
+        data_file=data_file,
+        data=data,
+        clock=clock,
         seed=None,
-        device=device.name(data.device),
         cpu=cpu,
-        threads=threads,
-        started=since,
-        **times,
         params=cost.params(eager.model),
         macs=cost.macs(eager.model, data.image_size),
         resumed=0,
@@ -97,7 +93,6 @@ def export(
         exporter={library: metadata.version(library) for library in _LIBRARIES},
         int8=files[INT8].name if INT8 in files else None,
     )
-    heartbeat.beat("done")
 
 
 def _network(folder: Path, data_file: Path, data: Resident) -> artifact.Network:

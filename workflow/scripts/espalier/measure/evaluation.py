@@ -1,7 +1,6 @@
 """The evaluate stage: the one place that reads the test split."""
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espalier import artifact, device, provenance
+from espalier import artifact, device, provenance, record
 from espalier.data.prepared import Prepared
 from espalier.data.resident import Resident
 from espalier.measure import cost
@@ -18,7 +17,8 @@ from espalier.measure.chain import networks
 from espalier.measure.predictions import Predictions
 from espalier.plan.spec import EvaluateStage
 from espalier.process import spare_compiler
-from espalier.results.columns import METRICS, SCORES, write_rows
+from espalier.results.columns import SCORES, write_rows
+from espalier.training.clock import Clock
 
 BATCH = 256
 PREDICTIONS = "predictions.csv"
@@ -49,9 +49,9 @@ def evaluate(
         ArtifactError: the network cannot be rebuilt, or is not made for this data.
         DataError: the data set cannot be used.
     """
-    since = time.time() - (time.monotonic() - started)
+    clock = Clock(started)
     spare_compiler()
-    threads = device.prepare()
+    device.prepare()
     where = device.choose()
     prepared = Prepared.read(data_file, ("test",))
     data = Resident(prepared, where)
@@ -71,22 +71,18 @@ def evaluate(
             scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
     if predictions:
         predictions.write(Path(folder) / PREDICTIONS, prepared.splits["test"], data.classes)
-    ids = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
-    row = ids | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in scores.items()}
-    times = {"wall_s": round(time.monotonic() - started, 3), "cpu_s": round(time.process_time(), 3)}
+    row = {"images": data.size("test")} | {f"test_{metric}": value for metric, value in scores.items()}
     write_rows(Path(folder) / "scores.csv", SCORES, rows)
-    write_rows(Path(folder) / "metrics.csv", METRICS["evaluate"], [row | times])
-    provenance.write(
+    record.write(
         folder,
         "evaluate",
         spec,
+        row,
         parent=parent,
-        data={"path": str(data_file), "checksum": data.checksum},
+        data_file=data_file,
+        data=data,
+        clock=clock,
         seed=None,
-        device=device.name(where),
-        threads=threads,
-        started=since,
-        **times,
         **end,
         resumed=0,
         predictions=PREDICTIONS if predictions else None,

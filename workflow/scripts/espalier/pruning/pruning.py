@@ -3,7 +3,6 @@
 import logging
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,13 +27,12 @@ from espalier.seeding import key
 from espalier.training import group
 from espalier.training.checkpoint import read, write
 from espalier.training.clock import Clock
-from espalier.training.interruption import Interruption
 from espalier.training.loop import fit
-from espalier.training.progress import Heartbeat
 from espalier.training.selection import best
 from espalier.training.state import State
 from espalier.training.strided import sound
 from espalier.training.watch import Watch, joined
+from espalier.training.work import Work
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -49,16 +47,13 @@ log = logging.getLogger("espalier")
 class Pruning:
     """One run's settings and surroundings."""
 
-    folder: Path
     spec: PruneStage
     parent: artifact.Network
     data: Resident
     train: Training
     """how each round trains: fine-tuning, or the whole training of a control from scratch"""
     accelerator: "Accelerator"
-    interruption: Interruption
-    heartbeat: Heartbeat
-    checkpoint_minutes: float
+    work: Work
     clock: Clock
 
     def __post_init__(self) -> None:
@@ -99,7 +94,7 @@ class Pruning:
         """The network of the last good round, cut further by the main process, which gives it to the others."""
         if group.world() == 1:
             return self._further(rounds)
-        path = self.folder / "checkpoint" / "cut.safetensors"
+        path = self.work.folder / "checkpoint" / "cut.safetensors"
         if group.main():
             model = self._further(rounds)
             write(path, {"weights": model.state_dict(), "shapes": rounds.shapes, "kept": rounds.kept})
@@ -138,17 +133,8 @@ class Pruning:
         if rounds.inner:
             state.load_state_dict(rounds.inner)
             log.info("resumed in round %d, epoch %d, step %d", len(rounds.rows) + 1, state.epoch, state.step)
-        watch = Watch(
-            self.folder,
-            saver,
-            self.interruption,
-            self.heartbeat,
-            minutes=self.checkpoint_minutes,
-            epochs=self.train.epochs,
-            steps_per_epoch=steps,
-            state=state,
-            earlier=rounds.history,
-        )
+        epochs = self.train.epochs
+        watch = Watch(self.work, saver, state, epochs=epochs, steps_per_epoch=steps, earlier=rounds.history)
         total = self.train.epochs * steps
 
         subject, keep_zeros = self._subject(model, rounds), masks.enforcer(model, rounds.kept or {})
@@ -201,7 +187,7 @@ class Pruning:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             rounds.good = Good(weights, rounds.shapes, rounds.kept, scores)
         if group.main():
-            write_rows(self.folder / "rounds.csv", ROUNDS, rounds.rows)
+            write_rows(self.work.folder / "rounds.csv", ROUNDS, rounds.rows)
         log.info(
             "round %d: %.2f %% of the weights are zero, validation top-1 %.2f %%%s",
             *(len(rounds.rows), zeros, scores["validation_top1"], "" if kept else ", below the floor"),

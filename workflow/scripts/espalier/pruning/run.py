@@ -5,7 +5,7 @@ import logging
 import time
 from pathlib import Path
 
-from espalier import artifact, device, provenance
+from espalier import artifact, device, provenance, record
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.plan.fits import unfit_pruning
@@ -17,27 +17,16 @@ from espalier.pruning.account import account, layer_rows
 from espalier.pruning.pruning import Pruning
 from espalier.pruning.rounds import Rounds, Saver
 from espalier.pruning.shapes import shapes
-from espalier.results.columns import HISTORY, LAYERS, METRICS, write_rows
+from espalier.results.columns import HISTORY, LAYERS, write_rows
 from espalier.training import group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
-from espalier.training.interruption import Interruption
-from espalier.training.progress import Heartbeat
+from espalier.training.work import Work
 
 log = logging.getLogger("espalier")
 
 
-def prune(
-    folder: Path,
-    spec: PruneStage,
-    parent: Path,
-    data_file: Path,
-    *,
-    interruption: Interruption,
-    heartbeat: Heartbeat,
-    checkpoint_minutes: float,
-    started: float,
-) -> None:
+def prune(spec: PruneStage, parent: Path, data_file: Path, work: Work) -> None:
     """Prune and fine-tune, or go on with it, and write the run's folder; of several processes the main one writes.
 
     Raises:
@@ -45,13 +34,13 @@ def prune(
             diverged.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    since = time.time() - (time.monotonic() - started)
     if wrong := [f"{path}: {message}" for path, message in unfit_pruning(spec)]:
         raise Mistake("; ".join(wrong))
+    folder = Path(work.folder)
     spare_compiler()
     train = _recipe(spec, parent)
     group.expect(train.processes, train.batch_size)
-    threads = device.prepare(train.deterministic)
+    device.prepare(train.deterministic)
     accelerator = device.accelerate(train.precision)
     data = Resident.load(data_file, accelerator.device)
     network = artifact.load(parent)
@@ -61,57 +50,48 @@ def prune(
     checkpoints = Checkpoints(folder / "checkpoint", settings | origin)
     saved = checkpoints.load()
     rounds = Rounds.resume(saved) if saved else Rounds()
-    clock = Clock(started)
+    clock = Clock(work.started)
     if saved and not rounds.inner:
         clock.resume(rounds.seconds)
-    work = Pruning(
-        folder=folder,
+    pruning = Pruning(
         spec=spec,
         parent=network,
         data=data,
         train=train,
         accelerator=accelerator,
-        interruption=interruption,
-        heartbeat=heartbeat,
-        checkpoint_minutes=checkpoint_minutes,
+        work=work,
         clock=clock,
     )
     ready = time.process_time()
-    model = work.run(rounds, Saver(checkpoints, rounds, clock))
-    scores = work.scores(rounds)
+    model = pruning.run(rounds, Saver(checkpoints, rounds, clock))
+    scores = pruning.scores(rounds)
     if not group.main():
         return
 
     artifact.save(folder, model.state_dict(), network.choice, data.num_classes, data.image_size, shapes(model))
     write_rows(folder / "history.csv", HISTORY, rounds.history)
     write_rows(folder / "layers.csv", LAYERS, layer_rows(model))
-    row = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
-    row |= account(model, network.model, data, folder / "model.safetensors") | scores
-    clock.lap()
-    times = {"wall_s": round(clock.seconds["wall"], 3), "cpu_s": round(clock.seconds["cpu"], 3)}
-    row |= times | {"peak_memory_mib": round(device.peak_memory_mib(accelerator.device), 1)}
-    write_rows(folder / "metrics.csv", METRICS["prune"], [row])
-    provenance.write(
+    row = account(model, network.model, data, folder / "model.safetensors") | scores
+    record.write(
         folder,
         "prune",
         spec,
+        row,
         parent=parent,
-        data={"path": str(data_file), "checksum": data.checksum},
+        data_file=data_file,
+        data=data,
+        clock=clock,
         seed=spec.seed,
-        device=device.name(accelerator.device),
-        threads=threads,
-        started=since,
-        **times,
         startup_cpu_s=round(ready, 3),
         params=row["params"],
         macs=row["macs"],
         resumed=rounds.resumed,
     )
     checkpoints.remove()
-    heartbeat.beat("done")
+    work.heartbeat.beat("done")
     log.info(
         "%d of %d parameters are left, %d of them not zero: validation top-1 %.2f %%",
-        *(row["params"], work.params_before, row["nonzeros"], row["validation_top1"]),
+        *(row["params"], pruning.params_before, row["nonzeros"], row["validation_top1"]),
     )
 
 
@@ -125,10 +105,10 @@ def _recipe(spec: PruneStage, parent: Path) -> Training:
         return spec.fine_tune
     path = Path(parent) / "run.json"
     try:
-        record = json.loads(path.read_text())
-        if record["stage"] != "train":
-            raise ValueError(f"its stage is {record['stage']}, and training from scratch follows train")
-        given = record["spec"].get("train", {})
+        told = json.loads(path.read_text())
+        if told["stage"] != "train":
+            raise ValueError(f"its stage is {told['stage']}, and training from scratch follows train")
+        given = told["spec"].get("train", {})
         train = Training.model_validate_json(json.dumps(given))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ArtifactError(

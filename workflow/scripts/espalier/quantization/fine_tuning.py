@@ -1,7 +1,6 @@
 """Quantization-aware fine-tuning of one setting of widths, resumable like any training."""
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -16,12 +15,11 @@ from espalier.quantization.quantized import Quantization
 from espalier.seeding import key
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
-from espalier.training.interruption import Interruption
 from espalier.training.loop import fit
-from espalier.training.progress import Heartbeat
 from espalier.training.selection import best
 from espalier.training.state import State
 from espalier.training.watch import Watch
+from espalier.training.work import Work
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,17 +39,14 @@ class Tuned(NamedTuple):
 
 
 def fine_tune(
-    folder: Path,
     spec: QuantizeStage,
     model: nn.Module,
     data: Resident,
+    work: Work,
     *,
     accelerator: "Accelerator",
     checkpoints: Checkpoints,
     saved: dict[str, Any] | None,
-    interruption: Interruption,
-    heartbeat: Heartbeat,
-    checkpoint_minutes: float,
     clock: Clock,
 ) -> Tuned:
     """Train the network, in place, with the levels of its kept setting in sight; steps and weights are learned.
@@ -70,16 +65,7 @@ def fine_tune(
     if saved:
         state.load_state_dict(saved)
         log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
-    watch = Watch(
-        folder,
-        checkpoints,
-        interruption,
-        heartbeat,
-        minutes=checkpoint_minutes,
-        epochs=train.epochs,
-        steps_per_epoch=steps,
-        state=state,
-    )
+    watch = Watch(work, checkpoints, state, epochs=train.epochs, steps_per_epoch=steps)
     seed = key("quantization-aware", spec.seed)
     fit(state, data, Policy(spec.augment), train, seed=seed, accelerator=accelerator, watch=watch)
     model.load_state_dict(state.best)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espalier import artifact, device, provenance
+from espalier import artifact, device, provenance, record
 from espalier.data.resident import Resident
 from espalier.errors import Mistake
 from espalier.measure import cost
@@ -24,40 +24,29 @@ from espalier.quantization.cells import Cells, at
 from espalier.quantization.fine_tuning import fine_tune
 from espalier.quantization.quantized import Quantization, install
 from espalier.quantization.sizes import Sizes
-from espalier.results.columns import GRID, HISTORY, METRICS, write_rows
+from espalier.results.columns import GRID, HISTORY, write_rows
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
-from espalier.training.interruption import Interruption
-from espalier.training.progress import Heartbeat
+from espalier.training.work import Work
 
 _TRAINED = ("epochs", "best_epoch", "train_loss", "train_top1", "images_per_s")
 
 log = logging.getLogger("espalier")
 
 
-def quantize(
-    folder: Path,
-    spec: QuantizeStage,
-    parent: Path,
-    data_file: Path,
-    *,
-    interruption: Interruption,
-    heartbeat: Heartbeat,
-    checkpoint_minutes: float,
-    started: float,
-) -> None:
+def quantize(spec: QuantizeStage, parent: Path, data_file: Path, work: Work) -> None:
     """Bring a network to every setting of the grid, keep one, and write the run's folder.
 
     Raises:
         Mistake: the network, data or checkpoint cannot be used, or the settings do not go together.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    since = time.time() - (time.monotonic() - started)
     if wrong := [f"{path}: {message}" for path, message in unfit_quantization(spec)]:
         raise Mistake("; ".join(wrong))
+    folder = Path(work.folder)
     spare_compiler()
     train = spec.quantize.fine_tune
-    threads = device.prepare(train is None or train.deterministic)
+    device.prepare(train is None or train.deterministic)
     accelerator = device.accelerate(train.precision if train else "fp32")
     data = Resident.load(data_file, accelerator.device)
     network = artifact.load(parent)
@@ -65,24 +54,21 @@ def quantize(
     model = network.model.to(accelerator.device, memory_format=torch.channels_last)
     settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
     origin = {"data": data.checksum, "parent": provenance.identifier(parent)}
-    checkpoints = Checkpoints(Path(folder) / "checkpoint", settings | origin)
+    checkpoints = Checkpoints(folder / "checkpoint", settings | origin)
     saved = checkpoints.load()
-    sizes, clock, ready = Sizes(model, data.image_size, data.channels), Clock(started), time.process_time()
-    grid = BitGrid(spec.quantize, checkpoints, 60 * checkpoint_minutes)
+    sizes, clock, ready = Sizes(model, data.image_size, data.channels), Clock(work.started), time.process_time()
+    grid = BitGrid(spec.quantize, checkpoints, 60 * work.checkpoint_minutes)
     history: list[dict[str, Any]] = []
     trained: dict[str, Any] = {"epochs": 0, "best_epoch": 0}
     if train:
         tuned = fine_tune(
-            folder,
             spec,
             model,
             data,
+            work,
             accelerator=accelerator,
             checkpoints=checkpoints,
             saved=saved,
-            interruption=interruption,
-            heartbeat=heartbeat,
-            checkpoint_minutes=checkpoint_minutes,
             clock=clock,
         )
         model, made, history, resumed = tuned.model, tuned.quantization, tuned.history, tuned.resumed
@@ -93,7 +79,7 @@ def quantize(
         if saved:
             grid.resume(saved)
             log.info("resumed after %d settings", len(grid.rows))
-        grid.run(model, data, spec.seed, interruption, heartbeat)
+        grid.run(model, data, spec.seed, work.interruption, work.heartbeat)
         made, model = _kept(grid.cells, model, spec)
         weights, resumed = model.state_dict(), grid.resumed
     kept = spec.quantize.kept()
@@ -103,36 +89,30 @@ def quantize(
     rows = grid.rows or [widths | {"kept": 1} | sizes.row(made) | scores]
 
     artifact.save(folder, weights, network.choice, data.num_classes, data.image_size, network.shapes, made)
-    grid.cells.write(Path(folder) / "cells.safetensors")
-    write_rows(Path(folder) / "grid.csv", GRID, rows)
-    write_rows(Path(folder) / "history.csv", HISTORY, history)
-    clock.lap()
-    times = {"wall_s": round(clock.seconds["wall"], 3), "cpu_s": round(clock.seconds["cpu"], 3)}
+    grid.cells.write(folder / "cells.safetensors")
+    write_rows(folder / "grid.csv", GRID, rows)
+    write_rows(folder / "history.csv", HISTORY, history)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
-    row = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
-    row |= {"params": size, "macs": macs, "nonzeros": nonzeros(model), "sparsity": sparsity(model)}
+    row = {"params": size, "macs": macs, "nonzeros": nonzeros(model), "sparsity": sparsity(model)}
     row |= widths | sizes.row(made) | scores | {name: trained.get(name, "") for name in _TRAINED}
-    row |= {"file_bytes": (Path(folder) / "model.safetensors").stat().st_size}
-    row |= {"peak_memory_mib": round(device.peak_memory_mib(accelerator.device), 1)}
-    write_rows(Path(folder) / "metrics.csv", METRICS["quantize"], [row | times])
-    provenance.write(
+    row |= {"file_bytes": (folder / "model.safetensors").stat().st_size}
+    record.write(
         folder,
         "quantize",
         spec,
+        row,
         parent=parent,
-        data={"path": str(data_file), "checksum": data.checksum},
+        data_file=data_file,
+        data=data,
+        clock=clock,
         seed=spec.seed,
-        device=device.name(accelerator.device),
-        threads=threads,
-        started=since,
-        **times,
         startup_cpu_s=round(ready, 3),
         params=size,
         macs=macs,
         resumed=resumed,
     )
     checkpoints.remove()
-    heartbeat.beat("done")
+    work.heartbeat.beat("done")
     log.info(
         "%d-bit weights and %d-bit activations are kept: validation top-1 %.2f %%",
         *(kept.weight_bits, kept.activation_bits, found["top1"]),

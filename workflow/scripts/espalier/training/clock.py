@@ -7,13 +7,14 @@ class Clock:
     """Seconds on the wall and on the CPU since `started`, and in parts of the present epoch.
 
     `seconds` holds "wall" and "cpu" of the whole run, start-up included, "train" of the steps of this epoch, and
-    "epoch" of the epoch with its validation.
+    "epoch" of the epoch with its validation; `began` is when this process did, in seconds since the epoch of Unix.
     """
 
     def __init__(self, started: float | None = None):
         self.seconds = {"wall": 0.0, "cpu": 0.0, "train": 0.0, "epoch": 0.0}
         # The CPU time of a process starts with it, so the first lap takes in the imports.
         self._mark = (time.monotonic(), time.process_time()) if started is None else (started, 0.0)
+        self.began = time.time() - (time.monotonic() - self._mark[0])
 
     def lap(self, *parts: str) -> None:
         """Count the time since the last lap for the run and for `parts` of the epoch."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from espalier import artifact, device, provenance
+from espalier import artifact, device, record
 from espalier.data.policy import Policy
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
@@ -20,48 +20,38 @@ from espalier.results.columns import HISTORY, METRICS, write_rows
 from espalier.training import compiling, group
 from espalier.training.checkpoint import Checkpoints
 from espalier.training.clock import Clock
-from espalier.training.interruption import Interruption
 from espalier.training.loop import fit, validated
-from espalier.training.progress import Heartbeat
 from espalier.training.selection import best
 from espalier.training.state import State
 from espalier.training.watch import Watch
+from espalier.training.work import Work
 
 log = logging.getLogger("espalier")
 
 
-def train(
-    folder: Path,
-    spec: TrainStage,
-    data_file: Path,
-    *,
-    interruption: Interruption,
-    heartbeat: Heartbeat,
-    checkpoint_minutes: float,
-    started: float,
-) -> None:
+def train(spec: TrainStage, data_file: Path, work: Work) -> None:
     """Train, or go on training, and write the run's folder; of several processes the main one writes.
 
     Raises:
         Mistake: settings, data or checkpoint cannot be used, or the loss has diverged.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    since = time.time() - (time.monotonic() - started)
+    folder = Path(work.folder)
     spare_compiler()
     group.expect(spec.train.processes, spec.train.batch_size)
-    threads = device.prepare(spec.train.deterministic)
+    device.prepare(spec.train.deterministic)
     accelerator = device.accelerate(spec.train.precision)
     data = Resident.load(data_file, accelerator.device)
     settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
     weights_of = {"checkpoint_sha256": own_weights.checksum(Path(spec.checkpoint))} if spec.checkpoint else {}
     identity = settings | {"data": data.checksum} | weights_of
-    checkpoints = Checkpoints(Path(folder) / "checkpoint", identity)
+    checkpoints = Checkpoints(folder / "checkpoint", identity)
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
     if saved is None:
         log.info("%s: %d parameters, %d MACs, on %s", spec.model.name, size, macs, accelerator.device)
-    clock = Clock(started)
+    clock = Clock(work.started)
     ready = time.process_time()
     if spec.train.epochs:
         steps = data.steps_per_epoch(spec.train.batch_size)
@@ -69,16 +59,7 @@ def train(
         if saved:
             state.load_state_dict(saved)
             log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
-        watch = Watch(
-            folder,
-            checkpoints,
-            interruption,
-            heartbeat,
-            minutes=checkpoint_minutes,
-            epochs=spec.train.epochs,
-            steps_per_epoch=steps,
-            state=state,
-        )
+        watch = Watch(work, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
         with_compiler = compiling.wanted(model, spec.train, data.size("train"), data.image_size, accelerator.device)
         fit(
             state,
@@ -93,32 +74,26 @@ def train(
         weights, history, resumed = state.best, state.history, state.resumed
         chosen = best(history, spec.train.select)
     else:
-        heartbeat.beat(now=True, epoch=0, epochs=0)
+        work.heartbeat.beat(now=True, epoch=0, epochs=0)
         weights, history, resumed = model.state_dict(), [], 0
         chosen = _untrained(model, data, spec)
     if not group.main():
         return
 
     artifact.save(folder, weights, spec.model, data.num_classes, data.image_size)
-    write_rows(Path(folder) / "history.csv", HISTORY, history)
-    clock.lap()
-    times = {"wall_s": round(clock.seconds["wall"], 3), "cpu_s": round(clock.seconds["cpu"], 3)}
+    write_rows(folder / "history.csv", HISTORY, history)
     row = {key: chosen.get(key, "") for key in METRICS["train"]}
-    row |= {"run": provenance.identifier(folder), "parent": provenance.identifier(data_file)}
     row |= {"params": size, "macs": macs, "epochs": len(history), "best_epoch": chosen["epoch"]}
-    row |= times | {"peak_memory_mib": round(device.peak_memory_mib(accelerator.device), 1)}
-    write_rows(Path(folder) / "metrics.csv", METRICS["train"], [row])
-    provenance.write(
+    record.write(
         folder,
         "train",
         spec,
+        row,
         parent=data_file,
-        data={"path": str(data_file), "checksum": data.checksum},
+        data_file=data_file,
+        data=data,
+        clock=clock,
         seed=spec.seed,
-        device=device.name(accelerator.device),
-        threads=threads,
-        started=since,
-        **times,
         startup_cpu_s=round(ready, 3),
         params=size,
         macs=macs,
@@ -126,7 +101,7 @@ def train(
         **weights_of,
     )
     checkpoints.remove()
-    heartbeat.beat("done")
+    work.heartbeat.beat("done")
     log.info("best epoch %d: validation top-1 %.2f %%", chosen["epoch"], chosen["validation_top1"])
 
 

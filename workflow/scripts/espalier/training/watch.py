@@ -9,9 +9,10 @@ from espalier.results.columns import HISTORY, write_rows
 from espalier.trackers import live
 from espalier.training import group
 from espalier.training.checkpoint import Checkpoints
-from espalier.training.interruption import Interrupted, Interruption
-from espalier.training.progress import Heartbeat, Progress
+from espalier.training.interruption import Interrupted
+from espalier.training.progress import Progress
 from espalier.training.state import State
+from espalier.training.work import Work
 
 EPOCH_SAVE_S = 10.0
 """Epochs that follow each other faster than this are not all saved: a tiny run would spend its time on it."""
@@ -23,7 +24,7 @@ def joined(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any
 
 
 class Watch:
-    """Saves at the end of an epoch, after `minutes` within a long one, and when asked to stop.
+    """Saves at the end of an epoch, after `checkpoint_minutes` within a long one, and when asked to stop.
 
     Several processes save and stop after the same step: when the main one's time has come, or any is asked to stop.
 
@@ -33,23 +34,20 @@ class Watch:
 
     def __init__(
         self,
-        folder: Path,
+        work: Work,
         checkpoints: Checkpoints,
-        interruption: Interruption,
-        heartbeat: Heartbeat,
+        state: State,
         *,
-        minutes: float,
         epochs: int,
         steps_per_epoch: int,
-        state: State,
         earlier: Sequence[Mapping[str, Any]] = (),
     ):
-        self._history = Path(folder) / "history.csv"
+        self._history = Path(work.folder) / "history.csv"
         self._earlier = earlier
         self._checkpoints = checkpoints
-        self._interruption = interruption
-        self._every_s = 60 * minutes
-        self._progress = Progress(epochs, steps_per_epoch, heartbeat, state.epoch, state.step)
+        self._interruption = work.interruption
+        self._every_s = 60 * work.checkpoint_minutes
+        self._progress = Progress(epochs, steps_per_epoch, work.heartbeat, state.epoch, state.step)
         self._saved = time.monotonic()
         live.begin(len(earlier) + state.epoch)
 
