@@ -22,8 +22,7 @@ VARIABLE = "ESPALIER_TRACKERS"
 PROJECT = "espalier"
 """The project or experiment under which runs stand."""
 
-_PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
-_INSTALLS = {"wandb": "uv pip install wandb"}
+_PACKAGES = ("tensorboard", "mlflow", "wandb")
 
 
 class _Following:
@@ -49,8 +48,8 @@ def named(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in _PACKAGES:
             raise Mistake(f"tracking: {name!r} is not known; use {', '.join(_PACKAGES)}")
-        if find_spec(_PACKAGES[name]) is None:
-            raise Mistake(f"tracking: {name} is not installed: {_INSTALLS.get(name, 'uv sync --group trackers')}")
+        if find_spec(name) is None:
+            raise Mistake(f"tracking: {name} is not installed: uv sync --group trackers")
     return names
 
 
