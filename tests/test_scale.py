@@ -11,7 +11,7 @@ from espalier.models import rules
 from espalier.plan.manifest import manifest
 from espalier.plan.plan import build
 from espalier.plan.problems import StudyError
-from espalier.plan.scale import BATCH, LARGEST
+from espalier.plan.scale import BATCH, SIDES
 from espalier.results.asked import captions
 
 torch.set_num_threads(1)
@@ -90,7 +90,7 @@ def test_networks_keep_their_classes_and_their_settings(tmp_path):
     }
     (data,) = smoke.runs["prepare"].values()
     assert data.spec.dataset.classes == 100
-    assert data.spec.dataset.image_size == LARGEST
+    assert data.spec.dataset.image_size == SIDES[0]
 
 
 def test_warm_up_leaves_room_for_the_schedule_and_one_process_does_it_all(tmp_path):

@@ -18,9 +18,11 @@ from espalier.plan.keys import put
 from espalier.plan.problems import describe, unknown
 from espalier.plan.spec import Settings
 from espalier.plan.study import SECTIONS, Study
+from espalier.registry import Choice
 
-LARGEST = 64
-"""Pixels a side from which on images are made smaller, where the network takes smaller ones."""
+SIDES = 16, 32
+"""Pixels a side, of which the images of a data set have the first that all of its networks take; their own where none
+is."""
 BATCH = 32
 _ELSEWHERE = 32, 10
 """Pixels a side and classes of a stand-in for data whose own only the prepared file tells."""
@@ -42,7 +44,10 @@ def cut(
     if study.scale == "full" or wrong:
         return [None] * len(chosen), wrong
     found: list[Settings | None] = []
-    for settings, shape in zip(chosen, shapes, strict=True):
+    sides = _sides(chosen)
+    for settings, (classes, side) in zip(chosen, shapes, strict=True):
+        side = side or _ELSEWHERE[0]
+        shape = classes or _ELSEWHERE[1], min(side, sides.get(settings.dataset, side))
         try:
             found.append(smoke(settings, shape, study.smoke))
             wrong += misfits(found[-1])
@@ -52,10 +57,11 @@ def cut(
     return found, list(dict.fromkeys(wrong))
 
 
-def smoke(settings: Settings, shape: Shape, own: Mapping[str, Any]) -> Settings:
+def smoke(settings: Settings, shape: tuple[int, int], own: Mapping[str, Any]) -> Settings:
     """One configuration cut to what takes seconds.
 
     Args:
+        shape: classes and image side of the smoke run
         own: key paths that the study itself sets; those that these settings have not are left out
 
     Raises:
@@ -92,9 +98,8 @@ def _with(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     return Settings.model_validate(nested)
 
 
-def _cuts(settings: Settings, classes: int | None, side: int | None) -> Iterator[tuple[str, Any]]:
-    side, classes = side or _ELSEWHERE[0], classes or _ELSEWHERE[1]
-    yield "dataset", {"name": "stand_in", "image_size": _side(settings, side), "classes": classes}
+def _cuts(settings: Settings, classes: int, side: int) -> Iterator[tuple[str, Any]]:
+    yield "dataset", {"name": "stand_in", "image_size": side, "classes": classes}
     # Published weights would have to be fetched.
     yield "pretrained", False
     for section in filter(lambda path: has(settings, f"{path}.epochs"), _TRAININGS):
@@ -112,7 +117,15 @@ def _cuts(settings: Settings, classes: int | None, side: int | None) -> Iterator
             yield path, min(attribute(settings, path), most)
 
 
-def _side(settings: Settings, side: int) -> int:
-    model = settings.model
-    smaller = side > LARGEST and not rules.misfit(model.entry(), model.settings(), LARGEST)
-    return LARGEST if smaller else side
+def _sides(chosen: Sequence[Settings]) -> dict[Choice, int]:
+    """Data set → the side of its images in small; one for all networks, so that they share it as they do in full."""
+    models: dict[Choice, set[Choice]] = {}
+    for settings in chosen:
+        models.setdefault(settings.dataset, set()).add(settings.model)
+    # Of several sides the last one stands.
+    return {
+        dataset: side
+        for dataset, networks in models.items()
+        for side in sorted(SIDES, reverse=True)
+        if not any(rules.misfit(each.entry(), each.settings(), side) for each in networks)
+    }
