@@ -63,11 +63,11 @@ def test_bit_grid_has_a_block_a_configuration_and_marks_what_is_kept(study):
     ]
     calibrated = printed[(printed["Prune"] == "dense") & (printed["Quantize"] == "calibrated")]
     assert calibrated["Weights (bits)"].tolist() == ["float", "8", "6", "5", "4", "3"]
-    marked = [(row, head) for row, cells in calibrated.iterrows() for head, cell in cells.items() if "*" in str(cell)]
+    marked = [(row, head) for row, cells in calibrated.iterrows() for head, cell in cells.items() if "†" in str(cell)]
     assert [(calibrated.loc[row, "Weights (bits)"], head) for row, head in marked] == [("4", "Activations 4 (%)")]
     # Settings that nobody asked for are empty, not missing.
     aware = printed[printed["Quantize"] == "aware"].iloc[0]
-    assert (aware["Activations 8 (%)"], aware["Activations 4 (%)"]) == ("", "89.50 ± 0.71 *")
+    assert (aware["Activations 8 (%)"], aware["Activations 4 (%)"]) == ("", "89.50 ± 0.71 †")
 
 
 def test_bit_grid_of_a_study_without_evaluation_is_of_validation_images(study):
@@ -81,7 +81,7 @@ def test_bit_grid_of_a_study_without_evaluation_is_of_validation_images(study):
 def test_one_setting_alone_is_a_table_and_a_figure(tmp_path, monkeypatch):
     study = on_disk(tmp_path, monkeypatch, repeats=1, ways=("aware",), prunings=("dense",), export=False)
     found = made("table", "bit_grid", study, **SPLIT)
-    assert found.printed.to_numpy().tolist() == [["4", "93.00", "89.00 *", "1"]]
+    assert found.printed.to_numpy().tolist() == [["4", "93.00", "89.00 †", "1"]]
     figure = made("figure", "bit_grid", study, **SPLIT)
     style.save(figure, tmp_path, "bit_grid")
     lines, tiles = figure.axes

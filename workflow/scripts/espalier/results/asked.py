@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from espalier.errors import Mistake
 from espalier.registry import entries
-from espalier.results.notices import noticed, notices
+from espalier.results.marks import marked_figure, marked_table
+from espalier.results.notices import notices
 from espalier.results.study import Study
 
 
@@ -26,10 +27,10 @@ class Asked:
         return " ".join([text, *notices(study)])
 
     def make(self, *args: Any) -> Any:
-        """Call the registered function with `args`, the study last, and the settings that the study gives; a table
-        comes with the study's notices."""
+        """Call the registered function with `args`, the study last, and the settings that the study gives; what is
+        optimistic comes marked."""
         made = self._entry.load()(*args, **self.settings)
-        return noticed(made, args[-1]) if self.kind == "table" else made
+        return (marked_table if self.kind == "table" else marked_figure)(made, args[-1])
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -3,19 +3,18 @@
 from typing import TYPE_CHECKING
 
 from espalier.results import numbers, verdicts
-from espalier.results.notices import protocols
+from espalier.results.protocols import mixed, optimistic
 from espalier.results.study import Study, axis_names, headline, stages
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PROTOCOL = (
-    "The epoch is chosen on the validation split; the test split is scored once, at that epoch. "
-    "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
-    "which may pass 100 %. With n below 2 neither is printed."
+_CLEAN = "the epoch is chosen on the validation split; the test split is scored once, at that epoch"
+_VALIDATION_ONLY = (
+    "the epoch is chosen on the same validation split, so these values are optimistic; no test split was scored"
 )
-VALIDATION_ONLY = (
-    "The epoch is chosen on the same validation split, so these values are optimistic; no test split was scored. "
+_PUBLISHED = "the epoch is the best one on the test split, whose score is printed: optimistic"
+_SPREAD = (
     "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
     "which may pass 100 %. With n below 2 neither is printed."
 )
@@ -23,18 +22,12 @@ VALIDATION_ONLY = (
 HEADINGS = {"test_top1": "Test top-1 (%)", "validation_top1": "Validation top-1 (%)"}
 
 
-PUBLISHED = (
-    "The epoch is the best one on the test split, whose score is printed: optimistic. "
-    "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
-    "which may pass 100 %. With n below 2 neither is printed."
-)
-
-
 def protocol(study: Study) -> str:
-    """How the accuracies of a study came about, in words for a caption."""
-    if protocols(study) == ("published",):
-        return PUBLISHED
-    return PROTOCOL if headline(study) == "test_top1" else VALIDATION_ONLY
+    """How the accuracies of a study came about, in words for a caption; the first sentence is the protocol."""
+    said = _PUBLISHED if optimistic(study) else _CLEAN if headline(study) == "test_top1" else _VALIDATION_ONLY
+    if mixed(study):
+        said = f"under the protocol clean, {said}; under published, {_PUBLISHED}"
+    return f"{said[0].upper()}{said[1:]}. {_SPREAD}"
 
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":

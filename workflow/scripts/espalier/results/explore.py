@@ -8,6 +8,8 @@ from espalier.results import browser
 from espalier.results.charts import lines
 from espalier.results.charts.parallel import parallel
 from espalier.results.charts.pareto import pareto
+from espalier.results.notices import notices
+from espalier.results.protocols import choosing
 from espalier.results.study import Study
 from espalier.results.templates import template
 
@@ -22,7 +24,8 @@ def write(path: Path, study: Study, frame: "pd.DataFrame") -> list[str]:
     """Write the page, and return the titles of its charts: none where there is nothing to compare yet."""
     charts = _charts(study, frame)
     script = browser.charts() if charts else ""
-    text = template("explore.html").render(study=study, charts=charts, library=script)
+    said = {"notices": notices(study), "choosing": choosing(study)}
+    text = template("explore.html").render(study=study, charts=charts, library=script, **said)
     write_text(path, text)
     return [chart["title"] for chart in charts]
 

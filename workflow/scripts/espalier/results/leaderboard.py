@@ -9,8 +9,9 @@ from espalier.results import numbers
 from espalier.results.columns import METRICS
 from espalier.results.comparison import HEADINGS, grouped
 from espalier.results.costs import costs
+from espalier.results.marks import marked, names
 from espalier.results.state import State
-from espalier.results.study import Study, baseline_number, configurations, headline, labels, short_names
+from espalier.results.study import Study, baseline_number, configurations, headline, labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,11 +79,11 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
         "validation_top1_mean", ascending=False, na_position="last", kind="stable"
     )
     columns = _columns(data, study)
-    names, baseline, runs = short_names(study), baseline_number(study), _runs(study)
+    named, baseline, runs = names(study), baseline_number(study), _runs(study)
     all_labels = {number: " ".join(found) for found, number in configurations(study).items()}
     rows = [
         Row(
-            names[number],
+            named[number],
             all_labels[number],
             number == baseline,
             [cells[place] for cells in columns.values()],
@@ -100,7 +101,7 @@ def _columns(data: "pd.DataFrame", study: Study) -> dict[str, list[Cell]]:
     for name, head in sorted(HEADINGS.items(), reverse=True):
         if f"{name}_mean" in data:
             pairs = zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
-            columns[head] = [Cell(numbers.spread(mean, sd), _value(mean)) for mean, sd in pairs]
+            columns[marked(head, study)] = [Cell(numbers.spread(mean, sd), _value(mean)) for mean, sd in pairs]
     counted = data[f"{headline(study)}_n"]
     columns["n"] = [Cell(str(int(n)), float(n)) for n in counted]
     for name in NAMES:

@@ -16,6 +16,7 @@ from espalier.results.asked import Asked, asked
 from espalier.results.leaderboard import leaderboard, settled
 from espalier.results.notices import notices
 from espalier.results.origin import origins
+from espalier.results.protocols import choosing
 from espalier.results.state import STATES, State, last_words
 from espalier.results.study import Study, axis_names, configurations
 from espalier.results.templates import template
@@ -37,6 +38,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
     text = template("page.html").render(
         study=study,
         notices=notices(study),
+        choosing=choosing(study),
         states=STATES,
         column=int(1.5 * style.COLUMN * style.DPI),
         counts=[(name, counts[name]) for name in STATES],

@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from espalier.results.hours import READERS, Facts, Hours, facts, hours
+from espalier.results.notices import protocol_notice
+from espalier.results.protocols import MARK
 from espalier.results.state import STATES, State, last_words, state_of
 from espalier.results.study import Study
 
+_BEST = "best top-1"
 _WORDS = 100
 """Letters of a failed log's last line."""
 
@@ -20,12 +23,16 @@ def told(study: Study, root: Path = Path()) -> str:
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(lambda run: state_of(run, root), study["runs"].values())
         states = dict(zip(study["runs"], found, strict=True))
-    known = facts(study, states, root)
-    lines = [f"{study['study']:<12}" + "".join(f"{name:>9}" for name in STATES) + f"{'best top-1':>12}"]
+    known, said = facts(study, states, root), protocol_notice(study).partition(". ")[0]
+    lines = [f"{study['study']:<12}" + "".join(f"{name:>9}" for name in STATES) + f"{_BEST + MARK * bool(said):>14}"]
     for stage in dict.fromkeys(run["stage"] for run in study["runs"].values()):
         ids = [id_ for id_, run in study["runs"].items() if run["stage"] == stage]
         lines.append(f"  {stage:<10}" + _counts(states, ids) + _best(known, ids))
-    lines += [f"  {'all':<10}" + _counts(states, states), _spent(hours(study, states, known))]
+    lines += [
+        f"  {'all':<10}" + _counts(states, states),
+        _spent(hours(study, states, known)),
+        *([f"  {said}."] if said else []),
+    ]
     for wanted in ("running", "failed", "lost"):
         chosen = {id_: state for id_, state in states.items() if state.name == wanted}
         lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
@@ -40,7 +47,7 @@ def _counts(states: Mapping[str, State], ids: Mapping[str, State] | list[str]) -
 def _best(known: Mapping[str, Facts], ids: list[str]) -> str:
     """On the validation split; of the test split the tables alone tell."""
     found = [known[id_].top1 for id_ in ids if known[id_].top1 is not None]
-    return f"{max(found):>12.2f}" if found else f"{'-':>12}"
+    return f"{max(found):>14.2f}" if found else f"{'-':>14}"
 
 
 def _spent(found: Hours) -> str:

@@ -35,6 +35,7 @@ class Table:
 
 FORMATS = ("csv", "md", "tex", "html")
 _LATEX = {"±": r"$\pm$", "×": r"$\times$", "–": "--", "−": "$-$", "…": r"\ldots{}", "“": "``", "”": "''"}
+_LATEX |= {"†": r"$\dagger$"}
 _LATEX_SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

@@ -8,7 +8,8 @@ from espalier.results import bit_cells, numbers
 from espalier.results.comparison import HEADINGS, label_columns
 from espalier.results.error_scale import ErrorScale
 from espalier.results.leaderboard import measured, printed
-from espalier.results.study import Study, axis_names, baseline_number, headline, short_names
+from espalier.results.marks import marked, names
+from espalier.results.study import Study, axis_names, baseline_number, headline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,10 +61,10 @@ def of_grid(frame: "pd.DataFrame", study: Study) -> Lines | None:
             head, texts = printed(name, data[name].tolist())
             found.append(_scaled(head, data[name].tolist(), texts))
     if main != "validation_top1_mean":
-        found.append(_accuracy(HEADINGS["validation_top1"], data["validation_top1_mean"].tolist()))
-    short, marked = short_names(study), [number == baseline_number(study) for number in data.index]
-    names = [short[number] for number in data.index]
-    return _lines("Configurations", names, data[main].tolist(), marked, found, HEADINGS[measure])
+        found.append(_accuracy(marked(HEADINGS["validation_top1"], study), data["validation_top1_mean"].tolist()))
+    named, stands_out = names(study), [number == baseline_number(study) for number in data.index]
+    called = [named[number] for number in data.index]
+    return _lines("Configurations", called, data[main].tolist(), stands_out, found, marked(HEADINGS[measure], study))
 
 
 def of_widths(frame: "pd.DataFrame", study: Study) -> list[Lines]:
@@ -71,10 +72,10 @@ def of_widths(frame: "pd.DataFrame", study: Study) -> list[Lines]:
     if "run.quantize" not in frame:
         return []
     cells = bit_cells.cells(frame, study)
-    measure = headline(study)
+    measure, head = headline(study), marked(HEADINGS[headline(study)], study)
     data = bit_cells.over_repeats(cells, measure)
     data = data[data["mean"].notna()].sort_values("mean")
-    names, plots = short_names(study), []
+    named, plots = names(study), []
     for number, own in data.groupby("configuration"):
         widths = {name: [_width(value) for value in own[name]] for name in ("weight_bits", "activation_bits")}
         sizes = {name: own[name].tolist() for name in ("theoretical_mib", "activation_mib")}
@@ -85,8 +86,8 @@ def of_widths(frame: "pd.DataFrame", study: Study) -> list[Lines]:
             _scaled("Activations (MiB)", sizes["activation_mib"], [f"{v:.3g}" for v in sizes["activation_mib"]]),
         ]
         lines = [f"{w} × {a} bits" for w, a in zip(*widths.values(), strict=True)]
-        title = f"Settings of widths: {names[number]}"
-        plots.append(_lines(title, lines, own["mean"].tolist(), own["kept"].tolist(), found, HEADINGS[measure]))
+        title = f"Settings of widths: {named[number]}"
+        plots.append(_lines(title, lines, own["mean"].tolist(), own["kept"].tolist(), found, head))
     return plots
 
 

@@ -35,7 +35,7 @@ def parallel(lines: Lines) -> dict[str, Any]:
     xs = _positions(lines)
     over = "isDefined(brush.x) && inrange(datum.x, brush.x)"
     folded = (
-        alt.Chart(alt.Data(values=_rows(lines, keys)))
+        alt.Chart(alt.NamedData("rows"))
         .transform_fold(keys, as_=["key", "place"])
         .transform_calculate(x=f"{xs}[toNumber(slice(datum.key, 1))]")
         .transform_calculate(over=f"{over} ? 1 : 0", through=f"{over} && inrange(datum.place, brush.place) ? 1 : 0")
@@ -54,8 +54,10 @@ def parallel(lines: Lines) -> dict[str, Any]:
     )
     caught = pieces.mark_rule(strokeWidth=9, opacity=0).encode(alt.X2("next_x"), alt.Y2("next_place"), tooltip=tips)
     caught = caught.add_params(hover, brush)
-    chart = alt.layer(_uprights(lines, xs), drawn, marked, over, _ticks(lines, xs), caught)
-    return specification(chart.properties(width=xs[-1] + 2 * _EDGE, height=HEIGHT))
+    heads, ticks = _heads(lines, xs), _ticks(lines, xs)
+    chart = alt.layer(_uprights(heads, xs), drawn, marked, over, _ticked(lines, xs), caught)
+    chart = chart.properties(width=xs[-1] + 2 * _EDGE, height=HEIGHT)
+    return specification(chart, rows=_rows(lines, keys), heads=heads, ticks=ticks)
 
 
 def _rows(lines: Lines, keys: list[str]) -> list[dict[str, Any]]:
@@ -98,28 +100,35 @@ def _hemmed(chart: "alt.Chart", dash: list[int], colour: str) -> "alt.LayerChart
     )
 
 
-def _uprights(lines: Lines, xs: list[int]) -> "alt.LayerChart":
-    """The axes with their headings."""
-    import altair as alt
-
+def _heads(lines: Lines, xs: list[int]) -> list[dict[str, Any]]:
     heads = [wrap(axis.head, _HEAD, break_long_words=False) for axis in lines.axes]
     # The last lines of all headings stand side by side.
     highest = max(map(len, heads))
-    rows = [{"x": x, "head": [""] * (highest - len(head)) + head} for x, head in zip(xs, heads, strict=True)]
-    base = alt.Chart(alt.Data(values=rows)).encode(_across(xs))
+    return [{"x": x, "head": [""] * (highest - len(head)) + head} for x, head in zip(xs, heads, strict=True)]
+
+
+def _uprights(heads: list[dict[str, Any]], xs: list[int]) -> "alt.LayerChart":
+    """The axes with their headings."""
+    import altair as alt
+
+    highest = len(heads[0]["head"])
+    base = alt.Chart(alt.NamedData("heads")).encode(_across(xs))
     words = base.mark_text(baseline="line-bottom", fontWeight=600, fontSize=11, lineHeight=_LINE)
     return base.mark_rule(color="black") + words.encode(y=alt.value(-_LINE * highest), text="head:N")
 
 
-def _ticks(lines: Lines, xs: list[int]) -> "alt.LayerChart":
-    import altair as alt
-
-    rows = [
+def _ticks(lines: Lines, xs: list[int]) -> list[dict[str, Any]]:
+    return [
         {"x": x, "at": round(place, 4), "text": text, "last": x == xs[-1]}
         for x, axis in zip(xs, lines.axes, strict=True)
         for place, text in axis.ticks
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(_across(xs), _up(lines, "at"), text="text:N")
+
+
+def _ticked(lines: Lines, xs: list[int]) -> "alt.LayerChart":
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("ticks")).encode(_across(xs), _up(lines, "at"), text="text:N")
     left, right = base.transform_filter("!datum.last"), base.transform_filter("datum.last")
     return _haloed(left, align="right", dx=-5) + _haloed(right, align="left", dx=5)
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 from espalier.results import style
 from espalier.results.charts import HEIGHT, specification
 from espalier.results.leaderboard import NAMES, measured
+from espalier.results.marks import marked, names
 from espalier.results.pareto import front
-from espalier.results.study import Study, baseline_number, headline, short_names
+from espalier.results.study import Study, baseline_number, headline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +24,9 @@ def pareto(frame: "pd.DataFrame", study: Study) -> dict[str, Any] | None:
     if data.empty or not costs:
         return None
     fronts = {name: front(data[name], data[f"{main}_mean"]) for name in costs}
-    names, number = short_names(study), baseline_number(study)
+    named, number = names(study), baseline_number(study)
     rows = [
-        {"name": names[index], "baseline": index == number, "top1": row[f"{main}_mean"], "n": row[f"{main}_n"]}
+        {"name": named[index], "baseline": index == number, "top1": row[f"{main}_mean"], "n": row[f"{main}_n"]}
         | {"low": row[f"{main}_low"], "high": row[f"{main}_high"]}
         | {name: row[name] for name in costs}
         | {f"front_{name}": bool(fronts[name][place]) for name in costs}
@@ -36,14 +37,15 @@ def pareto(frame: "pd.DataFrame", study: Study) -> dict[str, Any] | None:
         "cost", value=costs[0], bind=alt.binding_select(options=costs, labels=[NAMES[n] for n in costs], name="Cost ")
     )
     base = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.NamedData("rows"))
         .transform_calculate(x="datum[cost]", front="datum['front_' + cost]")
         .transform_filter("datum.x > 0")
     )
     split = "Test" if main == "test_top1" else "Validation"
+    head = marked(f"{split} top-1", study)
     x = alt.X("x:Q", title=None, scale=alt.Scale(type="log", nice=False, padding=24), axis=alt.Axis(format="~s"))
-    y = alt.Y("top1:Q", title=f"{split} top-1 (%)", scale=alt.Scale(zero=False, padding=12))
-    tips = [alt.Tooltip("name:N", title="Configuration"), alt.Tooltip("top1:Q", title=f"{split} top-1", format=".2f")]
+    y = alt.Y("top1:Q", title=marked(f"{split} top-1 (%)", study), scale=alt.Scale(zero=False, padding=12))
+    tips = [alt.Tooltip("name:N", title="Configuration"), alt.Tooltip("top1:Q", title=head, format=".2f")]
     tips += [alt.Tooltip("n:Q", title="n"), alt.Tooltip("x:Q", title="Cost", format=",.4~r")]
     colour = alt.condition("datum.front", alt.value(style.COLOURS[1]), alt.value(style.COLOURS[0]))
     whiskers = base.mark_rule(opacity=0.35).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour)
@@ -53,7 +55,7 @@ def pareto(frame: "pd.DataFrame", study: Study) -> dict[str, Any] | None:
     named = base.transform_filter("datum.front").mark_text(align="left", dx=7, dy=-7, fontSize=10.5)
     stairs, named = stairs.encode(x, y, color=alt.value(style.COLOURS[1])), named.encode(x, y, text="name:N")
     chart = alt.layer(stairs, whiskers, named, points).add_params(chosen)
-    return specification(chart.properties(width="container", height=HEIGHT))
+    return specification(chart.properties(width="container", height=HEIGHT), rows=rows)
 
 
 def _plain(value: Any) -> Any:

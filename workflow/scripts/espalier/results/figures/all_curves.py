@@ -1,7 +1,9 @@
 from espalier.plan.types import Count
 from espalier.registry import register
 from espalier.results import style
-from espalier.results.study import axis_names, short_names
+from espalier.results.marks import names
+from espalier.results.protocols import untested
+from espalier.results.study import axis_names
 
 _MOST = 8
 """Colours that can still be told apart."""
@@ -31,9 +33,9 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
         panel.set_ylabel(heading)
         panel.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylim(bottom=0)
-    handles, names = panels[0].get_legend_handles_labels()
-    if any(names):
-        figure.legend(handles, names, loc="outside upper center", ncols=_columns(names))
+    handles, words = panels[0].get_legend_handles_labels()
+    if any(words):
+        figure.legend(handles, words, loc="outside upper center", ncols=_columns(words))
     # Of all runs, since the best of a part of them need not be the best.
     started = len(asked & set(history["run"]))
     notes = [] if started == len(asked) else [f"Incomplete: {started} of {len(asked)} runs have a history."]
@@ -48,7 +50,7 @@ def caption(study: dict, *, axis: str | None, best: int | None) -> str:
     told = "" if axis is None else f", told apart by {axis_names(study).get(axis, axis)}"
     return (
         f"Cross-entropy loss and top-1 of the validation split after each epoch, for {which}{told}; a line is a run, "
-        "and ends where its training did. The test split has no part in it."
+        f"and ends where its training did. {untested(study)}"
     )
 
 
@@ -63,7 +65,7 @@ def _groups(frame, study: dict, axis: str | None, best: int | None) -> dict[str,
         return {}
     if axis is None and best is None:
         return {"": frame["run.train"].dropna().unique().tolist()}
-    key = frame["configuration"].map(short_names(study)) if axis is None else frame[f"label.{axis}"]
+    key = frame["configuration"].map(names(study)) if axis is None else frame[f"label.{axis}"]
     found = frame.groupby(key, sort=False)["run.train"]
     return {str(name): runs.dropna().unique().tolist() for name, runs in found}
 

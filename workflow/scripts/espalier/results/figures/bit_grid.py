@@ -6,7 +6,8 @@ from espalier.plan.types import Literal
 from espalier.registry import register
 from espalier.results import bit_cells, numbers, style
 from espalier.results.error_scale import ErrorScale
-from espalier.results.study import short_names
+from espalier.results.marks import names
+from espalier.results.protocols import choosing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +46,13 @@ def bit_grid(frame, history, study: dict, *, split: Literal["test", "validation"
     whole.remove()
     rows = figure.subplots(len(chosen[:_MOST]), 2, squeeze=False, width_ratios=(1.75, 1))
     places = {name: _Axis(shown[name], name.endswith("bits")) for name in _COLUMNS if name != "mean"}
-    names = short_names(study)
+    named = names(study)
     for (lines, tiles), configuration in zip(rows, chosen, strict=False):
         own = shown[shown["configuration"] == configuration]
         _parallel(lines, own, places, scale, "Test " if measure == "test_top1" else "Validation ")
         _map(tiles, own, shown, scale)
         if data["configuration"].nunique() > 1:
-            lines.set_title(names[configuration], loc="left", fontweight="bold", pad=21)
+            lines.set_title(named[configuration], loc="left", fontweight="bold", pad=21)
     notes = [style.missing(int(cells[measure].notna().sum()), len(cells)).replace("runs have", "settings have")]
     if len(chosen) > _MOST:
         notes.append(f"The first {_MOST} of {len(chosen)} configurations.")
@@ -160,5 +161,5 @@ def caption(study: dict, *, split: str) -> str:
         "right the same accuracies as a map in the same colours. Widths are evenly spaced, sizes on logarithmic "
         "scales; so is accuracy, by its error, where errors span more than a factor of five. The dashed line and "
         "frame are the setting that the chain goes on with, which the study names; the triangle is the network before "
-        "it was quantized. Settings are to be chosen on the validation split."
+        f"it was quantized. {choosing(study)}"
     )

@@ -2,6 +2,7 @@ from math import isnan
 
 from espalier.registry import register
 from espalier.results import numbers, style
+from espalier.results.protocols import chosen, rest
 from espalier.results.study import along, axis_names, headline, headline_words
 
 _MOST = 40
@@ -41,11 +42,10 @@ def by_axis(frame, history, study: dict, *, axis: str):
 def caption(study: dict, *, axis: str) -> str:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    rest = "all else as in the baseline" if along(study, axis)[1] else "over everything else that varies"
     return (
-        f"{split} top-1 by {axis_names(study).get(axis, axis)}, {rest}. Each dot is a run; the bar is the mean, the "
-        "line its 95 % t-interval, and the numbers at the right are mean ± sample standard deviation over n runs. "
-        "The epoch is chosen on the validation split."
+        f"{split} top-1 by {axis_names(study).get(axis, axis)}, {rest(study, axis)}. Each dot is a run; "
+        "the bar is the mean, the line its 95 % t-interval, and the numbers at the right are mean ± sample standard "
+        f"deviation over n runs. {chosen(study)}"
     )
 
 

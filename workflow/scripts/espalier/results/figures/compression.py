@@ -5,6 +5,7 @@ from espalier.plan.types import Literal
 from espalier.registry import register
 from espalier.results import pareto, style
 from espalier.results.costs import WORDS, costs, unit
+from espalier.results.protocols import chosen
 from espalier.results.study import ending_in, headline, headline_words
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def caption(study: dict, *, x: str) -> str:
     split = "Test" if headline(study) == "test_top1" else "Validation"
     return (
         f"{split} top-1 against {WORDS[x]}, a line for each way of pruning. A large mark is the mean over a "
-        f"configuration's repeats, a small one a repeat. {pareto.NOTE} The epoch, and where there are rounds the "
-        "round, is chosen on the validation split."
+        f"configuration's repeats, a small one a repeat. {pareto.NOTE} "
+        f"{chosen(study, 'The epoch, and where there are rounds the round, is')}"
     )
 
 

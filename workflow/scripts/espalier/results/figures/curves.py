@@ -1,5 +1,6 @@
 from espalier.registry import register
 from espalier.results import style
+from espalier.results.protocols import rest
 from espalier.results.study import along, axis_names, baseline_number
 
 _FEW = 4
@@ -53,9 +54,7 @@ def caption(study: dict, *, axis: str | None) -> str:
     if axis is None:
         whose = "for the baseline" if baseline_number(study) is not None else "over all configurations"
         return f"{shown} {whose}; {spread}."
-    alone = along(study, axis)[1]
-    rest = "all else as in the baseline" if alone else "over everything else that varies"
-    return f"{shown} by {axis_names(study).get(axis, axis)}, {rest}; {spread}."
+    return f"{shown} by {axis_names(study).get(axis, axis)}, {rest(study, axis)}; {spread}."
 
 
 def _groups(frame, study: dict, axis: str | None) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 from espalier.registry import register
 from espalier.results import equal_size as found
 from espalier.results import numbers, style
+from espalier.results.protocols import chosen
 from espalier.results.study import headline, headline_words
 
 
@@ -38,5 +39,5 @@ def caption(study: dict) -> str:
     return (
         f"{split} top-1 against parameters: networks built so, and larger ones pruned to the same number of "
         "parameters; a line joins the two of a size. A mark is the mean over a configuration's repeats, the bar its "
-        "95 % t-interval where there are two or more. The epoch is chosen on the validation split."
+        f"95 % t-interval where there are two or more. {chosen(study)}"
     )

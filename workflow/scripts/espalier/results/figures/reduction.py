@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 
 from espalier.registry import register
 from espalier.results import numbers, style
+from espalier.results.protocols import chosen
 from espalier.results.study import axis_names, ending_in, headline, headline_words
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def caption(study: dict) -> str:
     return (
         f"{split} top-1 against the part of a network's parameters that pruning removed; the parameters that are left "
         "stand in boxes. A large mark is the mean over a configuration's repeats, a small one a repeat. A line begins "
-        "with the network before it was pruned; others that were not pruned stand alone, at 0. The epoch is chosen on "
-        "the validation split."
+        "with the network before it was pruned; others that were not pruned stand alone, at 0. "
+        f"{chosen(study)}"
     )
 
 

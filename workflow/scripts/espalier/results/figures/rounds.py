@@ -1,6 +1,8 @@
 from espalier.registry import register
 from espalier.results import bit_cells, style
-from espalier.results.study import ending_in, short_names
+from espalier.results.marks import names
+from espalier.results.protocols import untested
+from espalier.results.study import ending_in
 
 _MOST = 8
 """Ways of pruning that can still be told apart."""
@@ -17,13 +19,13 @@ def rounds(frame, history, study: dict):
     done = [run for run, rows in found.items() if rows]
     if not done:
         return style.nothing(f"No pruning has a result yet ({len(pruned)} runs planned).")
-    names = short_names(study)
+    named = names(study)
     shown = list(dict.fromkeys(pruned.loc[pruned["run.prune"].isin(done), "configuration"]))
     figure, (panel,) = style.canvas(style.PAGE, 3.0)
     for index, configuration in enumerate(shown[:_MOST]):
         runs = [run for run in pruned.loc[pruned["configuration"] == configuration, "run.prune"] if run in done]
         for place, run in enumerate(runs):
-            label = {} if place else {"label": names[configuration]}
+            label = {} if place else {"label": named[configuration]}
             _line(panel, _before(study, run), found[run], style.look(index), label)
     style.log(panel.xaxis)
     panel.invert_xaxis()
@@ -41,7 +43,7 @@ def caption(study: dict) -> str:
     return (
         "Validation top-1 after each round of pruning and fine-tuning against the weights that it left, from the "
         "network before, at 100 %. Filled marks are rounds at or above the floor, the last of which is the network "
-        "that is kept; a hollow one ended below it. A line is a run. The test split has no part in it."
+        f"that is kept; a hollow one ended below it. A line is a run. {untested(study)}"
     )
 
 

@@ -3,7 +3,9 @@ from espalier.registry import register
 from espalier.results import pareto, style
 from espalier.results.comparison import grouped
 from espalier.results.costs import WORDS, costs, unit
-from espalier.results.study import along, axis_names, baseline_number, headline, headline_words, short_names
+from espalier.results.marks import names
+from espalier.results.protocols import chosen, rest
+from espalier.results.study import along, axis_names, baseline_number, headline, headline_words
 
 _LOG_RANGE = 20
 _MOST_NAMES = 16
@@ -61,8 +63,8 @@ def tradeoff(
     panel.set_xlabel(label)
     panel.set_ylabel(headline_words(study))
     notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
-    names = _labels(frame, study, axis) if alone else short_names(study)
-    notes.append(_named(panel, cost, mean, shifts, [names[number] for number in found.index]))
+    called = _labels(frame, study, axis) if alone else names(study)
+    notes.append(_named(panel, cost, mean, shifts, [called[number] for number in found.index]))
     style.note(figure, " ".join(filter(None, notes)))
     return figure
 
@@ -75,12 +77,11 @@ def caption(study: dict, *, x: str, axis: str | None = None) -> str:
     if axis is not None:
         alone = along(study, axis)[1]
         named = "named by its value" if alone else named
-        rest = "all else as in the baseline" if alone else "over everything else that varies"
-        which = f" by {axis_names(study).get(axis, axis)}, {rest}"
+        which = f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
     return (
         f"{split} top-1 against {WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
         "repeats, the line its 95 % t-interval. Configurations of equal cost stand side by side. "
-        f"{pareto.NOTE} The epoch is chosen on the validation split."
+        f"{pareto.NOTE} {chosen(study)}"
     )
 
 

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.registry import register
 from espalier.results import numbers, style
 from espalier.results.comparison import grouped, label_columns
+from espalier.results.protocols import mixed, optimistic
 from espalier.results.study import axis_names, headline
 
 if TYPE_CHECKING:
@@ -65,9 +66,15 @@ _TEXT = {"va": "center", "ha": "left", "fontsize": 6, "color": style.GREY}
 def caption(study: dict) -> str:
     """What the figure shows."""
     tested = "; the mark is its test top-1, which has no say in the order" if headline(study) == "test_top1" else ""
+    split, here = "the same validation split", "the validation top-1 of the first is"
+    if optimistic(study):
+        tested = tested.replace("which has no say in the order", "of the same images")
+        split, here = "the same images, the test split", "all of it is"
+    elif mixed(study):
+        tested += " where the protocol is clean"
+        split += ", under the protocol published the test split"
     return (
         f"Validation top-1 of every configuration, the best first{tested}; settings stand in the order of the heading. "
         "Means over the repeats, with the 95 % t-interval of two or more. The axis does not begin at zero. "
-        "The epoch is chosen on the same validation split, and so is the best configuration, so that the validation "
-        "top-1 of the first is optimistic."
+        f"The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic."
     )

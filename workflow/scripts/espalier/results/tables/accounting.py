@@ -4,6 +4,7 @@ from espalier.registry import register
 from espalier.results import numbers
 from espalier.results.accounts import MEASURES, accounts
 from espalier.results.comparison import headed, label_columns
+from espalier.results.protocols import chosen
 from espalier.results.study import headline
 from espalier.results.table import Table, of
 
@@ -76,7 +77,7 @@ def caption(study: dict) -> str:
         "file over it. Bits a weight are the width of a weight, in a coded file those that its stream of levels "
         "takes, over all quantized weights, zeros included. Activations are the inputs of all convolutions and linear "
         "layers of one image, at their width (1 MiB = 2^20 bytes). Latency is a median on the CPU, measured in turn "
-        "within a chain: with the exported files, or, without these, with the network before pruning. Epochs are "
-        f"chosen on the validation split{tested}. ± is the sample standard deviation over n repeats (seeds); all "
-        "else is a mean over them."
+        "within a chain: with the exported files, or, without these, with the network before pruning. "
+        f"{chosen(study, 'Epochs are', tested)} ± is the sample standard deviation over n repeats (seeds); all else is "
+        "a mean over them."
     )

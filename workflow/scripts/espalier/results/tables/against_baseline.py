@@ -4,7 +4,8 @@ from espalier.errors import Mistake
 from espalier.registry import register
 from espalier.results import numbers, verdicts
 from espalier.results.comparison import HEADINGS, first_places, label_columns, protocol
-from espalier.results.study import configurations, headline, short_names
+from espalier.results.marks import names
+from espalier.results.study import configurations, headline
 from espalier.results.table import Table, of
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = No
     bold = first_places(frame, "configuration", data.index, study)
     data = data.join(verdicts.against(found, number))
     # All labels would leave no room for the verdict.
-    names = short_names(study)
-    words = {"Configuration": [names[configuration] for configuration in data.index]}
+    named = names(study)
+    words = {"Configuration": [named[configuration] for configuration in data.index]}
     cells = _printed(data, measure)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)

@@ -4,6 +4,8 @@ from espalier.plan.types import Literal
 from espalier.registry import register
 from espalier.results import bit_cells, numbers
 from espalier.results.comparison import headed, label_columns
+from espalier.results.marks import starred
+from espalier.results.protocols import choosing, chosen
 from espalier.results.table import Table, of
 
 if TYPE_CHECKING:
@@ -22,11 +24,11 @@ def bit_grid(frame, study: dict, *, split: Literal["test", "validation"] = "test
     rows = data.drop_duplicates(["configuration", "weight_bits"])
     labels = label_columns(frame[frame["run.quantize"].notna()], rows["configuration"], study)
     words = headed(labels, study) | {"Weights (bits)": [_width(bits) for bits in rows["weight_bits"]]}
-    cells = {"Float (%)": [numbers.plain(value) for value in rows["before"]]}
+    cells = {starred("Float (%)", study): [numbers.plain(value) for value in rows["before"]]}
     for bits in sorted(set(data["activation_bits"]), reverse=True):
         here = data[data["activation_bits"] == bits].set_index(["configuration", "weight_bits"])
         places = zip(rows["configuration"], rows["weight_bits"], strict=True)
-        cells[f"Activations {_width(bits)} (%)"] = [
+        cells[starred(f"Activations {_width(bits)} (%)", study)] = [
             _cell(here.loc[place]) if place in here.index else "" for place in places
         ]
     own = data.groupby(["configuration", "weight_bits"])["n"].agg(["min", "max"])
@@ -42,7 +44,7 @@ def _width(bits: float) -> str:
 
 
 def _cell(row: "pd.Series") -> str:
-    return numbers.spread(row["mean"], row["sd"]) + (" *" if row["kept"] else "")
+    return numbers.spread(row["mean"], row["sd"]) + (" †" if row["kept"] else "")
 
 
 def caption(study: dict, *, split: str) -> str:
@@ -54,7 +56,7 @@ def caption(study: dict, *, split: str) -> str:
     return (
         f"{which} top-1 by widths of weights and activations{scheme}. Each row is a width of the weights of "
         "convolutions and linear layers, each column one of their inputs. Float is the network before it was "
-        "quantized; * marks the setting that the chain goes on with, which the study names: a choice among settings "
-        "belongs to the validation split, as does that of an epoch, and the test split has no part in it. These are "
-        f"{which.lower()} images{scored}. ± is the sample standard deviation over n repeats (seeds)."
+        f"quantized; † marks the setting that the chain goes on with, which the study names. {chosen(study)} "
+        f"{choosing(study)} These are {which.lower()} images{scored}. "
+        "± is the sample standard deviation over n repeats (seeds)."
     )

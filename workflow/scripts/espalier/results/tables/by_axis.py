@@ -1,6 +1,7 @@
 from espalier.registry import register
 from espalier.results import verdicts
 from espalier.results.comparison import first_places, grouped, headed, printed, protocol
+from espalier.results.protocols import rest
 from espalier.results.study import along, axis_names, headline
 from espalier.results.table import Table, of
 
@@ -33,6 +34,6 @@ def caption(study: dict, *, axis: str) -> str:
     """What the table shows and how its numbers came about."""
     name = axis_names(study).get(axis, axis)
     alone = along(study, axis)[1]
-    rest = "all else as in the baseline" if alone else "mean and spread over everything else that varies"
+    shared = rest(study, axis) if alone else f"mean and spread {rest(study, axis)}"
     judged = f" {verdicts.AGAINST} {verdicts.BOLD}" if alone else ""
-    return f"Accuracy by {name}, {rest}. {protocol(study)}{judged}"
+    return f"Accuracy by {name}, {shared}. {protocol(study)}{judged}"

@@ -4,7 +4,8 @@ from espalier.registry import register
 from espalier.results import equal_size as found
 from espalier.results import numbers
 from espalier.results.comparison import protocol
-from espalier.results.study import headline, short_names
+from espalier.results.marks import names
+from espalier.results.study import headline
 from espalier.results.table import Table, of
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ def equal_size(frame, study: dict) -> Table:
     """Networks built small beside networks pruned to as many parameters, and which of the two answers better."""
     import pandas as pd
 
-    data, names, main = found.sizes(frame, study), short_names(study), headline(study)
+    data, named, main = found.sizes(frame, study), names(study), headline(study)
     lines = []
     for params, group in data.groupby("params", sort=False):
         built, pruned = (group[group["way"] == way] for way in found.WAYS)
         pairs = [(one, other) for one in built.index for other in pruned.index]
         for one, other in pairs:
             line = {"params": params, "macs_built": data["macs"][one], "macs_pruned": data["macs"][other]}
-            line |= {"built": names[one], "pruned": names[other]}
+            line |= {"built": named[one], "pruned": named[other]}
             for way, number in zip(found.WAYS, (one, other), strict=True):
                 line |= {f"{way}_{part}": data[f"{main}_{part}"][number] for part in _PARTS}
             lines.append(line | {"difference": line["pruned_mean"] - line["built_mean"]})

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.registry import register
 from espalier.results import numbers
 from espalier.results.comparison import headed, label_columns
+from espalier.results.protocols import chosen
 from espalier.results.study import ending_in, headline, headline_words
 from espalier.results.table import Table, of
 
@@ -75,7 +76,7 @@ def caption(study: dict) -> str:
         "sparsity the part of the weights of convolutions and linear layers that is zero; compression the parameters "
         "before over the non-zero ones after; in brackets what is left of parameters and MACs. The file holds the "
         "weights in fp32, zeros included (1 kB = 1,000 bytes). Latency is the median of eager PyTorch on the CPU, "
-        "measured in turn with the network before; in brackets how many times faster that is. The epoch, and where "
-        f"there are rounds the round, is chosen on the validation split{tested}. ± is the sample standard deviation "
-        "over n repeats (seeds)."
+        "measured in turn with the network before; in brackets how many times faster that is. "
+        f"{chosen(study, 'The epoch, and where there are rounds the round, is', tested)} ± is the sample standard "
+        "deviation over n repeats (seeds)."
     )

@@ -5,6 +5,8 @@ from espalier.plan.types import Literal
 from espalier.registry import register
 from espalier.results import bit_cells, numbers
 from espalier.results.comparison import headed, label_columns
+from espalier.results.marks import starred
+from espalier.results.protocols import chosen
 from espalier.results.table import Table, of
 
 if TYPE_CHECKING:
@@ -43,10 +45,10 @@ def rounding(frame, study: dict, *, split: Literal["test", "validation"] = "test
         head: [_width(bits) for bits in means.index.get_level_values(column)]
         for head, column in (("Weights (bits)", "weight_bits"), ("Activations (bits)", "activation_bits"))
     }
-    cells = {"Float (%)": [numbers.plain(value) for value in before]}
+    cells = {starred("Float (%)", study): [numbers.plain(value) for value in before]}
     for way in ways:
         spreads = zip(means.index, means[way], deviations[way], changes[way], strict=True)
-        cells[f"{way[:1].upper()}{way[1:]} (%)"] = [
+        cells[starred(f"{way[:1].upper()}{way[1:]} (%)", study)] = [
             _cell(mean, sd, None if way == ways[0] else change) if (*key, way) in asked else ""
             for key, mean, sd, change in spreads
         ]
@@ -129,6 +131,6 @@ def caption(study: dict, *, split: str) -> str:
         "which several configurations quantize. Plain rounding takes the nearest level; compensated rounding lets the "
         "rest of a filter make up for errors already made; quantization-aware fine-tuning trains on with the levels in "
         "sight. Ways that differ in more than that bear their labels. In brackets the difference in points from "
-        "the first way, repeat by repeat. Float is the network before. Epochs are chosen on the validation split. "
+        f"the first way, repeat by repeat. Float is the network before. {chosen(study, 'Epochs are')} "
         "± is the sample standard deviation over n repeats (seeds)."
     )
