@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
-PARTS = ("Snakefile", "config", "workflow", "profiles", "envs", "pyproject.toml")
+PARTS = ("config", "workflow", "profiles", "envs", "pyproject.toml")
 
 
 def timed(command: list, folder: Path) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from espalier.results import style
 from scripts_as_run import run
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config", "workflow", "profiles", "envs")
+PARTS = ("config", "workflow", "profiles", "envs")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
 
@@ -70,12 +70,7 @@ def repository(tmp_path) -> Repository:
 
 def _fresh(folder: Path) -> Repository:
     for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / part)
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)
     return Repository(folder)
 

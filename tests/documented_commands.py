@@ -99,7 +99,7 @@ def _plan(studies: tuple[str, ...], overrides: str) -> None:
 
 @cache
 def _rules() -> set[str]:
-    files = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
+    files = [ROOT / "workflow/Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
     return {name for file in files for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)}
 
 
@@ -118,7 +118,7 @@ def _python(words: list[str]) -> None:
     script, *rest = words
     if not (ROOT / script).is_file():
         raise Refused(f"{script}: no such file")
-    if "argparse" not in (ROOT / script).read_text():
+    if not re.search(r"argparse|espalier\.script", (ROOT / script).read_text()):
         if rest:
             raise Refused(f"{script}: takes no words")
         return

@@ -57,6 +57,20 @@ def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(repository, flag):
     assert re.search(r"resources: .*gpu=1", job) and "slurm_partition=gpu" in job and "slurm_account=" in job
 
 
+def test_only_runs_on_several_nodes_ask_slurm_for_them(repository):
+    words = ("--profile", "profiles/slurm", "--config", "studies=tiny", "train={epochs: 2, processes: 4}")
+    asked = {}
+    for nodes in ("1", "1, 2"):
+        text = repository.snakemake("-n", *words, f"grid={{product: {{train.nodes: [{nodes}]}}}}").stdout
+        lines = re.findall(r"rule train:.*?resources: ([^\n]*)", text, re.DOTALL)
+        asked[nodes] = {frozenset(line.split(", ")) for line in lines}
+    (one,) = asked["1"]
+    assert not {resource.split("=")[0] for resource in one} & {"nodes", "mpi", "tasks", "tasks_per_gpu", "slurm_extra"}
+    (two,) = asked["1, 2"] - {one}
+    assert len(asked["1, 2"]) == 2
+    assert two - one == {"nodes=2", "mpi=srun", "tasks=2", "tasks_per_gpu=0", "slurm_extra=--gpus-per-node=2"}
+
+
 def test_the_site_edits_at_most_six_lines(repository):
     text = (repository.folder / "profiles/slurm/config.yaml").read_text()
     assert 1 <= text.count("# SITE") <= 6
@@ -82,7 +96,6 @@ def test_every_profile_entry_has_its_reason(repository):
 
 
 def test_nothing_at_parse_time_imports_torch(repository):
-    (repository.folder / "Snakefile").write_text(
-        (repository.folder / "Snakefile").read_text() + "\nimport sys\nassert 'torch' not in sys.modules\n"
-    )
+    snakefile = repository.folder / "workflow/Snakefile"
+    snakefile.write_text(snakefile.read_text() + "\nimport sys\nassert 'torch' not in sys.modules\n")
     repository.snakemake("-n")

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from zipfile import ZipFile
 
 import pytest
 
@@ -92,6 +93,16 @@ def test_a_changed_setting_retrains(done):
     assert done.jobs(*TINY, "train={epochs: 3}")["train"] == 2
 
 
+@pytest.mark.parametrize("lost", ["model.safetensors", "run.json"])
+def test_a_run_without_its_weights_or_its_end_is_made_again_where_another_reads_it(done, lost):
+    """The weights make room when they are deleted; run.json is written last."""
+    for path in done.folder.glob(f"results/runs/train/*/{lost}"):
+        path.unlink()
+    assert done.jobs(*TINY) == {}
+    jobs = done.jobs("--forcerun", "evaluate", *TINY)
+    assert (jobs.get("prepare"), jobs["train"], jobs["evaluate"]) == (None, 2, 2)
+
+
 def test_status_counts_what_is_done(done):
     text = done.snakemake("-c1", "-q", "all", *TINY, "--", "status").stdout
     assert "2" in text and "done" in text
@@ -100,6 +111,11 @@ def test_status_counts_what_is_done(done):
 def test_the_report_is_a_zip_with_every_table_and_figure(done):
     done.snakemake("-c1", *TINY, "--", "report")
     assert (done.folder / "results/report.zip").stat().st_size > 100_000
+    with ZipFile(done.folder / "results/report.zip") as report:
+        names = report.namelist()
+    # As explore.html reads it in its own address, to know that no index.html stands beside it.
+    assert [name for name in names if re.search(r"/data/raw/[^/]+/explore\.html$", name)]
+    assert not any(name.endswith("index.html") for name in names)
 
 
 def test_a_partial_page_needs_no_finished_run(repository):

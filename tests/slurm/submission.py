@@ -27,7 +27,6 @@ def copy_repository(folder: Path) -> Path:
     for part in ("config", "workflow", "profiles", "envs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)
-    shutil.copy2(ROOT / "Snakefile", folder)
     (folder / "results").mkdir()
     return folder
 

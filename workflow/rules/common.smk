@@ -6,17 +6,19 @@ import time
 from functools import cache
 from pathlib import Path
 
+REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+
 # The interpreter that runs Snakemake runs the scripts, also where no environment is activated.
 os.environ.update(
     PATH=os.pathsep.join(
         [
             str(Path(sys.executable).parent),
-            str(Path(workflow.basedir, "profiles/slurm/bin")),
+            str(REPOSITORY / "profiles/slurm/bin"),
             *os.get_exec_path(),
         ]
     )
 )
-sys.path.insert(0, str(Path(workflow.basedir, "workflow/scripts")))
+sys.path.insert(0, str(REPOSITORY / "workflow/scripts"))
 
 # The time of a cluster job counts from its first Snakemake, which starts the one that starts the run.
 if not workflow.is_main_process:
@@ -37,9 +39,9 @@ wildcard_constraints:
     study=r"[^/]+",
 
 
-if not Path(workflow.basedir).samefile(Path.cwd()):
+if not REPOSITORY.samefile(Path.cwd()):
     raise WorkflowError(
-        f"paths of results and scripts are relative: run snakemake in {workflow.basedir}"
+        f"paths of results and scripts are relative: run snakemake in {REPOSITORY}"
     )
 
 try:
@@ -69,15 +71,11 @@ def parent_of(stage):
 
 
 def networks_of(stage):
-    """Input function: what a run may read of the runs before it."""
+    """Input function: the weights and run.json of each run that a run may read."""
+    # One job makes all files of a run, and each that is named here costs a look-up a job.
     return lambda wildcards: [
         file for run in PLAN.runs[stage][wildcards.run].networks for file in run.files
     ]
-
-
-def options_of(stage):
-    """Params function: the runs that a run reads, as options of its command line."""
-    return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].options)
 
 
 def checkpoint_of(wildcards):
@@ -91,8 +89,13 @@ def data_of(stage):
 
 
 def words_of(stage):
-    """Params function: a run's settings as words of its command line."""
-    return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].words)
+    """Params function: a run's settings and the runs that it reads, as words of its command line."""
+
+    def words(wildcards):
+        run = PLAN.runs[stage][wildcards.run]
+        return shlex.join([*run.words, *run.options])
+
+    return words
 
 
 def processes_of(stage, settings):
@@ -104,6 +107,9 @@ def processes_of(stage, settings):
 
 def over_nodes(stage, settings):
     """Resources of a SLURM job whose nodes share a run's processes; none of them where it has one node."""
+    # Snakemake asks for each of them several times a job.
+    if all(getattr(run.spec, settings).nodes == 1 for run in PLAN.runs[stage].values()):
+        return {}
 
     def told(of):
         def value(wildcards):

@@ -10,6 +10,6 @@ rule prepare:
     # Images are decoded and resized side by side; their number changes no byte.
     threads: 4
     params:
-        settings=words_of("prepare"),
+        words=words_of("prepare"),
     shell:
-        "python workflow/scripts/prepare_data.py {output} --threads {threads} {params.settings} 2> {log}"
+        "python workflow/scripts/prepare_data.py {output} --threads {threads} {params.words} 2> {log}"

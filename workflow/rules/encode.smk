@@ -15,9 +15,7 @@ rule encode:
     conda:
         "../../envs/train.yaml"
     params:
-        folder=subpath(output.metrics, parent=True),
-        networks=options_of("encode"),
-        settings=words_of("encode"),
+        words=words_of("encode"),
     shell:
-        "python workflow/scripts/encode.py {params.folder} {params.networks}"
-        " --data {input.data} {params.settings} 2> {log}"
+        "python workflow/scripts/encode.py results/runs/encode/{wildcards.run} {params.words}"
+        " --data {input.data} 2> {log}"

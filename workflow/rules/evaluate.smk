@@ -15,9 +15,7 @@ rule evaluate:
     conda:
         "../../envs/train.yaml"
     params:
-        folder=subpath(output.metrics, parent=True),
-        networks=options_of("evaluate"),
-        settings=words_of("evaluate"),
+        words=words_of("evaluate"),
     shell:
-        "python workflow/scripts/evaluate.py {params.folder} {params.networks}"
-        " --data {input.data} {params.settings} 2> {log}"
+        "python workflow/scripts/evaluate.py results/runs/evaluate/{wildcards.run} {params.words}"
+        " --data {input.data} 2> {log}"

@@ -16,9 +16,7 @@ rule export:
     conda:
         "../../envs/train.yaml"
     params:
-        folder=subpath(output.metrics, parent=True),
-        networks=options_of("export"),
-        settings=words_of("export"),
+        words=words_of("export"),
     shell:
-        "python workflow/scripts/export.py {params.folder} {params.networks}"
-        " --data {input.data} {params.settings} 2> {log}"
+        "python workflow/scripts/export.py results/runs/export/{wildcards.run} {params.words}"
+        " --data {input.data} 2> {log}"

@@ -27,10 +27,8 @@ rule prune:
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
         runtime=0,
     params:
-        folder=subpath(output.metrics, parent=True),
-        networks=options_of("prune"),
-        settings=words_of("prune"),
+        words=words_of("prune"),
     shell:
-        "python workflow/scripts/prune.py {params.folder} {params.networks} --data {input.data}"
+        "python workflow/scripts/prune.py results/runs/prune/{wildcards.run} {params.words} --data {input.data}"
         " --checkpoint-minutes {resources.checkpoint_minutes} --minutes {resources.runtime}"
-        " {params.settings} 2> {log}"
+        " 2> {log}"

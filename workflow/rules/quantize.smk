@@ -24,10 +24,8 @@ rule quantize:
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
         runtime=0,
     params:
-        folder=subpath(output.metrics, parent=True),
-        networks=options_of("quantize"),
-        settings=words_of("quantize"),
+        words=words_of("quantize"),
     shell:
-        "python workflow/scripts/quantize.py {params.folder} {params.networks} --data {input.data}"
+        "python workflow/scripts/quantize.py results/runs/quantize/{wildcards.run} {params.words} --data {input.data}"
         " --checkpoint-minutes {resources.checkpoint_minutes} --minutes {resources.runtime}"
-        " {params.settings} 2> {log}"
+        " 2> {log}"

@@ -25,9 +25,8 @@ rule train:
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
         runtime=0,
     params:
-        folder=subpath(output.metrics, parent=True),
-        settings=words_of("train"),
+        words=words_of("train"),
     shell:
-        "python workflow/scripts/train.py {params.folder} --data {input.data}"
+        "python workflow/scripts/train.py results/runs/train/{wildcards.run} {params.words} --data {input.data}"
         " --checkpoint-minutes {resources.checkpoint_minutes} --minutes {resources.runtime}"
-        " {params.settings} 2> {log}"
+        " 2> {log}"

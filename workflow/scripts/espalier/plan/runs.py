@@ -10,14 +10,8 @@ from espalier.plan.settings import words
 from espalier.plan.spec import BRANCHES, PrepareStage, PruneStage, QuantizeStage, TrainStage
 from espalier.registry import Spec
 
-_NETWORK = ("model.safetensors", "model.json")
-_FILES = {
-    "train": _NETWORK,
-    "prune": _NETWORK,
-    "export": ("fp32.onnx",),
-    "quantize": (*_NETWORK, "levels.safetensors", "cells.safetensors", "grid.csv"),
-    "encode": ("model.esp",),
-}
+_WEIGHTS = "model.safetensors"
+_NETWORK = {"train": _WEIGHTS, "prune": _WEIGHTS, "quantize": _WEIGHTS, "export": "fp32.onnx", "encode": "model.esp"}
 
 
 @dataclass(frozen=True)
@@ -97,8 +91,8 @@ class Run:
 
     @property
     def files(self) -> list[str]:
-        """What others read of the artifact."""
-        return [f"{self.path}/{name}" for name in (*_FILES[self.stage], "run.json")]
+        """What tells others that the artifact is whole: weights are deleted to make room, run.json is written last."""
+        return [f"{self.path}/{name}" for name in (_NETWORK[self.stage], "run.json")]
 
     @property
     def networks(self) -> "list[Run]":
