@@ -46,7 +46,7 @@ def write(
     ids = {"run": provenance.identifier(folder), "parent": provenance.identifier(parent)}
     columns = METRICS[stage]
     memory = {_MEMORY: round(device.peak_memory_mib(data.device), 1)} if _MEMORY in columns else {}
-    write_rows(Path(folder) / "metrics.csv", columns, [ids | row | times | memory])
+    write_rows(Path(folder) / "metrics.csv", columns, [{**row, **ids, **times, **memory}])
     provenance.write(
         folder,
         stage,
