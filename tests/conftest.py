@@ -14,6 +14,9 @@ from filelock import FileLock
 from espalier.results import style
 from scripts_as_run import run
 
+# Before torch starts: workers that have all cores each would wait for one another.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("config", "workflow", "profiles", "envs")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")

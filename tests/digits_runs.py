@@ -35,7 +35,6 @@ class StopAt:
 def train(folder: Path, data: Resident, words: list[str], stop: int | None = None) -> State | None:
     """The state at the end of training, or None when it was stopped at that look (steps and epoch ends count)."""
     device.prepare()
-    torch.set_num_threads(1)
     spec = parse("train", words)
     accelerator = device.accelerate()
     model, policy = build(spec, data, accelerator.device)

@@ -9,7 +9,6 @@ from data_samples import policy
 from espalier.data.augment import auto
 from espalier.data.autoaugment_policies import POLICIES
 
-torch.set_num_threads(1)
 SIZE = 20
 REFERENCES = {"autoaugment": v2.AutoAugment, "randaugment": v2.RandAugment, "trivialaugment": v2.TrivialAugmentWide}
 PLAIN = {"Identity", "AutoContrast", "Equalize", "Invert"}

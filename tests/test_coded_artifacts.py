@@ -27,8 +27,6 @@ from espalier.quantization.schemes import calibrated, naive
 from espalier.registry import choice
 from espalier.training.checkpoint import Damaged
 
-torch.set_num_threads(1)
-
 SIZE = 16
 NETWORKS = {
     "mlp": {"name": "mlp", "hidden": [24, 16]},

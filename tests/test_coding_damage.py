@@ -18,8 +18,6 @@ from espalier.coding.encoder import encode
 from espalier.errors import ArtifactError
 from espalier.seeding import key
 
-torch.set_num_threads(1)
-
 LIMIT = 1 << 24
 
 

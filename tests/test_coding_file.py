@@ -19,8 +19,6 @@ from espalier.quantization.qparams import Quantized
 from espalier.quantization.weights import nearest
 from espalier.training.checkpoint import Damaged
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(params=["range", "standard library"])
 def coder(request, monkeypatch):

@@ -8,7 +8,6 @@ from data_samples import policy
 from espalier.data import colour, tones
 from espalier.data.grouping import grouped
 
-torch.set_num_threads(1)
 SHAPES = [(48, 32, 32, 3), (48, 7, 5, 3), (24, 5, 9, 1), (8, 2, 6, 3)]
 FACTORS = {
     "adjust_brightness": (0, 2.5),

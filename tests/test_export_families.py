@@ -33,14 +33,6 @@ def difference(exported, model, batch):
     return float((exported(batch) - expected).abs().max() / expected.abs().max())
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("name", networks(QUICK))
 def test_a_family_computes_the_same_as_onnx(name, tmp_path):
     model = built(name).eval()

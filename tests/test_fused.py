@@ -35,7 +35,6 @@ POLICIES = {
     "cutout, cutmix": ("horizontal_flip", {"name": "cutout", "size": 5}, "cutmix"),
     "either": (CROP, "mixup_or_cutmix"),
 }
-torch.set_num_threads(1)
 
 
 def images(size, channels=3, count=COUNT):

@@ -24,7 +24,6 @@ COUNT = 60
 BOTH = pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 SHAPES = pytest.mark.parametrize(("size", "channels"), [(7, 3), (32, 3), (32, 1), (45, 3)])
 WIDE = Affine(180.0, (0.3, 0.2), (0.5, 2.0), 30.0, "nearest")
-torch.set_num_threads(1)
 
 
 def rng(seed=0):

@@ -16,7 +16,6 @@ from espalier.errors import Mistake
 from espalier.models.pretrained import load
 from espalier.registry import choice, entries
 
-torch.set_num_threads(1)
 FACTS = {weights: entry for entry in entries("model").values() for weights in entry.facts.get("pretrained", {})}
 RESNET18 = "resnet18-f37072fd.pth"
 

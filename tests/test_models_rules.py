@@ -13,7 +13,6 @@ from espalier.plan.fits import misfits
 from espalier.plan.spec import Settings
 from espalier.registry import Entry, entries
 
-torch.set_num_threads(1)
 SIDES = range(4, 41)
 LITTLE = {"dim": 8, "heads": 2, "layers": 1}
 # Networks whose layers depend on the image side.

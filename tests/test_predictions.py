@@ -35,7 +35,6 @@ def evaluated(tmp_path):
 
     def run(*words):
         evaluate(folder, parse("evaluate", words), parent, data, started=time.monotonic())
-        torch.set_num_threads(1)
         return folder, parent, data
 
     return run

@@ -13,8 +13,6 @@ from espalier.measure.cost import macs, params
 from espalier.registry import choice, entries, presets
 from espalier.results import published
 
-torch.set_num_threads(1)
-
 PUBLISHED = published.read(Path(__file__).parents[1] / published.FILE)
 """Networks of reports."""
 

@@ -25,11 +25,6 @@ STUDY = "title: a study\ndataset: digits\nmodel: resnet\n"
 AXIS = "grid: {product: {augment: {none: [], crop!: [pad_crop], 'crop?': [{name: pad_crop, padding: 1}]}}}\n"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def prepared(tmp_path):
     write(tmp_path / "made-00.safetensors", made(), {"name": "made"})

@@ -28,8 +28,6 @@ from espalier.training.progress import Heartbeat
 from espalier.training.run import train
 from espalier.training.work import Work
 
-torch.set_num_threads(1)
-
 STUDY = """
 title: How much does it matter where the epoch is chosen?
 dataset: {name: stand_in, image_size: 8}

@@ -20,7 +20,6 @@ NETWORKS = {
 
 @pytest.fixture(params=NETWORKS, scope="module")
 def pruned(request, tmp_path_factory):
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     made = TypeAdapter(choice("model")).validate_python(NETWORKS[request.param])
     model = made.build(10, 16)

@@ -14,8 +14,6 @@ from espalier.pruning.shapes import rebuild, shapes
 from espalier.pruning.structured import prune
 from pruned_networks import NAMES, UNPRUNABLE, VARIANTS, built, size
 
-torch.set_num_threads(1)
-
 LARGE = {"ghostnet", "ghostnet-v3", "googlenet"}
 
 

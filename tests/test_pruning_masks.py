@@ -14,8 +14,6 @@ from espalier.pruning.schedule import cubic
 from espalier.pruning.selection import magnitude, random, step
 from espalier.seeding import key
 
-torch.set_num_threads(1)
-
 
 def network():
     torch.manual_seed(0)

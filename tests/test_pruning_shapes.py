@@ -14,8 +14,6 @@ from espalier.models.resnet import resnet
 from espalier.pruning.shapes import rebuild, shapes
 from espalier.pruning.structured import prune
 
-torch.set_num_threads(1)
-
 
 def network():
     return resnet(10, 8, blocks=(1, 1), channels=(8, 16), shortcut="A")

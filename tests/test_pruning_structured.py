@@ -19,8 +19,6 @@ from espalier.models.spinalnet import spinal_cnn
 from espalier.pruning.shapes import shapes
 from espalier.pruning.structured import prune
 
-torch.set_num_threads(1)
-
 # Channels kept by stem, growth, bottleneck, and features of the classifier; parameters; at 101 classes.
 DENSENET = {
     0.1: (21, 10, 43, 332, 799_285),

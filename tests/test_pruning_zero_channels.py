@@ -14,8 +14,6 @@ from espalier.models.regnet import regnetx
 from espalier.models.resnet import resnet
 from espalier.pruning.zero_channels import shrink
 
-torch.set_num_threads(1)
-
 
 def network(kind=resnet, **settings):
     torch.manual_seed(0)

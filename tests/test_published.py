@@ -16,8 +16,6 @@ from espalier.models.facts import prunable
 from espalier.plan.plan import build
 from espalier.results import published
 
-torch.set_num_threads(1)
-
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / published.FILE
 ROWS = published.read(FILE)

@@ -9,8 +9,6 @@ from espalier.models.mobilenetv2 import mobilenetv2
 from espalier.quantization.batchnorm import reestimate, restore, seen, shift, statistics
 from pruned_networks import built, size
 
-torch.set_num_threads(1)
-
 
 def images(count: int, seed: int = 5) -> torch.Tensor:
     return torch.randn(count, 3, size("resnet"), size("resnet"), generator=torch.Generator().manual_seed(seed))

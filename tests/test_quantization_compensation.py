@@ -9,8 +9,6 @@ from espalier.quantization.hessian import hessians, patches
 from espalier.quantization.inputs import Inputs
 from espalier.quantization.weights import nearest
 
-torch.set_num_threads(1)
-
 LAYERS = {
     "linear": lambda: nn.Linear(20, 12),
     "pointwise": lambda: nn.Conv2d(16, 12, 1),

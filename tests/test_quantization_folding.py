@@ -11,8 +11,6 @@ from espalier.quantization.folding import fold, foldable
 from espalier.quantization.weights import nearest
 from pruned_networks import NAMES, built, size
 
-torch.set_num_threads(1)
-
 WITHOUT = {"cct", "cct-sine", "cct-none", "cvt", "cvt-sine", "lenet", "mlp", "squeezenet"}
 """Networks without batch normalization."""
 

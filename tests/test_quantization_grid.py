@@ -13,8 +13,6 @@ from espalier.quantization.schemes import calibrated, naive
 from espalier.quantization.weights import nearest
 from pruned_networks import built, size
 
-torch.set_num_threads(1)
-
 SCHEMES = {
     "naive": naive(),
     "naive-first": naive(first_bits=8),

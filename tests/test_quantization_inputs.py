@@ -7,8 +7,6 @@ from torch import nn
 from espalier.quantization.inputs import Inputs
 from espalier.quantization.qparams import choose_qparams, extent, fake_quantize
 
-torch.set_num_threads(1)
-
 
 def lying(how: str) -> torch.Tensor:
     """Numbers beyond both ends of the levels, with negative zeros among them, more than fit in one piece."""

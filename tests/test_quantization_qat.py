@@ -15,8 +15,6 @@ from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated, naive
 from pruned_networks import built, size
 
-torch.set_num_threads(1)
-
 PLAIN = calibrated(rounding="nearest", statistics="kept")
 
 

@@ -9,8 +9,6 @@ from espalier.quantization.qparams import choose_qparams, dequantize, extent, fa
 from espalier.quantization.sizes import theoretical_mib
 from espalier.quantization.weights import nearest
 
-torch.set_num_threads(1)
-
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -7,8 +7,6 @@ from espalier.quantization.histogram import BINS, Histogram
 from espalier.quantization.qparams import fake_quantize
 from espalier.quantization.ranges import chosen
 
-torch.set_num_threads(1)
-
 
 def values(kind: str) -> torch.Tensor:
     x = torch.randn(20_000, generator=torch.Generator().manual_seed(1)) ** 3

@@ -14,8 +14,6 @@ from espalier.plan.problems import StudyError
 from espalier.plan.scale import BATCH, SIDES
 from espalier.results.asked import captions
 
-torch.set_num_threads(1)
-
 STUDIES = Path(__file__).parents[1] / "config/studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 

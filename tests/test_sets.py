@@ -19,8 +19,6 @@ from espalier.data.source import DOWNLOADS
 from espalier.registry import choice, entries
 from published_files import cifar, fine_names, folder, food101, mnist
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):

@@ -14,8 +14,6 @@ from espalier.results import zoo as shown
 from espalier.results.asked import Asked
 from espalier.results.line_ends import _apart
 
-torch.set_num_threads(1)
-
 HEADS = "name,preset,settings,classes,image_size"
 FILES = {
     "networks": f"""{HEADS},params,macs,training_macs,layers,activation_input_mib,activation_saved_mib
