@@ -25,7 +25,13 @@ def column(tab, head: str) -> list[float | None]:
 
 
 def sort(tab, head: str) -> None:
-    tab.locator("#leaderboard thead th", has_text=head).first.click()
+    from playwright.sync_api import expect
+
+    heading = tab.locator("#leaderboard thead th", has_text=head).first
+    next_order = "ascending" if heading.get_attribute("aria-sort") == "descending" else "descending"
+    heading.click()
+    # Rows are put in order after the click has been answered; the heading says so last.
+    expect(heading).to_have_attribute("aria-sort", next_order)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
