@@ -48,6 +48,16 @@ def test_what_is_no_literal_is_named_with_its_place(text, tmp_path, monkeypatch)
         registry.entries.__wrapped__("model")
 
 
+def test_what_no_dictionary_can_hold_is_named_with_its_place(tmp_path, monkeypatch):
+    (tmp_path / "tiny.py").write_text(
+        '\n@register("model", presets={[8]: 1})\ndef tiny(classes, size):\n    """A model."""\n'
+    )
+    monkeypatch.setattr(registry, "_ROOT", tmp_path)
+    monkeypatch.setitem(ROOMS, "model", ".")
+    with pytest.raises(ValueError, match=r"tiny\.py:2: \{\[8\]: 1\} must be a literal"):
+        registry.entries.__wrapped__("model")
+
+
 def test_a_new_file_is_a_new_entry(tmp_path, monkeypatch):
     (tmp_path / "tiny.py").write_text(
         '@register("model", smallest=8)\ndef tiny(classes, size, *, width: Count = 4):\n'

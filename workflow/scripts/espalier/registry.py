@@ -112,14 +112,17 @@ def _described(doc: str) -> dict[str, str]:
 
 
 def _literal(node: ast.expr, path: Path) -> Any:
-    """A value that is written out, which alone can be read without running the file; nothing in it is called."""
+    """A value that is written out, which alone can be read without running the file; nothing in it is called.
+
+    Raises:
+        ValueError: it is not written out, or is no value: a list as a key.
+    """
     try:
+        # Python's own reader of literals: unlike eval it knows no names and no calls.
         return ast.literal_eval(node)
-    except ValueError:
-        text = ast.unparse(node)
-        raise ValueError(
-            f"{path}:{node.lineno}: {text} must be a literal, to be read without importing torch"
-        ) from None
+    except (ValueError, TypeError):
+        where, text = f"{path}:{node.lineno}", ast.unparse(node)
+        raise ValueError(f"{where}: {text} must be a literal, to be read without importing torch") from None
 
 
 def _entries_of(path: Path, kind: str) -> Iterator[Entry]:
