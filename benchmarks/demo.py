@@ -9,6 +9,7 @@ everything between the shell prompt and the last file: Snakemake, every process 
 """
 
 import argparse
+import ctypes
 import json
 import os
 import platform
@@ -19,22 +20,42 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+_PR_SET_CHILD_SUBREAPER = 36
+"""Option of Linux's prctl, as sys/prctl.h numbers it."""
 PARTS = ("config", "workflow", "profiles", "envs", "pyproject.toml")
 
 
 def timed(command: list, folder: Path) -> tuple[float, float]:
     """CPU and wall seconds of a command and all that it starts."""
+    return timed_all([command], folder)
+
+
+def timed_all(commands: list[list], folder: Path, at_once: int = 1) -> tuple[float, float]:
+    """CPU and wall seconds of commands, some at once, and all that they start, also what outlives them."""
+    # Orphans come to this process, which counts them once it has waited for them.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{command} failed:\n{done.stdout}{done.stderr}")
+    with ThreadPoolExecutor(at_once) as pool:
+        for command, done in zip(commands, pool.map(partial(_ended, folder), commands), strict=True):
+            if done.returncode:
+                sys.exit(f"{command} failed:\n{done.stdout}{done.stderr}")
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, time.monotonic() - start
+
+
+def _ended(folder: Path, command: list) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def measure(cores: int, isolated: bool) -> dict[str, float]:

@@ -1,20 +1,22 @@
 """A whole grid from the shell prompt to its figures: Espalier against the ways in which it is done today.
 
-    python benchmarks/grid.py [--rounds 5] [--arms espalier python accelerate hydra]
+    python benchmarks/grid.py [--rounds 5] [--arms espalier control python accelerate hydra]
 
 The 32 settings of the published sweep (2 networks, 2 augmentations, 2 optimizers, 2 rates, 2 schedules) on the digits.
 
 - espalier: `snakemake -c2`, with every table, figure and the page;
-- python: one `python train.py` a run, one after the other, with torchvision's transforms and a DataLoader;
+- control: the same again;
+- python: one `python train.py` a run, with torchvision's transforms and a DataLoader;
 - accelerate: the same script, one `accelerate launch` a run;
-- hydra: the same script under Hydra with its joblib launcher, two at once; `uv run --with` brings Hydra in an
-  environment of its own, and where that cannot be had the arm is left out.
+- hydra: the same script under Hydra with its joblib launcher; `uv run --with` brings Hydra in an environment of its
+  own, and where that cannot be had the arm is left out.
 
-The rivals have one thread a run, which costs fewer CPU-seconds than two on networks of this size.
+Every arm has two runs at once, of one thread each: on networks of this size that takes the fewest CPU-seconds.
 
-Arms take turns. CPU-seconds cover every process between the prompt and the last figure; those of the rivals leave out
-the preparation of the data, whose file they are given. The parts are what the runs say of themselves, and the rest:
-`workflow` is what stands between the runs; Espalier's data is what making the same batches takes by itself.
+Arms take turns. CPU-seconds cover every process between the prompt and the last figure, those that outlive their
+starter too; those of the rivals leave out the preparation of the data, whose file they are given. The parts are what
+the runs say of themselves, and the rest: `workflow` is what stands between the runs, the one process that imports
+torch for all of Espalier's among it; Espalier's data is what making the same batches takes by itself.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from demo import PARTS, PYTHON, ROOT, SNAKEMAKE, timed
+from demo import PARTS, PYTHON, ROOT, SNAKEMAKE, timed, timed_all
 from rivals.train import AXES
 from turns import cpu_seconds, hardware, over, row, spread, versions
 
@@ -122,16 +124,15 @@ def making(data_file: Path, command: str) -> float:
 
 
 def rival(launch: list) -> Callable[[Path, Path], dict[str, float]]:
-    """One process a run, in turn."""
+    """One process a run."""
 
     def grid(folder: Path, data: Path) -> dict[str, float]:
-        total = wall = 0.0
+        runs = []
         for number, setting in enumerate(settings()):
             words = [word for axis, value in setting.items() for word in (f"--{axis}", value)]
             run = [*launch, RIVALS / "train.py", folder / f"runs/{number}", "--data", data, *words]
-            found = timed([*ONE_THREAD, *run, "--epochs", str(EPOCHS)], folder)
-            total, wall = total + found[0], wall + found[1]
-        return summed(folder, total, wall)
+            runs.append([*ONE_THREAD, *run, "--epochs", str(EPOCHS)])
+        return summed(folder, *timed_all(runs, folder, at_once=2))
 
     return grid
 
@@ -156,10 +157,22 @@ def summed(folder: Path, total: float, wall: float) -> dict[str, float]:
 
 ONE_THREAD = ["env", "OMP_NUM_THREADS=1"]
 UV = shutil.which("uv") or str(ROOT / ".uv/bin/uv")
-HYDRA = [UV, "run", "--no-sync", "--with", "hydra-core==1.3.2", "--with", "hydra-joblib-launcher==1.2.0", "python"]
+HYDRA = [
+    UV,
+    "run",
+    "--project",
+    ROOT,
+    "--no-sync",
+    "--with",
+    "hydra-core==1.3.2",
+    "--with",
+    "hydra-joblib-launcher==1.2.0",
+    "python",
+]
 ACCELERATE = [Path(PYTHON).with_name("accelerate"), "launch", "--cpu", "--num_processes=1", "--num_machines=1"]
 ARMS = {
     "espalier": espalier,
+    "control": espalier,
     "python": rival([PYTHON]),
     "accelerate": rival([*ACCELERATE, "--mixed_precision=no", "--dynamo_backend=no"]),
     "hydra": hydra,

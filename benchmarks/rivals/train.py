@@ -29,6 +29,10 @@ AXES = {
 }
 
 
+_spent = [0.0]
+"""CPU-seconds of this process at the end of each run so far; Hydra's launcher makes several in one."""
+
+
 def run(folder: Path, data_file: Path, epochs: int, **setting) -> None:
     """Train one network and leave history.csv, the best weights, and where the CPU-seconds went."""
     here = Path(__file__).resolve()
@@ -105,7 +109,9 @@ def run(folder: Path, data_file: Path, epochs: int, **setting) -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    times = {"start-up": ready, "data": loading, "training": time.process_time() - ready - loading}
+    ended = time.process_time()
+    times = {"start-up": ready - _spent[-1], "data": loading, "training": ended - ready - loading}
+    _spent.append(ended)
     (folder / "result.json").write_text(json.dumps({"test": tested, "times": times} | setting))
 
 

@@ -10,8 +10,6 @@ rule encode:
         provenance="results/runs/encode/{run}/run.json",
     log:
         "results/runs/encode/{run}/run.log",
-    benchmark:
-        "results/runs/encode/{run}/benchmark.tsv"
     conda:
         "../../envs/train.yaml"
     params:

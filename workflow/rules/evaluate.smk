@@ -10,8 +10,6 @@ rule evaluate:
         provenance="results/runs/evaluate/{run}/run.json",
     log:
         "results/runs/evaluate/{run}/run.log",
-    benchmark:
-        "results/runs/evaluate/{run}/benchmark.tsv"
     conda:
         "../../envs/train.yaml"
     params:

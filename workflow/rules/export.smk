@@ -11,8 +11,6 @@ rule export:
         provenance="results/runs/export/{run}/run.json",
     log:
         "results/runs/export/{run}/run.log",
-    benchmark:
-        "results/runs/export/{run}/benchmark.tsv"
     conda:
         "../../envs/train.yaml"
     params:

@@ -12,8 +12,6 @@ rule prune:
         provenance="results/runs/prune/{run}/run.json",
     log:
         "results/runs/prune/{run}/run.log",
-    benchmark:
-        "results/runs/prune/{run}/benchmark.tsv"
     priority: longest_first
     conda:
         "../../envs/train.yaml"

@@ -13,8 +13,6 @@ rule quantize:
         provenance="results/runs/quantize/{run}/run.json",
     log:
         "results/runs/quantize/{run}/run.log",
-    benchmark:
-        "results/runs/quantize/{run}/benchmark.tsv"
     priority: longest_first
     conda:
         "../../envs/train.yaml"

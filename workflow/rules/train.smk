@@ -10,8 +10,6 @@ rule train:
         provenance="results/runs/train/{run}/run.json",
     log:
         "results/runs/train/{run}/run.log",
-    benchmark:
-        "results/runs/train/{run}/benchmark.tsv"
     priority: longest_first
     conda:
         "../../envs/train.yaml"

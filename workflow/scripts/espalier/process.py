@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NoReturn
 
+from espalier import preload
+
 _COMPILER = "torch._dynamo"
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Options of glibc's mallopt, as malloc.h numbers them."""
@@ -82,7 +84,14 @@ def settings(stage: str, words: list[str]) -> Any:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call `main` and end with its exit code at once, not after taking torch down module by module (0.6)."""
+    """Call `main` and end with its exit code at once, not after taking torch down module by module (0.6).
+
+    Where torch waits imported, `main` is called in a process forked from there.
+    """
+    if preload.SOCKET in os.environ:
+        from espalier.preload.client import hand_over
+
+        hand_over()
     error = None
     try:
         main()

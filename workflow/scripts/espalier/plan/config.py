@@ -25,6 +25,9 @@ class Config(Spec):
         tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(_names), Strict(False)
     ] = ()
     """what follows trainings while they run, each told every epoch; changes no run and no result"""
+    preload: Literal["auto", True, False] = "auto"
+    """import torch once for all runs on this machine, which are then forked; auto does it on Linux without a GPU;
+    changes no run and no result"""
 
 
 def read(config: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:

@@ -1,0 +1,7 @@
+# Runs on this machine are forked by a process that has imported torch. Jobs of a cluster start where it is not.
+from espalier.preload import start
+
+
+onstart:
+    if workflow.local_exec and workflow.is_main_process and start.pays(SETTINGS.preload):
+        start.begin()

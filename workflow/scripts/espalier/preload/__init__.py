@@ -1,0 +1,8 @@
+"""Runs that find torch imported: forked by one process that imported it, instead of importing it each for itself.
+
+A run of seconds spends half of them on `import torch`. Snakemake starts the `server`, which lives as long as it does;
+a run's own process is then the `client` of a `forked` one. Results are the same bits; what differs is the start.
+"""
+
+SOCKET = "ESPALIER_PRELOAD"
+"""Environment variable with the path of the server's socket; without it every run imports for itself."""
