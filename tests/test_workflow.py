@@ -1,5 +1,6 @@
 """What runs again, and what does not: dry runs of a study that has really been run."""
 
+import json
 import os
 import re
 import time
@@ -27,12 +28,18 @@ def test_the_run_made_everything_it_promised(finished):
     for run in runs:
         made = {path.name for path in run.iterdir()}
         assert {"model.safetensors", "model.json", "history.csv", "metrics.csv", "run.json", "run.log"} <= made
-        assert "benchmark.tsv" in made and "checkpoint" not in made
+        assert "checkpoint" not in made
     study = results / "studies/tiny"
     assert {path.suffix for path in (study / "tables").glob("[!.]*")} == {".csv", ".md", ".tex", ".html"}
     assert {path.suffix for path in (study / "figures").iterdir()} >= {".png", ".pdf"}
     assert (study / "index.html").stat().st_size > 1000
     assert not [path for path in results.rglob(".*") if path.name != ".snakemake_timestamp"]
+
+
+def test_every_run_was_forked_where_torch_was_imported(finished):
+    found = [json.loads(path.read_text()) for path in (finished.folder / "results/runs").glob("*/*/run.json")]
+    assert {run["stage"] for run in found} == {"train", "evaluate"}
+    assert all(run["preloaded"] for run in found)
 
 
 def test_moving_the_repository_reruns_nothing(done, tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espalier import device, provenance
+from espalier import device, preload, provenance
 from espalier.registry import Spec
 from espalier.results.columns import METRICS, write_rows
 from espalier.training.clock import Clock
@@ -56,6 +56,7 @@ def write(
         device=device.name(data.device),
         threads=torch.get_num_threads(),
         started=clock.began,
+        preloaded=preload.preloaded(),
         **times,
         **facts,
     )

@@ -6,3 +6,10 @@ a run's own process is then the `client` of a `forked` one. Results are the same
 
 SOCKET = "ESPALIER_PRELOAD"
 """Environment variable with the path of the server's socket; without it every run imports for itself."""
+
+
+def preloaded() -> bool:
+    """Whether this process was forked where torch was imported already: its times leave that import out."""
+    from multiprocessing import parent_process
+
+    return parent_process() is not None

@@ -1,0 +1,183 @@
+"""Runs forked where torch is imported: the same bits, the same ends, and none outlives what it stands for."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from espalier.preload import SOCKET, start
+from espalier.preload.server import loading
+from scripts_as_run import ENVIRONMENT, SCRIPTS, saved, script
+
+NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
+QUICK, LONGER, ENDLESS = ((*NETWORK, f"train.epochs={epochs}") for epochs in (2, 10, 100_000))
+
+
+class Server:
+    """A server, started and ended as Snakemake does it."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, start.SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.socket = Path(self.process.stdout.readline().strip())
+        self.environment = ENVIRONMENT | {SOCKET: str(self.socket)}
+
+    def run(self, *words, **changed):
+        environment = self.environment | changed
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+    def begin(self, command):
+        return subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
+
+    def end(self):
+        self.process.stdin.close()
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = Server()
+    yield one
+    assert one.end() == 0
+
+
+@pytest.fixture
+def own_server():
+    """One that a test may end as it likes."""
+    one = Server()
+    yield one
+    one.process.kill()
+
+
+def train(folder, digits, *words):
+    return script("train", folder, *words, "--data", digits, "--checkpoint-minutes", "0")
+
+
+def at_work(process, folder):
+    """Wait for the first checkpoint of a run; the process that trains."""
+    while saved(folder) is None:
+        assert process.poll() is None, "ended without a checkpoint"
+        time.sleep(0.01)
+    return json.loads((folder / "heartbeat.json").read_text())["pid"]
+
+
+def ended(pid):
+    """Whether a process is gone within a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_same_bits_and_a_record_of_how_it_began(server, digits, tmp_path):
+    folders = tmp_path / "alone-00000000a1", tmp_path / "forked-00000000a2"
+    subprocess.run(train(folders[0], digits, *QUICK), env=ENVIRONMENT, check=True, capture_output=True)
+    done = server.run(*train(folders[1], digits, *QUICK))
+    assert done.returncode == 0, done.stderr
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 1
+    alone, forked = (json.loads((folder / "run.json").read_text()) for folder in folders)
+    assert (alone["preloaded"], forked["preloaded"]) == (False, True)
+    assert forked["threads"] == alone["threads"] == 1
+    assert forked["command"].startswith("python")
+    assert str(folders[1]) in forked["command"]
+
+
+def test_logs_and_a_mistakes_exit_code_reach_the_caller(server, digits, tmp_path):
+    done = server.run(*train(tmp_path / "run-00000000a1", digits, "train.epochs=none"))
+    assert done.returncode == 2
+    assert "train.epochs" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_stop_is_passed_on_and_the_run_saves_its_state(server, digits, tmp_path, number):
+    folder = tmp_path / "run-00000000a1"
+    process = server.begin(train(folder, digits, *ENDLESS))
+    assert at_work(process, folder) != process.pid
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 75
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(server, digits, tmp_path):
+    folders = tmp_path / "whole-00000000a1", tmp_path / "killed-00000000a2"
+    assert server.run(*train(folders[0], digits, *LONGER)).returncode == 0
+    process = server.begin(train(folders[1], digits, *LONGER))
+    forked = at_work(process, folders[1])
+    process.kill()
+    assert ended(forked)
+    assert server.run(*train(folders[1], digits, *LONGER)).returncode == 0
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 1
+
+
+def test_a_run_that_is_killed_itself_ends_its_client_likewise(server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = server.begin(train(folder, digits, *ENDLESS))
+    os.kill(at_work(process, folder), signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+
+
+def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(server, digits, tmp_path):
+    first, other = tmp_path / "first-00000000a1", tmp_path / "other-00000000a2"
+    assert server.run(*train(first, digits, *QUICK)).returncode == 0
+    assert server.run(*train(other, digits, *QUICK), OMP_NUM_THREADS="2").returncode == 0
+    assert [json.loads((folder / "run.json").read_text())["preloaded"] for folder in (first, other)] == [True, False]
+
+
+def test_what_libraries_read_while_they_are_loaded():
+    environment = {"OMP_NUM_THREADS": "1", "LD_PRELOAD": "x", "HOME": "/", "CUDA_VISIBLE_DEVICES": "0", "PWD": "/"}
+    assert set(loading(environment)) == {"OMP_NUM_THREADS", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES"}
+
+
+def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = own_server.begin(train(folder, digits, *LONGER))
+    at_work(process, folder)
+    assert own_server.end() == 0
+    assert process.wait(timeout=60) == 0
+    assert (folder / "run.json").exists()
+    assert not own_server.socket.parent.exists()
+    late = tmp_path / "late-00000000a2"
+    assert own_server.run(*train(late, digits, *QUICK)).returncode == 0
+    assert not json.loads((late / "run.json").read_text())["preloaded"]
+
+
+def test_no_run_outlives_a_killed_server(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = own_server.begin(train(folder, digits, *ENDLESS))
+    forked = at_work(process, folder)
+    own_server.process.kill()
+    assert process.wait(timeout=60) == 1
+    assert ended(forked)
+
+
+def test_a_server_ends_with_the_process_that_began_it():
+    code = (
+        "import os\n"
+        "from espalier.preload import SOCKET, start\n"
+        "start.begin()\n"
+        "print(os.environ[SOCKET], start._servers[0].pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    environment = ENVIRONMENT | {"PYTHONPATH": str(SCRIPTS)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    socket, pid = done.stdout.split()
+    assert ended(int(pid))
+    assert not Path(socket).exists()
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_wish_is_followed(preload):
+    assert start.pays(preload) is preload
