@@ -141,6 +141,28 @@ def test_what_libraries_read_while_they_are_loaded():
     assert set(loading(environment)) == {"OMP_NUM_THREADS", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES"}
 
 
+def test_signals_to_every_process_stop_runs_alone(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = own_server.begin(train(folder, digits, *ENDLESS))
+    at_work(process, folder)
+    # The server's session: the server, the process that forks, and the run.
+    os.killpg(own_server.process.pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
+    assert own_server.run(*train(tmp_path / "next-00000000a2", digits, *QUICK)).returncode == 0
+    assert json.loads((tmp_path / "next-00000000a2/run.json").read_text())["preloaded"]
+
+
+def test_a_signal_that_the_caller_ignores_is_ignored(server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    words = train(folder, digits, *ENDLESS)
+    process = server.begin(["nohup", *words])
+    forked = at_work(process, folder)
+    os.kill(forked, signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
+
+
 def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
     folder = tmp_path / "run-00000000a1"
     process = own_server.begin(train(folder, digits, *LONGER))

@@ -4,8 +4,13 @@ A run of seconds spends half of them on `import torch`. Snakemake starts the `se
 a run's own process is then the `client` of a `forked` one. Results are the same bits; what differs is the start.
 """
 
+import signal
+
 SOCKET = "ESPALIER_PRELOAD"
 """Environment variable with the path of the server's socket; without it every run imports for itself."""
+
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that a scheduler may send to all processes of a job; a server ignores them, and its runs do not."""
 
 
 def preloaded() -> bool:

@@ -7,12 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espalier.preload import SOCKET
+from espalier.preload import ENDING, SOCKET
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def hand_over() -> None:
@@ -20,7 +18,13 @@ def hand_over() -> None:
     from multiprocessing.connection import Client
 
     environment = dict(os.environ)
-    asked = {"words": sys.argv, "folder": str(Path.cwd()), "environment": environment, "python": sys.executable}
+    asked = {
+        "python": sys.executable,
+        "words": sys.argv,
+        "folder": str(Path.cwd()),
+        "environment": environment,
+        "ignored": [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN],
+    }
     try:
         connection = Client(environment.pop(SOCKET), "AF_UNIX")
         taken = _ask(connection, asked)
@@ -28,7 +32,7 @@ def hand_over() -> None:
         return
     if not taken:
         return
-    for number in _PASSED_ON:
+    for number in set(ENDING) - set(asked["ignored"]):
         signal.signal(number, lambda received, _: connection.send(received))
     try:
         code = connection.recv()

@@ -9,6 +9,8 @@ import threading
 from multiprocessing.reduction import DupFd
 from typing import Any
 
+from espalier.preload import ENDING
+
 
 class Streams:
     """Standard input, output and errors of a client, on their way to its forked process."""
@@ -30,16 +32,19 @@ def _arrived(*sent: Any) -> Streams:
     return Streams([each.detach() for each in sent])
 
 
-def become(words: list[str], folder: str, environment: dict[str, str], streams: Streams) -> None:
-    """Run a script as the client would have: `words` are its path and arguments."""
+def become(asked: dict[str, Any], streams: Streams) -> None:
+    """Run a script as the client would have, who asks with its words, folder, environment and ignored signals."""
     # The client is told by the server how a run ended; without one, a second run might be started beside this.
     threading.Thread(target=_end_with_server, daemon=True).start()
     streams.take()
+    for number in ENDING:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in asked["ignored"] else default)
     os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    sys.argv = words
-    runpy.run_path(words[0], run_name="__main__")
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    sys.argv = asked["words"]
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def _end_with_server() -> None:

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from espalier.preload import ENDING
 from espalier.preload.forked import Streams, become
 
 _READ_WHILE_LOADING = ("LD_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_")
@@ -79,7 +80,7 @@ class Server:
                 os.environ.update(environment)
             if asked["python"] != sys.executable or loading(environment) != self._loading:
                 return None
-            process = _forks.Process(target=become, args=(asked["words"], asked["folder"], environment, streams))
+            process = _forks.Process(target=become, args=(asked, streams))
             process.start()
             return process
 
@@ -87,6 +88,9 @@ class Server:
 def main() -> None:
     """Serve at a socket whose path is printed, until standard input ends; runs at work are then still waited for."""
     server = Server()
+    # Also the fork server, which inherits it, is there as long as a run may end in its own time.
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     with (
         tempfile.TemporaryDirectory(prefix="espalier-") as folder,
         Listener(str(Path(folder, "socket")), "AF_UNIX", backlog=128) as listener,
