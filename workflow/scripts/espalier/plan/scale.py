@@ -6,7 +6,7 @@ the place of one full run and carries its id, so that the plan has as many runs 
 is ever taken for a result.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -122,10 +122,11 @@ def _sides(chosen: Sequence[Settings]) -> dict[Choice, int]:
     models: dict[Choice, set[Choice]] = {}
     for settings in chosen:
         models.setdefault(settings.dataset, set()).add(settings.model)
-    # Of several sides the last one stands.
-    return {
-        dataset: side
-        for dataset, networks in models.items()
-        for side in sorted(SIDES, reverse=True)
-        if not any(rules.misfit(each.entry(), each.settings(), side) for each in networks)
-    }
+    taken = {dataset: _smallest(networks) for dataset, networks in models.items()}
+    return {dataset: side for dataset, side in taken.items() if side}
+
+
+def _smallest(networks: Iterable[Choice]) -> int | None:
+    """The smallest side that every network takes, where there is one."""
+    facts = [(network.entry(), network.settings()) for network in networks]
+    return next((side for side in sorted(SIDES) if not any(rules.misfit(*each, side) for each in facts)), None)

@@ -135,7 +135,7 @@ class Pruning:
             log.info("resumed in round %d, epoch %d, step %d", len(rounds.rows) + 1, state.epoch, state.step)
         epochs = self.train.epochs
         watch = Watch(self.work, saver, state, epochs=epochs, steps_per_epoch=steps, earlier=rounds.history)
-        total = self.train.epochs * steps
+        total = epochs * steps
 
         subject, keep_zeros = self._subject(model, rounds), masks.enforcer(model, rounds.kept or {})
 

@@ -36,7 +36,7 @@ def prune(spec: PruneStage, parent: Path, data_file: Path, work: Work) -> None:
     """
     if wrong := [f"{path}: {message}" for path, message in unfit_pruning(spec)]:
         raise Mistake("; ".join(wrong))
-    folder = Path(work.folder)
+    folder = work.folder
     spare_compiler()
     train = _recipe(spec, parent)
     group.expect(train.processes, train.batch_size)

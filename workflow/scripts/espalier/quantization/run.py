@@ -43,7 +43,7 @@ def quantize(spec: QuantizeStage, parent: Path, data_file: Path, work: Work) -> 
     """
     if wrong := [f"{path}: {message}" for path, message in unfit_quantization(spec)]:
         raise Mistake("; ".join(wrong))
-    folder = Path(work.folder)
+    folder = work.folder
     spare_compiler()
     train = spec.quantize.fine_tune
     device.prepare(train is None or train.deterministic)

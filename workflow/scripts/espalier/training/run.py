@@ -36,7 +36,7 @@ def train(spec: TrainStage, data_file: Path, work: Work) -> None:
         Mistake: settings, data or checkpoint cannot be used, or the loss has diverged.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    folder = Path(work.folder)
+    folder = work.folder
     spare_compiler()
     group.expect(spec.train.processes, spec.train.batch_size)
     device.prepare(spec.train.deterministic)

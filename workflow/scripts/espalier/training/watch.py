@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from espalier.results.columns import HISTORY, write_rows
@@ -42,7 +41,7 @@ class Watch:
         steps_per_epoch: int,
         earlier: Sequence[Mapping[str, Any]] = (),
     ):
-        self._history = Path(work.folder) / "history.csv"
+        self._history = work.folder / "history.csv"
         self._earlier = earlier
         self._checkpoints = checkpoints
         self._interruption = work.interruption

@@ -15,7 +15,7 @@ class Work:
     folder: Path
     interruption: Interruption
     heartbeat: Heartbeat
-    checkpoint_minutes: float = 10.0
+    checkpoint_minutes: float
     """longest time within an epoch, or between two settings of a grid, without a checkpoint"""
     started: float = field(default_factory=time.monotonic)
     """when the process started, by the monotonic clock"""
