@@ -26,6 +26,7 @@ class Server:
             [sys.executable, start.SCRIPT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
@@ -41,6 +42,7 @@ class Server:
 
     def end(self):
         self.process.stdin.close()
+        assert self.process.stderr.read() == ""
         return self.process.wait(timeout=60)
 
 
@@ -198,6 +200,18 @@ def test_a_server_ends_with_the_process_that_began_it():
     socket, pid = done.stdout.split()
     assert ended(int(pid))
     assert not Path(socket).exists()
+
+
+def test_a_temporary_folder_may_have_a_long_name_and_go_before_the_end(digits, tmp_path, monkeypatch):
+    place = tmp_path / ("long" * 20)
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    one = Server()
+    folder = tmp_path / "run-00000000a1"
+    assert one.run(*train(folder, digits, *QUICK)).returncode == 0
+    assert json.loads((folder / "run.json").read_text())["preloaded"]
+    subprocess.run(["rm", "-r", one.socket.parent], check=True)
+    assert one.end() == 0
 
 
 @pytest.mark.parametrize("preload", [True, False])

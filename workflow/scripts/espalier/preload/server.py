@@ -91,7 +91,12 @@ def main() -> None:
     # Also the fork server, which inherits it, is there as long as a run may end in its own time.
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
+    # The path of a socket ends at 107 bytes.
+    if len(tempfile.gettempdir()) > 60:
+        tempfile.tempdir = "/tmp"
     with (
+        # Whoever made the temporary folder may have removed it before the end.
+        suppress(FileNotFoundError),
         tempfile.TemporaryDirectory(prefix="espalier-") as folder,
         Listener(str(Path(folder, "socket")), "AF_UNIX", backlog=128) as listener,
     ):

@@ -29,4 +29,5 @@ def begin() -> None:
         [sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     _servers.append(server)
-    os.environ[SOCKET] = server.stdout.readline().strip()
+    if socket := server.stdout.readline().strip():
+        os.environ[SOCKET] = socket
