@@ -95,14 +95,25 @@ def styled() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def planned(tmp_path_factory) -> Repository:
+    """A repository whose networks are counted, as the first dry run does it. Change nothing in it."""
+    return _once(tmp_path_factory, "planned", "-n", "-q", "rules")
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Repository:
     """A repository in which the study `tiny` has been run to its end. Copy it before changing anything."""
+    return _once(tmp_path_factory, "finished", "-c2", "--config", "studies=tiny")
+
+
+def _once(tmp_path_factory, name: str, *words: str) -> Repository:
+    """A fresh repository in which snakemake was called, by one of all workers."""
     # The folder above a worker's own is common to all workers of a parallel test run.
     shared = tmp_path_factory.getbasetemp()
     shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
-    repository = Repository(shared / "finished")
-    with FileLock(shared / "finished.lock"):
-        if not (shared / "finished.done").exists():
-            _fresh(repository.folder).snakemake("-c2", "--config", "studies=tiny")
-            (shared / "finished.done").touch()
+    repository = Repository(shared / name)
+    with FileLock(shared / f"{name}.lock"):
+        if not (shared / f"{name}.done").exists():
+            _fresh(repository.folder).snakemake(*words)
+            (shared / f"{name}.done").touch()
     return repository

@@ -27,7 +27,7 @@ def test_a_bad_study_ends_before_any_job(repository):
     assert not any((repository.folder / "results").glob("**/*")), "no output, not even a half-written one"
 
 
-def test_overrides_keep_their_types_through_the_command_line(repository):
+def test_overrides_keep_their_types_through_the_command_line(planned):
     words = (
         "repeats=2",
         "train={epochs: 2, optimizer: {name: sgd, lr: 1e-3}}",
@@ -36,32 +36,32 @@ def test_overrides_keep_their_types_through_the_command_line(repository):
         "tables=[]",
         "figures=[]",
     )
-    done = repository.snakemake("-n", "-p", "--config", "studies=demo", *words)
+    done = planned.snakemake("-n", "-p", "--config", "studies=demo", *words)
     text = done.stdout + done.stderr
     assert "train.epochs=2" in text and "train.optimizer.lr=0.001" in text and "seed=8" in text
 
 
 @pytest.mark.parametrize("words", [("--config", "study=demo"), ("--config", "studies=dmo"), ("--config", "repeats=x")])
-def test_a_mistyped_override_is_one_clear_error(repository, words):
-    done = repository.snakemake("-n", *words, check=False)
+def test_a_mistyped_override_is_one_clear_error(planned, words):
+    done = planned.snakemake("-n", *words, check=False)
     assert done.returncode != 0
     assert "1 mistake(s)" in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("flag", ["--profile", "--workflow-profile"])
-def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(repository, flag):
-    local = repository.jobs()
-    assert repository.jobs(flag, "profiles/slurm") == local
-    text = repository.snakemake("-n", flag, "profiles/slurm").stdout
+def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(planned, flag):
+    local = planned.jobs()
+    assert planned.jobs(flag, "profiles/slurm") == local
+    text = planned.snakemake("-n", flag, "profiles/slurm").stdout
     job = next(block for block in text.split("\n\n") + text.split("\n[") if "rule train:" in block)
     assert re.search(r"resources: .*gpu=1", job) and "slurm_partition=gpu" in job and "slurm_account=" in job
 
 
-def test_only_runs_on_several_nodes_ask_slurm_for_them(repository):
+def test_only_runs_on_several_nodes_ask_slurm_for_them(planned):
     words = ("--profile", "profiles/slurm", "--config", "studies=tiny", "train={epochs: 2, processes: 4}")
     asked = {}
     for nodes in ("1", "1, 2"):
-        text = repository.snakemake("-n", *words, f"grid={{product: {{train.nodes: [{nodes}]}}}}").stdout
+        text = planned.snakemake("-n", *words, f"grid={{product: {{train.nodes: [{nodes}]}}}}").stdout
         lines = re.findall(r"rule train:.*?resources: ([^\n]*)", text, re.DOTALL)
         asked[nodes] = {frozenset(line.split(", ")) for line in lines}
     (one,) = asked["1"]
