@@ -62,13 +62,12 @@ class Server:
             if process:
                 try:
                     while process.sentinel not in wait([process.sentinel, connection]):
-                        os.kill(process.pid, connection.recv())
+                        _send(process, connection.recv())
                 except (EOFError, ConnectionError):
                     process.kill()
                 process.join()
                 if process.exitcode == _UNKNOWN:
-                    with suppress(ProcessLookupError):
-                        os.kill(process.pid, signal.SIGKILL)
+                    _send(process, signal.SIGKILL)
                 connection.send(process.exitcode)
 
     def _fork(self, asked: dict[str, Any], streams: Streams) -> BaseProcess | None:
@@ -83,6 +82,12 @@ class Server:
             process = _forks.Process(target=become, args=(asked, streams))
             process.start()
             return process
+
+
+def _send(process: BaseProcess, number: int) -> None:
+    # It may have ended in between.
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 def main() -> None:
