@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,11 +28,12 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=start.environment(),
             text=True,
             start_new_session=True,
         )
         self.socket = Path(self.process.stdout.readline().strip())
-        self.environment = ENVIRONMENT | {SOCKET: str(self.socket)}
+        self.environment = start.environment() | {SOCKET: str(self.socket)}
 
     def run(self, *words, **changed):
         environment = self.environment | changed
@@ -41,16 +43,17 @@ class Server:
         return subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
 
     def end(self):
-        self.process.stdin.close()
-        assert self.process.stderr.read() == ""
-        return self.process.wait(timeout=60)
+        """Close its standard input, as the end of Snakemake does; what it said to that."""
+        _, said = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
+        return said
 
 
 @pytest.fixture(scope="module")
 def server():
     one = Server()
     yield one
-    assert one.end() == 0
+    assert one.end() == ""
 
 
 @pytest.fixture
@@ -59,6 +62,8 @@ def own_server():
     one = Server()
     yield one
     one.process.kill()
+    one.process.communicate()
+    shutil.rmtree(one.socket.parent, ignore_errors=True)
 
 
 def train(folder, digits, *words):
@@ -131,6 +136,48 @@ def test_a_run_that_is_killed_itself_ends_its_client_likewise(server, digits, tm
     assert process.wait(timeout=60) == -signal.SIGKILL
 
 
+def test_a_run_that_is_killed_while_torch_is_imported_never_begins(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    processes = [own_server.begin(train(folder, digits, *ENDLESS)) for _ in range(2)]
+    # Both have asked by then, and torch is not there yet.
+    time.sleep(0.5)
+    for process in processes:
+        process.kill()
+        process.wait()
+    assert own_server.end() == ""
+    assert not folder.exists()
+
+
+def test_as_many_ends_as_beginnings(server, digits, tmp_path):
+    processes = [server.begin(train(tmp_path / f"run-00000000{n}", digits, "train.epochs=none")) for n in range(10, 40)]
+    assert {process.wait(timeout=120) for process in processes} == {2}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        ("1 / 0", 1, "ZeroDivisionError"),
+        ("raise KeyboardInterrupt", -signal.SIGINT, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, ""),
+        ("print(sys.stdin.read()[::-1], 'torch' in sys.modules)", 0, ""),
+    ],
+)
+def test_a_script_ends_and_reads_as_it_would_alone(server, tmp_path, body, code, told):
+    program = tmp_path / "script.py"
+    program.write_text(f"import sys\nfrom espalier.process import run\ndef main():\n    {body}\nrun(main)\n")
+    environment = server.environment | {"PYTHONPATH": str(SCRIPTS)}
+    words = [sys.executable, program]
+    alone = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)
+    del environment["PYTHONPATH"]
+    head = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
+    program.write_text(head + program.read_text())
+    forked = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)
+    assert alone.returncode == forked.returncode == code
+    assert told in forked.stderr
+    if not code:
+        assert (alone.stdout, forked.stdout) == ("cba False\n", "cba True\n")
+
+
 def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(server, digits, tmp_path):
     first, other = tmp_path / "first-00000000a1", tmp_path / "other-00000000a2"
     assert server.run(*train(first, digits, *QUICK)).returncode == 0
@@ -147,7 +194,7 @@ def test_signals_to_every_process_stop_runs_alone(own_server, digits, tmp_path):
     folder = tmp_path / "run-00000000a1"
     process = own_server.begin(train(folder, digits, *ENDLESS))
     at_work(process, folder)
-    # The server's session: the server, the process that forks, and the run.
+    # The server's session: itself and the run.
     os.killpg(own_server.process.pid, signal.SIGTERM)
     assert process.wait(timeout=60) == 75
     assert own_server.run(*train(tmp_path / "next-00000000a2", digits, *QUICK)).returncode == 0
@@ -169,7 +216,7 @@ def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
     folder = tmp_path / "run-00000000a1"
     process = own_server.begin(train(folder, digits, *LONGER))
     at_work(process, folder)
-    assert own_server.end() == 0
+    assert own_server.end() == ""
     assert process.wait(timeout=60) == 0
     assert (folder / "run.json").exists()
     assert not own_server.socket.parent.exists()
@@ -211,9 +258,9 @@ def test_a_temporary_folder_may_have_a_long_name_and_go_before_the_end(digits, t
     assert one.run(*train(folder, digits, *QUICK)).returncode == 0
     assert json.loads((folder / "run.json").read_text())["preloaded"]
     subprocess.run(["rm", "-r", one.socket.parent], check=True)
-    assert one.end() == 0
+    assert one.end() == ""
 
 
 @pytest.mark.parametrize("preload", [True, False])
 def test_a_wish_is_followed(preload):
-    assert start.pays(preload) is preload
+    assert start.wanted(preload) is preload

@@ -3,5 +3,5 @@ from espalier.preload import start
 
 
 onstart:
-    if workflow.local_exec and workflow.is_main_process and start.pays(SETTINGS.preload):
+    if workflow.local_exec and workflow.is_main_process and start.wanted(SETTINGS.preload):
         start.begin()

@@ -1,20 +1,30 @@
 """Runs that find torch imported: forked by one process that imported it, instead of importing it each for itself.
 
 A run of seconds spends half of them on `import torch`. Snakemake starts the `server`, which lives as long as it does;
-a run's own process is then the `client` of a `forked` one. Results are the same bits; what differs is the start.
+a run's own process is then the `client` of a `forked` one. Weights and scores have the same bits; what differs is the
+time to start, and the memory that is counted as the run's own. Linux alone.
 """
 
+import os
 import signal
 
 SOCKET = "ESPALIER_PRELOAD"
 """Environment variable with the path of the server's socket; without it every run imports for itself."""
 
-ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that a scheduler may send to all processes of a job; a server ignores them, and its runs do not."""
+PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that a client passes on to its forked process. A scheduler may send them to all processes of a job: the
+server ignores them."""
+
+_forked = False
+
+
+def begin_forked() -> None:
+    """Note that this process was forked."""
+    global _forked
+    _forked = True
+    os.environ.pop(SOCKET, None)
 
 
 def preloaded() -> bool:
     """Whether this process was forked where torch was imported already: its times leave that import out."""
-    from multiprocessing import parent_process
-
-    return parent_process() is not None
+    return _forked

@@ -2,54 +2,49 @@
 
 import os
 import signal
+import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from espalier.preload import ENDING, SOCKET
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+from espalier.preload import PASSED_ON, SOCKET, message
 
 
 def hand_over() -> None:
     """Have this process's script run by a forked one and end as that does; return where no server takes it."""
-    from multiprocessing.connection import Client
-
-    environment = dict(os.environ)
-    asked = {
-        "python": sys.executable,
-        "words": sys.argv,
-        "folder": str(Path.cwd()),
-        "environment": environment,
-        "ignored": [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN],
-    }
+    path = os.environ.pop(SOCKET)
+    connection = message.new_socket()
     try:
-        connection = Client(environment.pop(SOCKET), "AF_UNIX")
-        taken = _ask(connection, asked)
-    except (EOFError, OSError):
-        return
+        connection.connect(path)
+        message.ask(connection, dict(os.environ))
+        taken = connection.recv(64) == message.TAKEN
+    except OSError:
+        taken = False
     if not taken:
+        connection.close()
         return
-    for number in set(ENDING) - set(asked["ignored"]):
-        signal.signal(number, lambda received, _: connection.send(received))
+
+    def pass_on(number: int, _: object) -> None:
+        # The run may have ended in between.
+        with suppress(OSError):
+            connection.send(bytes([number]))
+
+    for number in PASSED_ON:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, pass_on)
+    _end_as(connection)
+
+
+def _end_as(connection: socket.socket) -> None:
     try:
-        code = connection.recv()
-    except (EOFError, OSError):
+        said = connection.recv(64)
+    except OSError:
+        said = b""
+    if not said:
         sys.exit("the process that forked this run has ended, and the run with it")
+    code = int(said)
     if code < 0:
-        # As a shell sees it, this process and the forked one are the same.
+        # To a shell this process is the forked one.
         with suppress(OSError):
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
-
-
-def _ask(connection: "Connection", asked: dict[str, Any]) -> bool:
-    from multiprocessing.reduction import send_handle
-
-    connection.send(asked)
-    for stream in (0, 1, 2):
-        send_handle(connection, stream, None)
-    return connection.recv()

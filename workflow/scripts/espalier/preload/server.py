@@ -1,38 +1,30 @@
-"""The process that forks runs, for as long as its standard input is open.
+"""The process that forks runs, for as long as its standard input is open and runs are at work.
 
-It imports nothing heavy before the first client, and then in that client's environment: a client for whom libraries
-would be loaded otherwise is refused, and imports for itself.
+Torch is imported when the first client asks. One whose Python is another one, or for whom libraries would be loaded
+otherwise, is refused and imports for itself. All is done by one thread, and a fork finds no lock held by another.
 """
 
-import multiprocessing
+import gc
+import importlib
 import os
+import selectors
 import signal
+import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing import reduction
-from multiprocessing.connection import Connection, Listener, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
-from espalier.preload import ENDING
-from espalier.preload.forked import Streams, become
+from espalier.preload import PASSED_ON, message
+from espalier.preload.forked import become
 
-_READ_WHILE_LOADING = ("LD_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_")
-_READ_BY_TORCH = ("ATEN_", "CUDA", "NVIDIA_", "PYTORCH_", "TORCH")
-
-MODULES = ["torch", "torch.utils.flop_counter", "accelerate", "safetensors.torch", "ruamel.yaml", "pydantic"]
+MODULES = ("torch", "torch.utils.flop_counter", "accelerate", "safetensors.torch", "ruamel.yaml", "pydantic")
 """What every stage that runs networks imports. Espalier's own files are not among them: a run reads them as they are
 when it starts."""
 
-_UNKNOWN = 255
-"""Exit code of a process whose fork server was killed, which may itself be alive."""
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(MODULES)
+_READ_WHILE_LOADING = ("LD_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_")
+_READ_BY_TORCH = ("ATEN_", "CUDA", "NVIDIA_", "PYTORCH_", "TORCH")
 
 
 def loading(environment: Mapping[str, str]) -> dict[str, str]:
@@ -44,72 +36,148 @@ def loading(environment: Mapping[str, str]) -> dict[str, str]:
 class Server:
     """Forks a process for each client, passes signals on to it, and tells the client how it ended."""
 
-    def __init__(self) -> None:
-        self._loading: dict[str, str] | None = None
-        self._turn = threading.Lock()
+    def __init__(self, listener: socket.socket):
+        self._listener: socket.socket | None = listener
+        self._runs: dict[int, socket.socket] = {}
+        # Ended children wake the selector.
+        self._woken, self._wakes = socket.socketpair()
+        for end in (self._woken, self._wakes):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wakes.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(sys.stdin, selectors.EVENT_READ, self._stop_listening)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._reap)
 
-    def serve(self, connection: Connection) -> None:
-        """One client, from its request to its end; where it is gone before, its process is killed."""
-        with connection, suppress(EOFError, ConnectionError):
-            asked = connection.recv()
-            streams = [reduction.recv_handle(connection) for _ in range(3)]
-            try:
-                process = self._fork(asked, Streams(streams))
-            finally:
-                for stream in streams:
-                    os.close(stream)
-            connection.send(process is not None)
-            if process:
-                try:
-                    while process.sentinel not in wait([process.sentinel, connection]):
-                        _send(process, connection.recv())
-                except (EOFError, ConnectionError):
-                    process.kill()
-                process.join()
-                if process.exitcode == _UNKNOWN:
-                    _send(process, signal.SIGKILL)
-                connection.send(process.exitcode)
+    def serve(self) -> None:
+        """Fork runs until standard input ends, then wait for those at work."""
+        while self._listener or self._runs:
+            for key, _ in self._selector.select():
+                key.data()
 
-    def _fork(self, asked: dict[str, Any], streams: Streams) -> BaseProcess | None:
-        with self._turn:
-            environment = asked["environment"]
-            if self._loading is None:
-                self._loading = loading(environment)
-                os.environ.clear()
-                os.environ.update(environment)
-            if asked["python"] != sys.executable or loading(environment) != self._loading:
-                return None
-            process = _forks.Process(target=become, args=(asked, streams))
-            process.start()
-            return process
+    def _stop_listening(self) -> None:
+        # Nothing is ever written there: it is readable at its end alone.
+        with suppress(KeyError):
+            self._selector.unregister(sys.stdin)
+        if self._listener:
+            self._selector.unregister(self._listener)
+            Path(self._listener.getsockname()).unlink(missing_ok=True)
+            self._listener.close()
+            self._listener = None
+
+    def _accept(self) -> None:
+        if not self._listener:
+            return
+        try:
+            connection, _ = self._listener.accept()
+            request = message.asked(connection)
+        except OSError:
+            # No more open files, or no memory: whoever asks imports for itself from now on.
+            self._stop_listening()
+            return
+        if request is None:
+            connection.close()
+            return
+        asked, streams = request
+        try:
+            self._fork(asked, streams, connection)
+        finally:
+            for stream in streams:
+                os.close(stream)
+
+    def _fork(self, asked: dict, streams: list[int], connection: socket.socket) -> None:
+        """Fork a run, or close the connection, by which its client knows that it is refused."""
+        if asked["python"] != message.python() or loading(asked["environment"]) != loading(os.environ):
+            connection.close()
+            return
+        for name in MODULES:
+            with suppress(ImportError):
+                importlib.import_module(name)
+        # Collected by a child, they would be copied to it.
+        gc.freeze()
+        if _gone(connection):
+            connection.close()
+            return
+        server = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+        try:
+            process = os.fork()
+        except OSError:
+            connection.close()
+            return
+        finally:
+            if os.getpid() == server:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        if not process:
+            self._forget(connection)
+            become(asked, streams, server)
+        self._runs[process] = connection
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._pass_on(process))
+        with suppress(OSError):
+            connection.send(message.TAKEN)
+
+    def _forget(self, connection: socket.socket) -> None:
+        """Close, in a forked process, what is the server's."""
+        signal.set_wakeup_fd(-1)
+        self._selector.close()
+        for one in (connection, *self._runs.values(), self._listener, self._woken, self._wakes):
+            if one:
+                one.close()
+
+    def _pass_on(self, process: int) -> None:
+        """A client has received a signal, or is gone and its run with it."""
+        connection = self._runs.get(process)
+        if not connection:
+            return
+        try:
+            received = connection.recv(1)
+        except OSError:
+            received = b""
+        os.kill(process, received[0] if received else signal.SIGKILL)
+        if not received:
+            self._selector.unregister(connection)
+
+    def _reap(self) -> None:
+        with suppress(BlockingIOError):
+            while self._woken.recv(4096):
+                pass
+        for process, connection in list(self._runs.items()):
+            found, status = os.waitpid(process, os.WNOHANG)
+            if found:
+                with suppress(KeyError):
+                    self._selector.unregister(connection)
+                with suppress(OSError):
+                    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+                connection.close()
+                del self._runs[process]
 
 
-def _send(process: BaseProcess, number: int) -> None:
-    # It may have ended in between.
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, number)
+def _gone(connection: socket.socket) -> bool:
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def main() -> None:
-    """Serve at a socket whose path is printed, until standard input ends; runs at work are then still waited for."""
-    server = Server()
-    # Also the fork server, which inherits it, is there as long as a run may end in its own time.
-    for number in ENDING:
+    """Serve at a socket whose path is printed."""
+    # Runs may end in their own time when all processes of a job are told to.
+    for number in PASSED_ON:
         signal.signal(number, signal.SIG_IGN)
     # The path of a socket ends at 107 bytes.
-    if len(tempfile.gettempdir()) > 60:
-        tempfile.tempdir = "/tmp"
+    place = tempfile.gettempdir()
     with (
         # Whoever made the temporary folder may have removed it before the end.
-        suppress(FileNotFoundError),
-        tempfile.TemporaryDirectory(prefix="espalier-") as folder,
-        Listener(str(Path(folder, "socket")), "AF_UNIX", backlog=128) as listener,
+        tempfile.TemporaryDirectory(
+            prefix="espalier-", dir=place if len(place) < 60 else "/tmp", ignore_cleanup_errors=True
+        ) as folder,
+        message.new_socket() as listener,
     ):
-        print(listener.address, flush=True)
-        threading.Thread(target=_accept, args=(listener, server), daemon=True).start()
-        sys.stdin.read()
-
-
-def _accept(listener: Listener, server: Server) -> None:
-    while True:
-        threading.Thread(target=server.serve, args=(listener.accept(),)).start()
+        path = Path(folder, "socket")
+        listener.bind(str(path))
+        listener.listen(128)
+        print(path, flush=True)
+        Server(listener).serve()

@@ -8,25 +8,37 @@ from pathlib import Path
 from espalier.preload import SOCKET
 
 SCRIPT = Path(__file__).resolve().parents[2] / "preload.py"
+_THREADS = tuple(f"{name}_THREADS" for name in ("OMP_NUM", "GOTO_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM"))
+"""Variables by which Snakemake tells libraries the threads of a job, as its shell.py names them."""
+
 _servers: list[subprocess.Popen] = []
+"""Kept, since a server ends when the pipe to its standard input is closed."""
 
 
-def pays(preload: bool | str) -> bool:
-    """Whether to start a server, of `true`, `false` and `auto`.
+def wanted(preload: bool | str) -> bool:
+    """Whether runs of this machine are preloaded, for `true`, `false` and `auto`.
 
-    CUDA cannot be used in a process forked after it has started, and a module may start it; macOS has system
-    libraries that do not survive a fork.
+    CUDA cannot be used in a process that is forked after it has started, and a module may start it.
     """
-    if preload == "auto":
-        return sys.platform == "linux" and not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/kfd").exists()
-    return bool(preload)
+    devices = (Path("/dev") / name for name in ("nvidiactl", "nvidia0", "dxg", "kfd"))
+    return sys.platform == "linux" and (preload is True or (preload == "auto" and not any(map(Path.exists, devices))))
+
+
+def environment() -> dict[str, str]:
+    """That of a job with one thread, for whose like a server imports."""
+    return dict(os.environ) | dict.fromkeys(_THREADS, "1")
 
 
 def begin() -> None:
     """Start a server that ends with this process, however that ends; runs that it starts find it."""
-    # In a session of its own: a terminal's Ctrl-C reaches runs through their clients, once.
     server = subprocess.Popen(
-        [sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        # A terminal's Ctrl-C reaches runs through their clients, once.
+        start_new_session=True,
     )
     _servers.append(server)
     if socket := server.stdout.readline().strip():
