@@ -3,5 +3,9 @@ from espalier.preload import start
 
 
 onstart:
-    if workflow.local_exec and workflow.is_main_process and start.wanted(SETTINGS.preload):
+    if (
+        workflow.local_exec
+        and workflow.is_main_process
+        and start.wanted(SETTINGS.preload)
+    ):
         start.begin()
