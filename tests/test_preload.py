@@ -139,8 +139,10 @@ def test_a_run_that_is_killed_itself_ends_its_client_likewise(server, digits, tm
 def test_a_run_that_is_killed_while_torch_is_imported_never_begins(own_server, digits, tmp_path):
     folder = tmp_path / "run-00000000a1"
     processes = [own_server.begin(train(folder, digits, *ENDLESS)) for _ in range(2)]
-    # Both have asked by then, and torch is not there yet.
-    time.sleep(0.5)
+    # One has been heard, and its import is under way.
+    maps = Path(f"/proc/{own_server.process.pid}/maps")
+    while "torch" not in maps.read_text():
+        time.sleep(0.01)
     for process in processes:
         process.kill()
         process.wait()

@@ -5,7 +5,6 @@ a run's own process is then the `client` of a `forked` one. Weights and scores h
 time to start, and the memory that is counted as the run's own. Linux alone.
 """
 
-import os
 import signal
 
 SOCKET = "ESPALIER_PRELOAD"
@@ -22,7 +21,6 @@ def begin_forked() -> None:
     """Note that this process was forked."""
     global _forked
     _forked = True
-    os.environ.pop(SOCKET, None)
 
 
 def preloaded() -> bool:
