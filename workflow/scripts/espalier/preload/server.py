@@ -96,9 +96,6 @@ class Server:
                 importlib.import_module(name)
         # Collected by a child, they would be copied to it.
         gc.freeze()
-        if _gone(connection):
-            connection.close()
-            return
         server = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         try:
@@ -151,15 +148,6 @@ class Server:
                     connection.send(str(os.waitstatus_to_exitcode(status)).encode())
                 connection.close()
                 del self._runs[process]
-
-
-def _gone(connection: socket.socket) -> bool:
-    try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 def main() -> None:
