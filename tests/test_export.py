@@ -33,6 +33,8 @@ from scripts_as_run import ENVIRONMENT, SCRIPTS, script
 
 POINTS = 2.0
 """Most that 8 bits may change of the validation top-1 of the digits: 5 of 270 images."""
+CUT_POINTS = 8.0
+"""The same where the CPU cuts sums of two 8-bit products, against which `reduce_range` is the remedy."""
 PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "train.epochs=6", "train.batch_size=32"]
 PRUNED = ["prune={name: structured, ratio: 0.3}", "fine_tune.epochs=3", "fine_tune.batch_size=32"]
 
@@ -95,7 +97,7 @@ def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, prune
     logits = outcome(network, data).logits
     assert float(rows[FP32]["max_logit_difference"]) <= TOLERANCE * float(logits.abs().max())
     assert float(rows[INT8]["max_logit_difference"]) > 0
-    assert abs(float(rows[INT8]["top1_difference"])) <= POINTS
+    assert abs(float(rows[INT8]["top1_difference"])) <= (CUT_POINTS if saturates(processor()) else POINTS)
     assert rows["eager, before pruning"]["top1_difference"] == ""
     for batch in (1, 64):
         assert all(float(row[f"latency_{batch}_ms"]) > 0 for row in rows.values())
@@ -203,7 +205,8 @@ def test_weights_have_8_or_7_bits_and_a_step_a_channel(calibration, reduce_range
         assert weights.dtype == "int8" and steps.shape == (len(weights),)
         largest = max(largest, abs(weights.astype(int)).max())
     assert largest == (64 if reduce_range else 127)
-    assert abs(outcome(Session(path), data).top1 - outcome(Session(fp32), data).top1) <= POINTS
+    points = CUT_POINTS if saturates(processor()) and not reduce_range else POINTS
+    assert abs(outcome(Session(path), data).top1 - outcome(Session(fp32), data).top1) <= points
 
 
 def artifact_of(exported):

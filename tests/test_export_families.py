@@ -9,6 +9,7 @@ import torch
 from espalier.export.agreement import TOLERANCE
 from espalier.export.int8 import quantize
 from espalier.export.onnx_files import write
+from espalier.export.processor import processor, saturates
 from espalier.export.sessions import Session
 from espalier.plan.sections import Export
 from espalier.pruning.structured import prune
@@ -41,7 +42,8 @@ def test_a_family_computes_the_same_as_onnx(name, tmp_path):
     for count in (1, 3, 64):
         assert difference(exported, model, images(name, count, seed=count)) <= TOLERANCE
     batches = images(name, 64).split(16)
-    quantize(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches, Export(), name)
+    settings = Export(reduce_range=saturates(processor()))
+    quantize(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches, settings, name)
     assert 0 < difference(Session(tmp_path / "int8.onnx"), model, batches[0]) <= EIGHT_BIT
 
 

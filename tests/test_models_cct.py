@@ -76,7 +76,8 @@ def test_every_parameter_has_a_gradient_or_the_image_is_refused(network, setting
     logits.square().sum().backward()
     for path, parameter in model.named_parameters():
         assert parameter.grad is not None, path
-        assert parameter.grad.abs().sum() > 0, path
+        # A softmax takes no notice of what is added to all of its inputs: this gradient is zero but for rounding.
+        assert parameter.grad.abs().sum() > 0 or path == "pool.attention.bias"
 
 
 @pytest.mark.parametrize(
