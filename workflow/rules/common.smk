@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import shlex
@@ -32,6 +33,9 @@ from espalier.plan import manifest, published
 from espalier.plan.plan import build
 from espalier.plan.problems import StudyError
 from espalier.results.asked import captions, reads_zoo
+
+# What Snakemake keeps of a job it keeps to its end: looking for garbage at every 700 objects is an eighth of a dry run.
+gc.set_threshold(50_000)
 
 
 wildcard_constraints:
