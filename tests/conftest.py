@@ -40,7 +40,11 @@ class Repository:
     def jobs(self, *words: str) -> dict[str, int]:
         """Rule → number of jobs that a dry run lists; empty when nothing is to be done."""
         done = self.snakemake("-n", *words)
-        text = done.stdout + done.stderr
+        return self.listed(done.stdout + done.stderr)
+
+    @staticmethod
+    def listed(text: str) -> dict[str, int]:
+        """The same, from what a dry run has printed."""
         table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", text, re.DOTALL | re.MULTILINE)
         if table is None:
             assert "Nothing to be done" in text, text
@@ -97,7 +101,13 @@ def styled() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory) -> Repository:
     """A repository whose networks are counted, as the first dry run does it. Change nothing in it."""
-    return _once(tmp_path_factory, "planned", "-n", "-q", "rules")
+    return _once(tmp_path_factory, "planned", "-n")
+
+
+@pytest.fixture(scope="session")
+def listing(planned) -> str:
+    """What the first dry run of a fresh repository printed."""
+    return planned.folder.with_suffix(".txt").read_text()
 
 
 @pytest.fixture(scope="session")
@@ -112,8 +122,9 @@ def _once(tmp_path_factory, name: str, *words: str) -> Repository:
     shared = tmp_path_factory.getbasetemp()
     shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
     repository = Repository(shared / name)
+    printed = repository.folder.with_suffix(".txt")
     with FileLock(shared / f"{name}.lock"):
-        if not (shared / f"{name}.done").exists():
-            _fresh(repository.folder).snakemake(*words)
-            (shared / f"{name}.done").touch()
+        if not printed.exists():
+            done = _fresh(repository.folder).snakemake(*words)
+            printed.write_text(done.stderr + done.stdout)
     return repository

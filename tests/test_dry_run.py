@@ -6,15 +6,14 @@ import pytest
 from ruamel.yaml import YAML
 
 
-def test_a_dry_run_prints_the_plan_before_the_jobs(repository):
-    done = repository.snakemake("-n")
-    text = done.stderr + done.stdout
-    asked, unique, stages = re.search(r"plan: (\d+) runs asked, (\d+) unique after sharing \((.+)\)", text).groups()
+def test_a_dry_run_prints_the_plan_before_the_jobs(listing):
+    found = re.search(r"plan: (\d+) runs asked, (\d+) unique after sharing \((.+)\)", listing)
+    asked, unique, stages = found.groups()
     runs = {stage: int(count) for stage, count in (part.split() for part in stages.split(", "))}
     assert list(runs) == ["prepare", "train", "prune", "export", "quantize", "encode", "evaluate"]
     assert runs["train"] >= 16 and runs["evaluate"] == sum(runs[stage] for stage in ("train", "prune", "encode"))
     assert int(asked) > int(unique) == sum(runs.values())
-    assert text.index("plan:") < text.index("Job stats")
+    assert listing.index("plan:") < listing.index("Job stats")
 
 
 def test_a_bad_study_ends_before_any_job(repository):
@@ -49,10 +48,10 @@ def test_a_mistyped_override_is_one_clear_error(planned, words):
 
 
 @pytest.mark.parametrize("flag", ["--profile", "--workflow-profile"])
-def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(planned, flag):
-    local = planned.jobs()
-    assert planned.jobs(flag, "profiles/slurm") == local
-    text = planned.snakemake("-n", flag, "profiles/slurm").stdout
+def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(planned, listing, flag):
+    done = planned.snakemake("-n", flag, "profiles/slurm")
+    text = done.stdout
+    assert planned.listed(text + done.stderr) == planned.listed(listing)
     job = next(block for block in text.split("\n\n") + text.split("\n[") if "rule train:" in block)
     assert re.search(r"resources: .*gpu=1", job) and "slurm_partition=gpu" in job and "slurm_account=" in job
 
