@@ -12,11 +12,11 @@ from filelock import FileLock
 from submission import SNAKEMAKE, Submission, copy_repository
 
 STEADY = """\
-title: One run, long enough to be disturbed
+title: One run, to be disturbed
 dataset: digits
 model: {name: resnet, blocks: [1, 1], channels: [8, 16]}
 augment: [pad_crop]
-train: {epochs: 60, batch_size: 64}
+train: {epochs: 20, batch_size: 64}
 tables: [summary]
 """
 RUN_BY = "ESPALIER_SLURM_TESTS"

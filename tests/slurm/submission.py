@@ -127,6 +127,12 @@ class Submission:
         until(lambda: list(self.folder.glob("results/runs/train/*/checkpoint/latest.safetensors")), "a checkpoint")
         return until(lambda: self._training(), "a training process")
 
+    def held(self) -> tuple[str, int]:
+        """The same, and the process stands still; SLURM lets go on what it asks to end."""
+        job, process = self.training()
+        os.kill(process, signal.SIGSTOP)
+        return job, process
+
     def _training(self) -> tuple[str, int] | None:
         for path in Path("/proc").glob("[0-9]*"):
             try:

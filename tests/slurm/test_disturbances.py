@@ -13,12 +13,6 @@ def resumed(submission):
     return (submission.run() / "run.log").read_text().count("resumed at epoch")
 
 
-def pause_until(process, submission, job, seconds):
-    """Let a training stand still until its job has run for so long."""
-    os.kill(process, signal.SIGSTOP)
-    until(lambda: seconds_run(submission, job) >= seconds, f"{seconds} s of job {job}")
-
-
 def seconds_run(submission, job):
     hours, minutes, seconds = map(int, submission.cluster.job(job)["RunTime"].split(":"))
     return 3600 * hours + 60 * minutes + seconds
@@ -26,9 +20,9 @@ def seconds_run(submission, job):
 
 def test_a_run_stops_itself_before_its_time_limit(submit, undisturbed):
     submission = submit(minutes="2").train()
-    job, process = submission.training()
+    job, process = submission.held()
     assert submission.cluster.job(job)["TimeLimit"] == "00:02:00"
-    pause_until(process, submission, job, 100)
+    until(lambda: seconds_run(submission, job) >= 100, "100 s of the job")
     log = submission.run() / "run.log"
     os.kill(process, signal.SIGCONT)
     said = until(lambda: re.search(r"(\d+) of 120 s are spent: stopped after step", log.read_text()), "the budget")
@@ -44,10 +38,9 @@ def test_a_run_stops_itself_before_its_time_limit(submit, undisturbed):
 
 def test_at_the_time_limit_the_run_goes_on_from_its_checkpoint(submit, undisturbed):
     submission = submit().train()
-    job, process = submission.training()
+    job, _ = submission.held()
     # An administrator may shorten a job, of which it knows nothing.
     subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
-    os.kill(process, signal.SIGSTOP)
     until(lambda: submission.state(job) == "TIMEOUT", "the time limit")
     submission.succeed()
     assert len(submission.all_jobs()) == 2 and resumed(submission) == 1
@@ -68,7 +61,7 @@ def test_out_of_memory_is_tried_again_with_more(submit, undisturbed):
 def test_an_outside_scancel_is_noticed(submit, undisturbed):
     """Through sacct the plugin would wait for ever (D1)."""
     submission = submit().train()
-    job, _ = submission.training()
+    job, _ = submission.held()
     subprocess.run(["scancel", job], check=True)
     submission.succeed()
     assert submission.state(job) == "CANCELLED"
@@ -78,7 +71,7 @@ def test_an_outside_scancel_is_noticed(submit, undisturbed):
 
 def test_a_preempted_job_is_queued_again_by_slurm(submit, undisturbed):
     submission = submit("spot").train()
-    job, _ = submission.training()
+    job, _ = submission.held()
     urgent = preempt("spot1")
     until(lambda: submission.state(job) == "PENDING", "preemption")
     subprocess.run(["scancel", urgent], check=True)
@@ -91,7 +84,7 @@ def test_a_preempted_job_is_queued_again_by_slurm(submit, undisturbed):
 def test_a_job_preempted_for_good_is_submitted_again(submit, undisturbed):
     """The plugin knows no such end and would wait for ever (D2)."""
     submission = submit("cheap").train()
-    job, _ = submission.training()
+    job, _ = submission.held()
     urgent = preempt("cheap1")
     until(lambda: submission.state(job) == "PREEMPTED", "preemption")
     subprocess.run(["scancel", urgent], check=True)
@@ -117,7 +110,7 @@ def preempt(node):
 def test_a_dead_node_costs_no_run_and_doubles_none(submit, undisturbed):
     """Without slurm-requeue both SLURM and Snakemake would start it again (D3)."""
     submission = submit("mortal").train()
-    job, _ = submission.training()
+    job, _ = submission.held()
     node = submission.cluster.job(job)["BatchHost"]
     submission.cluster.kill(node)
     until(lambda: submission.state(job) == "PENDING", "the loss of the node to be noticed")
@@ -129,8 +122,7 @@ def test_a_dead_node_costs_no_run_and_doubles_none(submit, undisturbed):
 
 def test_a_killed_snakemake_takes_the_results_of_its_jobs_over(submit, undisturbed):
     submission = submit().train()
-    job, process = submission.training()
-    os.kill(process, signal.SIGSTOP)
+    job, process = submission.held()
     submission.kill()
     subprocess.run(["sleep", "1"], check=True)
     assert submission.alive() == [job], "the job outlives Snakemake"
