@@ -43,7 +43,7 @@ test-slurm: .venv/.tests
 
 slurm-packages:
 	apt-get update
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm slurm-client munge slurmdbd mariadb-server
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm slurm-client munge slurmdbd mariadb-server iproute2
 
 lint: .venv/.tests
 	$(BIN)/ruff check .

@@ -1,12 +1,14 @@
-"""The accounts of the test cluster: slurmdbd over a MariaDB of its own, on loopback, in a folder of its own."""
+"""The accounts of the test cluster: slurmdbd over a MariaDB of its own, in a folder of its own."""
 
-import os
 import platform
 import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+from hosts import HERE
+from programs import PATH, absent, call
 
 ACCOUNT = "vision"
 """The one account, and the user's."""
@@ -15,7 +17,7 @@ _DATABASE_PORT, _PORT = 13306, 16819
 _CONF = """\
 AuthType=auth/munge
 DbdHost={host}
-DbdAddr=127.0.0.1
+DbdAddr={here}
 DbdPort={port}
 SlurmUser=root
 LogFile={base}/slurmdbd.log
@@ -29,7 +31,7 @@ StorageLoc=slurm_acct_db
 """
 CLUSTER_CONF = f"""\
 AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
+AccountingStorageHost={HERE}
 AccountingStoragePort={_PORT}
 AccountingStoreFlags=job_comment
 AccountingStorageEnforce=associations
@@ -43,12 +45,7 @@ _GRANTS = (
 
 def missing() -> str | None:
     """Why this cluster keeps no accounts, or None."""
-    programs = ("slurmdbd", "mariadbd", "mariadb", "mariadb-install-db", "sacctmgr")
-    absent = [name for name in programs if shutil.which(name, path=PATH) is None]
-    return f"{', '.join(absent)} not installed: make slurm-packages" if absent else None
-
-
-PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
+    return absent("slurmdbd", "mariadbd", "mariadb", "mariadb-install-db", "sacctmgr")
 
 
 def up(folder: Path, cluster: str) -> None:
@@ -63,7 +60,7 @@ def up(folder: Path, cluster: str) -> None:
     data.mkdir()
     shutil.chown(data, "mysql", "mysql")
     options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-    _call("mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}", *options)
+    call("mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}", *options)
     with (folder / "mariadb.log").open("w") as log:
         words = ["--user=mysql", f"--datadir={data}", f"--socket={data}/mysql.sock", f"--port={_DATABASE_PORT}"]
         limits = ["--innodb-buffer-pool-size=128M", "--innodb-lock-wait-timeout=900"]
@@ -71,19 +68,19 @@ def up(folder: Path, cluster: str) -> None:
         program = shutil.which("mariadbd", path=PATH)
         subprocess.Popen([program, "--no-defaults", *words, *where, *limits], stdout=log, stderr=log, process_group=0)
     _answers(_DATABASE_PORT)
-    _call("mariadb", "--no-defaults", f"--socket={data}/mysql.sock", "--user=root", f"--execute={_GRANTS}")
+    call("mariadb", "--no-defaults", f"--socket={data}/mysql.sock", "--user=root", f"--execute={_GRANTS}")
     host = platform.node().split(".")[0]
     conf = Path(STORED)
     conf.touch(mode=0o600)
-    conf.write_text(_CONF.format(host=host, base=folder, port=_PORT, database_port=_DATABASE_PORT))
-    _call("slurmdbd")
+    conf.write_text(_CONF.format(host=host, here=HERE, base=folder, port=_PORT, database_port=_DATABASE_PORT))
+    call("slurmdbd")
     _answers(_PORT)
     for words in (
         ("cluster", cluster),
         ("account", ACCOUNT, f"Cluster={cluster}"),
         ("user", "root", f"Account={ACCOUNT}", f"DefaultAccount={ACCOUNT}"),
     ):
-        _call("sacctmgr", "--immediate", "add", *words)
+        call("sacctmgr", "--immediate", "add", *words)
 
 
 def pid_files(folder: Path) -> list[Path]:
@@ -101,9 +98,3 @@ def _answers(port: int, patience_s: float = 60.0) -> None:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"nothing answers at port {port} after {patience_s:.0f} s") from None
             time.sleep(0.1)
-
-
-def _call(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"PATH": PATH})
-    if done.returncode:
-        raise RuntimeError(f"{words[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")

@@ -1,4 +1,4 @@
-"""A SLURM cluster on this machine, for tests: real daemons on loopback, nodes with GPUs that are devices in name only.
+"""A SLURM cluster on this machine, for tests: real daemons, nodes that are hosts of their own, GPUs in name only.
 
 No systemd and no cgroups. Accounts are kept where the packages for them are installed; jobs are followed by squeue and
 scontrol all the same, as the shipped profile follows them.
@@ -6,7 +6,6 @@ scontrol all the same, as the shipped profile follows them.
 
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import time
@@ -14,17 +13,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import accounting
+from hosts import HERE, Hosts
+from hosts import missing as hosts_missing
+from programs import absent, call
 
 SETTINGS = Path("/etc/slurm")
 MARK = "# Written by the tests of Espalier; removed when they end.\n"
-PACKAGES = "make slurm-packages"
 MUNGE = Path("/run/munge/munged.pid")
-NODES = {"g1": 4, "g2": 4, "spot1": 4, "cheap1": 4, "mortal1": 4, "mortal2": 4, "c1": 0}
+NODES = {"g1": 4, "g2": 4, "spot1": 4, "cheap1": 4, "mortal1": 4, "mortal2": 4, "twin1": 2, "twin2": 2, "c1": 0}
 """Node → GPUs."""
 PARTITIONS = {
     "cpu": "Nodes=c1 Default=YES PriorityTier=10",
     "gpu": "Nodes=g[1-2] PriorityTier=10",
     "mortal": "Nodes=mortal[1-2] PriorityTier=10",
+    "twins": "Nodes=twin[1-2] PriorityTier=10",
     "spot": "Nodes=spot1 PriorityTier=1 PreemptMode=REQUEUE",
     "cheap": "Nodes=cheap1 PriorityTier=1 PreemptMode=CANCEL",
     "urgent": "Nodes=spot1,cheap1 PriorityTier=10",
@@ -32,13 +34,14 @@ PARTITIONS = {
 NAME = "espalier"
 CONF = """\
 ClusterName={name}
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({here})
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=cred_expire=5
 CredType=cred/munge
 SlurmctldPort=16817
+SlurmdPort=17001
 SlurmctldPidFile={base}/slurmctld.pid
 SlurmdPidFile={base}/slurmd.%n.pid
 SlurmdSpoolDir={base}/spool.%n
@@ -75,9 +78,8 @@ def missing() -> str | None:
     """Why no cluster can be brought up here, or None."""
     if os.geteuid() != 0:
         return "slurmd and munged are started as root"
-    absent = [name for name in ("munged", "slurmctld", "slurmd", "sbatch", "srun") if shutil.which(name) is None]
-    if absent:
-        return f"{', '.join(absent)} not installed: {PACKAGES}"
+    if reason := absent("munged", "slurmctld", "slurmd", "sbatch", "srun") or hosts_missing():
+        return reason
     conf = SETTINGS / "slurm.conf"
     if conf.exists() and not conf.read_text().startswith(MARK):
         return f"{conf} belongs to another cluster"
@@ -89,14 +91,23 @@ class Cluster:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.hosts = Hosts(NODES)
         self._own_munge = False
 
     def up(self) -> None:
-        """Start every daemon and wait until all nodes are idle.
+        """Make the hosts, start every daemon and wait until all nodes are idle; nothing is left where that fails.
 
         Raises:
             RuntimeError: they are not after half a minute; the logs are named.
         """
+        try:
+            self._up()
+        except BaseException:
+            self.down()
+            raise
+
+    def _up(self) -> None:
+        self.hosts.up()
         for name in ("state", *(f"spool.{node}" for node in NODES)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (SETTINGS / "slurm.conf").write_text(MARK + self._conf())
@@ -107,7 +118,7 @@ class Cluster:
         self._start_munge()
         if not accounting.missing():
             accounting.up(self.folder, NAME)
-        _call("slurmctld")
+        call("slurmctld")
         for node in NODES:
             self.start(node)
         deadline = time.monotonic() + 30
@@ -127,27 +138,24 @@ class Cluster:
             _end(self.folder / f"{name}.pid")
         for path in accounting.pid_files(self.folder):
             _end(path)
-        for process in [left for node in NODES for left in _of_node(node)]:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
         if self._own_munge:
             _end(MUNGE)
         # A configuration without a controller costs every call of Snakemake nine seconds.
         for name in ("slurm.conf", "gres.conf", "slurmdbd.conf"):
             (SETTINGS / name).unlink(missing_ok=True)
+        self.hosts.down()
 
     def start(self, node: str) -> None:
-        _call("slurmd", "-N", node)
+        """Start a node, or start it again after it was killed."""
+        self.hosts.plug(node)
+        call(*self.hosts.words(node, "slurmd"))
 
     def kill(self, node: str) -> None:
-        """End a node as a power failure would: its daemon and all that it has started."""
-        daemon = int((self.folder / f"slurmd.{node}.pid").read_text())
-        processes = [daemon, *_of_node(node)]
-        # All at once: a step daemon that outlives its step would still tell of its end.
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for process in processes:
-                with suppress(ProcessLookupError):
-                    os.kill(process, number)
+        """End a node as a power failure would: no daemon tells of it, and no connection is closed."""
+        self.hosts.unplug(node)
+        for process in self.hosts.processes(node):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def jobs(self, states: str = "PENDING,RUNNING,SUSPENDED,COMPLETING", folder: Path | None = None) -> list[str]:
         """Ids of the jobs in these states, in the order of submission; those of a working folder only, if given."""
@@ -158,7 +166,7 @@ class Cluster:
 
     def job(self, number: str) -> dict[str, str]:
         """What scontrol knows of a job: key → value."""
-        text = _call("scontrol", "show", "job", "--details", number)
+        text = call("scontrol", "show", "job", "--details", number)
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
     def _idle(self) -> set[str]:
@@ -168,11 +176,11 @@ class Cluster:
     def _conf(self) -> str:
         host = platform.node().split(".")[0]
         kept = "AccountingStorageType=accounting_storage/none\n" if accounting.missing() else accounting.CLUSTER_CONF
-        lines = [CONF.format(host=host, base=self.folder, name=NAME), kept]
-        for port, (node, gpus) in enumerate(NODES.items(), 17001):
+        lines = [CONF.format(host=host, here=HERE, base=self.folder, name=NAME), kept]
+        for node, gpus in NODES.items():
             gres = f" Gres=gpu:a100:{gpus}" if gpus else ""
-            where = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
-            lines.append(f"NodeName={node} {where} CPUs=16 RealMemory=32000{gres} State=UNKNOWN\n")
+            address = self.hosts.address(node)
+            lines.append(f"NodeName={node} NodeAddr={address} CPUs=16 RealMemory=32000{gres} State=UNKNOWN\n")
         lines += [f"PartitionName={name} {words} MaxTime=600 State=UP\n" for name, words in PARTITIONS.items()]
         return "".join(lines)
 
@@ -181,23 +189,13 @@ class Cluster:
             if _lives(int(MUNGE.read_text())):
                 return
         for path, mode in (("/run/munge", "0755"), ("/var/log/munge", "0700"), ("/var/lib/munge", "0700")):
-            _call("install", "-d", "-o", "munge", "-g", "munge", "-m", mode, path)
+            call("install", "-d", "-o", "munge", "-g", "munge", "-m", mode, path)
         words = ("setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", f"--pid-file={MUNGE}")
-        _call(*words)
+        call(*words)
         self._own_munge = True
 
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom")
-
-
-def _call(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"PATH": _PATH})
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
-
-
-_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 
 def _end(pid_file: Path) -> None:
@@ -215,17 +213,3 @@ def _lives(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
-
-
-def _of_node(node: str) -> list[int]:
-    """Process ids of a node's step daemons and of what runs under them, the daemons first."""
-    daemons, others = set(), set()
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if f"SLURMD_NODENAME={node}".encode() not in (path / "environ").read_bytes().split(b"\0"):
-                continue
-            others.add(int(path.name))
-            parent = (path / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            if Path("/proc", parent, "cmdline").read_bytes().startswith(b"slurmstepd"):
-                daemons.add(int(parent))
-    return [*daemons, *(others - daemons)]

@@ -1,4 +1,4 @@
-"""One network trained on two nodes: the losses of one process, a prompt end with whichever dies, nothing left over."""
+"""One network trained on two hosts: over the network between them, with the losses of one process, and a prompt end."""
 
 import csv
 import json
@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
+from hosts import ELSEWHERE
 from submission import bits, environment, until
 from test_studies import gpus
 
@@ -25,8 +27,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 @pytest.fixture
 def spread(submit):
-    def spread(epochs):
-        submission = submit()
+    def spread(epochs, partition="gpu"):
+        submission = submit(partition)
         (submission.folder / "config/studies/spread.yaml").write_text(STUDY.format(epochs=epochs))
         return submission.start("--until", "train", studies="spread")
 
@@ -57,15 +59,24 @@ def losses(folder):
     return [float(row[name]) for row in rows for name in ("train_loss", "validation_loss")]
 
 
-def listening(submission):
-    """Addresses at which the scripts of this folder listen; srun has ports of its own, as it has for any job."""
-    found = set()
+def sockets(submission, node):
+    """Those of this folder's scripts on a node; srun has ports of its own, as it has for any job."""
+    scripts = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             words = process.cmdline()
             if process.cwd() == str(submission.folder) and any(word.endswith("/train.py") for word in words[:2]):
-                found |= {each.laddr.ip for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
-    return found
+                scripts.add(process.pid)
+    return [each for each in submission.cluster.hosts.sockets(node) if each.process in scripts]
+
+
+def answers(hosts, host, address, port):
+    """Whether a connection from a host to an address and port is taken."""
+    attempt = f"import socket; socket.create_connection(({address!r}, {port}), timeout=10)"
+    words = hosts.words(host, sys.executable, "-c", attempt)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert not done.returncode or "ConnectionRefusedError" in done.stderr, done.stderr
+    return not done.returncode
 
 
 def left(folder):
@@ -90,7 +101,36 @@ def test_two_nodes_have_the_losses_of_one_process(spread, tmp_path):
     alone = tmp_path / "alone-0000000001"
     trained_here(submission, alone, "train.processes=1", "train.nodes=1")
     assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
-    assert json.loads((run / "run.json").read_text())["threads"] == 1
+    made = json.loads((run / "run.json").read_text())
+    assert made["threads"] == 1 and made["host"] == "g1"
+
+
+def test_the_nodes_talk_over_the_network_between_them_and_nobody_else_is_listened_to(spread):
+    submission = spread(epochs=5000)
+    submission.training()
+    hosts = submission.cluster.hosts
+    found = until(lambda: len(seen := ranks(submission)) == 2 and seen, "two ranks")
+    assert len({Path(f"/proc/{process.pid}/ns/net").readlink() for process, _ in found.values()}) == 2
+    for node, other in (("g1", "g2"), ("g2", "g1")):
+        named = subprocess.run(hosts.words(node, "getent", "hosts", other), capture_output=True, check=False)
+        assert named.returncode == 2, "no name leads from one host to the other"
+        both = hosts.address(node), hosts.address(other)
+        seen = sockets(submission, node)
+        assert {each.address for each in seen if each.peer is None} == {both[0]}
+        # The main process is a client of its own store.
+        talking = {(each.address, each.peer) for each in seen if each.peer}
+        assert both in talking <= {both, (both[0], both[0])}
+    for process, node in found.values():
+        seen = environment(process.pid)
+        assert seen["GLOO_SOCKET_IFNAME"] == hosts.interface(node)
+        assert seen["NCCL_SOCKET_IFNAME"] == f"={hosts.interface(node)}"
+
+    (store,) = submission.run().glob("*meeting*/store")
+    address, port = store.read_text().split()
+    assert address == hosts.address("g1")
+    assert answers(hosts, "g2", address, port)
+    for host in ("g1", "g2"):
+        assert not answers(hosts, host, "127.0.0.1", port) and not answers(hosts, host, ELSEWHERE, port)
 
 
 def test_whoever_dies_or_is_asked_to_stop_on_a_node_the_run_goes_on_with_the_same_bits(spread, tmp_path):
@@ -102,12 +142,11 @@ def test_whoever_dies_or_is_asked_to_stop_on_a_node_the_run_goes_on_with_the_sam
         seen = environment(process.pid)
         assert len(seen["CUDA_VISIBLE_DEVICES"].split(",")) == 1
         assert seen["LOCAL_RANK"] == "0"
-    assert listening(submission) == {"127.0.0.1"}, "the interface between these nodes, and no other"
 
     os.kill(found[1][0].pid, signal.SIGKILL)
     # A process that waited for the dead one would wait a quarter of an hour.
     until(lambda: submission.state(job) == "FAILED", "the job's end", 300)
-    assert not ranks(submission) and not listening(submission)
+    assert not ranks(submission) and not sockets(submission, "g1") and not sockets(submission, "g2")
     until(lambda: "rank 1 was ended by SIGKILL" in submission.told(), "the log to be shown")
 
     second, _ = until(lambda: submission.training()[0] != job and submission.training(), "the second attempt")
@@ -124,6 +163,26 @@ def test_whoever_dies_or_is_asked_to_stop_on_a_node_the_run_goes_on_with_the_sam
     assert log.read_text().count("resumed at epoch") == 1
     assert not left(submission.run())
     # Outside a SLURM job the same command starts all of its processes here.
+    together = tmp_path / "together/results/runs/train/together-0000000002"
+    trained_here(submission, together)
+    assert bits(submission.folder) == bits(tmp_path / "together")
+
+
+def test_a_host_that_falls_silent_costs_no_run(spread, tmp_path):
+    submission = spread(epochs=150, partition="twins")
+    cluster = submission.cluster
+    job, _ = submission.training()
+    until(lambda: len(ranks(submission)) == 2, "two ranks")
+    cluster.kill("twin2")
+    # The other rank waits for an answer and is not told that none will come, but SLURM misses the node.
+    until(lambda: submission.state(job) == "PENDING", "the loss of the node to be noticed", 120)
+    until(lambda: not ranks(submission), "the other rank to end", 60)
+    cluster.start("twin2")
+    submission.succeed()
+    assert submission.all_jobs() == submission.submitted() == [job], "the same job, once"
+    assert cluster.job(job)["Restarts"] == "1"
+    assert (submission.run() / "run.log").read_text().count("resumed at epoch") == 1
+    assert not left(submission.run())
     together = tmp_path / "together/results/runs/train/together-0000000002"
     trained_here(submission, together)
     assert bits(submission.folder) == bits(tmp_path / "together")
