@@ -1,6 +1,7 @@
 """What several nodes need that a cluster is not needed for: settings, and words for SLURM."""
 
 import os
+import socket
 
 import pytest
 
@@ -91,6 +92,18 @@ def test_the_interface_is_the_one_to_the_other_node(monkeypatch):
     monkeypatch.setenv(nodes.PEER, "127.0.0.1")
     assert nodes.own_address() == "127.0.0.1"
     assert nodes.interface().startswith("lo")
+
+
+def test_a_node_that_another_does_not_know_is_told_of(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setenv(nodes.PEER, "gpu11")
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(
+        Mistake, match=r"another node gpu11, which .+ knows no address of \(Name or service not known\)"
+    ):
+        nodes.interface()
 
 
 def test_srun_tells_of_a_signal_as_a_shell_does():

@@ -22,6 +22,8 @@ MARK = "# Written by the tests of Espalier; removed when they end.\n"
 MUNGE = Path("/run/munge/munged.pid")
 NODES = {"g1": 4, "g2": 4, "spot1": 4, "cheap1": 4, "mortal1": 4, "mortal2": 4, "twin1": 2, "twin2": 2, "c1": 0}
 """Node → GPUs."""
+NAMED = ("twin1", "twin2")
+"""Nodes that SLURM and all hosts know by name; the others by address."""
 PARTITIONS = {
     "cpu": "Nodes=c1 Default=YES PriorityTier=10",
     "gpu": "Nodes=g[1-2] PriorityTier=10",
@@ -91,7 +93,7 @@ class Cluster:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.hosts = Hosts(NODES)
+        self.hosts = Hosts(folder / "names", NODES, NAMED)
         self._own_munge = False
 
     def up(self) -> None:
@@ -118,7 +120,7 @@ class Cluster:
         self._start_munge()
         if not accounting.missing():
             accounting.up(self.folder, NAME)
-        call("slurmctld")
+        call(*self.hosts.words_here("slurmctld"))
         for node in NODES:
             self.start(node)
         deadline = time.monotonic() + 30
@@ -179,8 +181,8 @@ class Cluster:
         lines = [CONF.format(host=host, here=HERE, base=self.folder, name=NAME), kept]
         for node, gpus in NODES.items():
             gres = f" Gres=gpu:a100:{gpus}" if gpus else ""
-            address = self.hosts.address(node)
-            lines.append(f"NodeName={node} NodeAddr={address} CPUs=16 RealMemory=32000{gres} State=UNKNOWN\n")
+            where = node if node in NAMED else f"{node} NodeAddr={self.hosts.address(node)}"
+            lines.append(f"NodeName={where} CPUs=16 RealMemory=32000{gres} State=UNKNOWN\n")
         lines += [f"PartitionName={name} {words} MaxTime=600 State=UP\n" for name, words in PARTITIONS.items()]
         return "".join(lines)
 

@@ -1,7 +1,8 @@
 """Hosts of one network on one machine: each has a name, interfaces and addresses of its own, and sees the same files.
 
 A host is a network namespace. A cable leads from it, and one from this machine, to a switch in a namespace of its own,
-where no firewall of this machine's stands between them. Nobody knows the hosts by name: they have addresses only.
+where no firewall of this machine's stands between them. No name leads to most of them, and a host's own name leads to
+its loopback, as on Debian.
 """
 
 import os
@@ -25,6 +26,7 @@ _SWITCH = "espalier-switch"
 _PLACE = Path("/run/netns")
 # A namespace that ends takes with it all that was tried there.
 _TRIAL = "ip link add name switch type bridge && ip link add name one type veth peer name other && hostname trial"
+_NAMES = "/etc/hosts"
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,31 @@ def missing() -> str | None:
     if reason := absent("ip", "ss", "nsenter", "unshare", "hostname"):
         return reason
     try:
-        call("unshare", "--net", "--uts", "sh", "-c", _TRIAL)
+        call("unshare", "--net", "--uts", "--mount", "sh", "-c", _TRIAL)
     except RuntimeError as error:
         return f"no host of its own can be made of a namespace: {str(error).rpartition(': ')[2]}"
     return None
 
 
 class Hosts:
-    """Named hosts, which any process of this machine may look into."""
+    """Hosts, which any process of this machine may look into.
 
-    def __init__(self, names: Iterable[str]):
+    Args:
+        folder: for their tables of names, made by `up`
+        known: those that each of them finds by name
+    """
+
+    def __init__(self, folder: Path, names: Iterable[str], known: Iterable[str]):
+        self._folder, self._known = folder, tuple(known)
         self._number = {name: number for number, name in enumerate(names, 2)}
 
     def up(self) -> None:
         """Make the hosts, after what an earlier call that was killed has left of them."""
         self.down()
+        self._folder.mkdir(parents=True)
+        self._tell_names("here", Path(_NAMES).read_text())
+        for name in self._number:
+            self._tell_names(name, f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
         call("ip", "netns", "add", _SWITCH)
         call("ip", "-n", _SWITCH, "link", "add", "name", "switch", "up", "type", "bridge")
         call("ip", "link", "add", "name", _CABLE, "type", "veth", "peer", "name", "here", "netns", _SWITCH)
@@ -94,8 +106,13 @@ class Hosts:
 
     def words(self, name: str, *command: str) -> list[str]:
         """A command line that runs `command` on a host."""
-        inside = ["nsenter", f"--net={_PLACE / _namespace(name)}", "unshare", "--uts"]
-        return [*inside, "sh", "-c", 'hostname "$0" && exec "$@"', name, *command]
+        words = self.words_here("sh", "-c", 'hostname "$0" && exec "$@"', name, *command, table=name)
+        return ["nsenter", f"--net={_PLACE / _namespace(name)}", "unshare", "--uts", *words]
+
+    def words_here(self, *command: str, table: str = "here") -> list[str]:
+        """A command line that runs `command` on this machine, where it knows the names that hosts know."""
+        bind = f'mount --bind "$0" {_NAMES} && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", bind, str(self._folder / table), *command]
 
     def processes(self, name: str) -> list[int]:
         """Ids of all processes of a host."""
@@ -112,6 +129,10 @@ class Hosts:
                 ids = map(int, re.findall(r"pid=(\d+)", " ".join(users)))
                 found |= {Socket(process, own, peer if state == "ESTAB" else None) for process in ids}
         return found
+
+    def _tell_names(self, table: str, own: str) -> None:
+        others = [f"{self.address(name)} {name}\n" for name in self._known if name != table]
+        (self._folder / table).write_text("".join([own, *others]))
 
     def _add(self, name: str) -> None:
         space = _namespace(name)

@@ -70,8 +70,16 @@ def environment() -> dict[str, str]:
 
 
 def own_address() -> str:
-    """The address from which this node reaches its peer; nothing is sent."""
-    family, *_, peer = socket.getaddrinfo(os.environ[PEER], 9, type=socket.SOCK_DGRAM)[0]
+    """The address from which this node reaches its peer; nothing is sent.
+
+    Raises:
+        Mistake: the peer's name is not known here.
+    """
+    try:
+        family, *_, peer = socket.getaddrinfo(os.environ[PEER], 9, type=socket.SOCK_DGRAM)[0]
+    except socket.gaierror as error:
+        told = f"SLURM calls another node {os.environ[PEER]}, which {socket.gethostname()} knows no address of"
+        raise Mistake(f"{told} ({error.strerror}); NodeAddr in slurm.conf may give one") from None
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect(peer)
         return probe.getsockname()[0]
@@ -81,7 +89,7 @@ def interface() -> str:
     """The network interface that has this node's own address.
 
     Raises:
-        Mistake: none has it.
+        Mistake: none has it, or the peer is not known.
     """
     import psutil
 
