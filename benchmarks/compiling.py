@@ -1,10 +1,12 @@
 """What compiling a training step takes and gains, and after how many steps the one is worth the other.
 
     python benchmarks/compiling.py [--device cuda] [--rounds 5] [--steps 20] [--batch 128] [--networks demo resnet20 …]
+        [--precision bf16]
 
-Forward, backward and optimizer on one batch of noise that lies on the device, in fp32 and NHWC, with one thread on a
-CPU; eager and compiled steps take turns. CPU-seconds, on a GPU seconds. Compiling starts from an empty cache and
-covers everything of the first step but a plain step. `training.compiling.MEASURED` holds what this prints of ResNet-20.
+Forward, backward and optimizer on one batch of noise that lies on the device, in NHWC, with one thread on a CPU; eager
+and compiled steps take turns. CPU-seconds, on a GPU seconds until all is done there. The clock of a step covers these
+three alone, that of compiling everything of the first step but a plain step, from an empty cache.
+`training.compiling.MEASURED` holds what this prints of ResNet-20.
 """
 
 import argparse
@@ -28,8 +30,9 @@ from espalier.process import keep_memory
 from espalier.registry import choice
 
 
-def stepper(network: object, where: torch.device, batch: int, compiled: bool) -> tuple[Callable, int]:
+def stepper(network: object, args: argparse.Namespace, compiled: bool) -> tuple[Callable, int]:
     """A training step, and its multiply-accumulates."""
+    where, batch = args.device, args.batch
     size = 16 if network == NETWORKS["demo"] else 32
     torch.manual_seed(0)
     model = TypeAdapter(choice("model")).validate_python(network).build(10, size)
@@ -39,9 +42,12 @@ def stepper(network: object, where: torch.device, batch: int, compiled: bool) ->
     inputs = torch.randn(batch, 3, size, size, device=where).to(memory_format=torch.channels_last)
     labels = torch.randint(10, (batch,), device=where)
     call = torch.compile(model, dynamic=False) if compiled else model
+    cast = torch.autocast(where.type, torch.bfloat16, enabled=args.precision == "bf16")
 
     def step() -> None:
-        cross_entropy(call(inputs), labels).backward()
+        with cast:
+            outputs = call(inputs)
+        cross_entropy(outputs.float(), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -55,18 +61,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="of each way in a round")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["demo", "resnet20"])
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     args = parser.parse_args()
     keep_memory()
     torch.set_num_threads(1)
     seconds = gpu_seconds if args.device.type == "cuda" else cpu_seconds
-    print(f"{hardware(args.device)}; {versions()}; load {os.getloadavg()[0]:.1f}; batches of {args.batch}\n")
+    print(f"{hardware(args.device)}; {versions()}; load {os.getloadavg()[0]:.1f}")
+    print(f"batches of {args.batch}, {args.precision}\n")
     row("network", "compiling, s", "eager, ms a step", "range", "gain", "range", "steps to break even", "GMAC/s, eager")
     row("---", *["---:"] * 7)
     for name in args.networks:
         with tempfile.TemporaryDirectory() as folder:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-            eager, macs = stepper(NETWORKS[name], args.device, args.batch, False)
-            compiled, _ = stepper(NETWORKS[name], args.device, args.batch, True)
+            os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": f"{folder}/triton"}
+            eager, macs = stepper(NETWORKS[name], args, False)
+            compiled, _ = stepper(NETWORKS[name], args, True)
             eager()
             begun = seconds()
             compiled()

@@ -1,11 +1,13 @@
 """How fast training data come, beside the usual ways, and how much of a training step's speed they leave.
 
     python benchmarks/data_path.py [--device cuda] [--rounds 5] [--data PREPARED.safetensors] [--part rates efficiency]
+        [--networks ResNet-20 …] [--precision bf16]
 
 Rates: images a CPU-second (of this process and its workers) of each way to make batches of 128, one thread; on a GPU
 images a second until they lie there. On a CPU Espalier's compiled kernels, where numba is, stand beside its torch
 operations. Efficiency: images a CPU-second (on a GPU: a second) of training steps with the real pipeline, over those
-of the same steps with one constant batch.
+of the same steps with one constant batch. The clock covers all of an epoch that makes or trains on batches, the drawing
+of its parameters too; it leaves out reading the file, placing it on the device, compilation and validation.
 
 Arms alternate within each round (training steps on a CPU one by one), and the first round does not count; a ratio is
 taken within a round. Each table holds a control, where an arm is set against itself. The images are CIFAR-10 where
@@ -59,6 +61,7 @@ POLICIES = {
 NETWORKS = {
     "ResNet-8 (16-32-64)": {"name": "resnet", "blocks": [1, 1, 1], "channels": [16, 32, 64]},
     "ResNet-20": {"name": "resnet", "blocks": [3, 3, 3], "channels": [16, 32, 64]},
+    "ResNet-18": {"name": "resnet_imagenet", "stem": "cifar"},
 }
 
 
@@ -74,18 +77,27 @@ def made(data: Resident, policy: Policy) -> Iterator[int]:
 
 
 def trained(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, batches: Callable[[], Iterable[Batch]]
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    cast: torch.autocast,
+    batches: Callable[[], Iterable[Batch]],
 ) -> Iterator[int]:
     """Forward, backward and a step for each batch."""
     for batch in batches():
-        loss_of(model(batch.inputs), batch, 0.0).mean().backward()
+        with cast:
+            outputs = model(batch.inputs)
+        loss_of(outputs.float(), batch, 0.0).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
         yield batch.global_size
 
 
-def prepare(path: Path) -> None:
-    """CIFAR-10 where it is, else the digits, with 50,000 images to train on."""
+def prepare(path: Path, images: int | None = None) -> None:
+    """CIFAR-10 where it is, else the digits, with 50,000 images to train on.
+
+    Args:
+        images: to train on, where these are too many; the other splits are cut by as much
+    """
     source = os.environ.get("ESPALIER_DATA")
     name = "cifar10" if source and "cifar10" in entries("dataset") else "digits"
     chosen = TypeAdapter(choice("dataset")).validate_python({"name": name, "image_size": 32})
@@ -95,6 +107,10 @@ def prepare(path: Path) -> None:
         order = torch.cat((torch.arange(count), train[torch.arange(50_000) % len(train)]))
         splits = {**data.splits, "train": torch.arange(count, len(order))}
         data = replace(data, images=data.images[order], labels=data.labels[order], splits=splits)
+    if images:
+        share = images / len(data.splits["train"])
+        splits = {name: split[: max(1, round(share * len(split)))] for name, split in data.splits.items()}
+        data = replace(data, splits=splits)
     write(path, data, chosen.model_dump(mode="json"))
 
 
@@ -130,21 +146,25 @@ def rate_table(data: Prepared, where: torch.device, rounds: int, images: int, po
         row(name, "control: Espalier again ÷ Espalier", "", "", *spread(control, 3))
 
 
-def efficiency_table(data: Prepared, where: torch.device, rounds: int, images: int, policies: Policies) -> None:
+def efficiency_table(
+    data: Prepared, where: torch.device, args: argparse.Namespace, images: int, policies: Policies
+) -> None:
     few = Resident(first(data, images), where)
     # A GPU has to be waited for before a clock is read, and so works through a whole epoch between two.
     together = None if where.type == "cuda" else 1
+    cast = torch.autocast(where.type, torch.bfloat16, enabled=args.precision == "bf16")
     row("network", "policy", "real ÷ constant", "range", "control: constant ÷ constant", "range")
     row(*["---"] * 6)
-    for network, settings in NETWORKS.items():
-        model = TypeAdapter(choice("model")).validate_python(settings).build(few.num_classes, few.image_size)
+    for network in args.networks:
+        model = TypeAdapter(choice("model")).validate_python(NETWORKS[network]).build(few.num_classes, few.image_size)
         model = model.to(where, memory_format=torch.channels_last)
-        step = partial(trained, model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        step = partial(trained, model, optimizer, cast)
         for name, augment in policies:
             real = partial(few.train_batches, Policy(augment), epoch=0, seed=0, batch_size=BATCH)
             constant = partial(repeat, next(real()), few.steps_per_epoch(BATCH))
             arms: Arms = {"constant": partial(step, constant), "real": partial(step, real)}
-            found = rates(arms | {"again": arms["constant"]}, rounds, where, together)
+            found = rates(arms | {"again": arms["constant"]}, args.rounds, where, together)
             control = over(found["again"], found["constant"])
             row(network, name, *spread(over(found["real"], found["constant"]), 3), *spread(control, 3))
 
@@ -165,6 +185,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="prepared data set of 32x32 images or larger")
     parser.add_argument("--images", type=int, default=2048, help="a round, of the slow ways and of training on a CPU")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS)[:2], help="of the efficiency")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the steps of the efficiency")
     parser.add_argument("--part", nargs="+", choices=["rates", "efficiency"], default=["rates", "efficiency"])
     args = parser.parse_args()
     keep_memory()
@@ -186,7 +208,7 @@ def main() -> None:
         if "efficiency" in args.part:
             print("\n## Efficiency\n")
             images = args.images if args.device.type == "cpu" else len(data.splits["train"].labels)
-            efficiency_table(data, args.device, args.rounds, images, policies)
+            efficiency_table(data, args.device, args, images, policies)
 
 
 if __name__ == "__main__":

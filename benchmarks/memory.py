@@ -5,7 +5,8 @@
 Runs of workflow/scripts/train.py, a small ResNet on images of 32×32, read once they have ended an epoch: the peak of
 what each has resident, its proportional set size (a page that several processes map counts for each in part), and the
 part of that which is the prepared data set. The images are noise that is written as a prepared file, as many as asked
-for; a tenth of them validates. On a GPU the peak of the device, by nvidia-smi, stands beside it.
+for; a tenth of them validates. On a GPU stands beside it what is used of the first one then, by nvidia-smi, less what
+was used before the runs began; torch gives back nothing that it has used. No clock is read.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from turns import hardware, row, versions
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from espalier.data.prepared import Dataset, write
+from espalier.pilot.gpus import gpus
 
 RUN = ["model={name: resnet, channels: [8, 16, 32]}", "augment=[pad_crop]", "train.epochs=100000"]
 
@@ -53,9 +55,10 @@ def of(process: int, data: Path) -> tuple[float, float, float]:
 
 
 def on_device() -> float:
-    words = ["nvidia-smi", "--query-compute-apps=used_memory", "--format=csv,noheader,nounits"]
+    """MiB in use of the first GPU; by process they are not told inside a container or a virtual machine."""
+    words = ["nvidia-smi", f"--id={gpus()[0]}", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return sum(map(float, done.stdout.split()))
+    return float(done.stdout)
 
 
 def measure(images: int, batch: int, together: int, folder: Path) -> None:
@@ -66,6 +69,7 @@ def measure(images: int, batch: int, together: int, folder: Path) -> None:
     runs = [place / f"run-{seed:010x}" for seed in range(together)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     script = ROOT / "workflow/scripts/train.py"
+    before = on_device() if gpus() else 0.0
     processes = [
         subprocess.Popen(
             [PYTHON, script, run, "--data", data, *RUN, f"train.batch_size={batch}", f"seed={seed}"],
@@ -80,7 +84,7 @@ def measure(images: int, batch: int, together: int, folder: Path) -> None:
                 sys.exit("a run has ended")
             time.sleep(0.2)
         found = [of(process.pid, data) for process in processes]
-        device = f"{on_device():,.0f}" if torch.cuda.is_available() else ""
+        device = f"{on_device() - before:,.0f}" if gpus() else ""
     finally:
         for process in processes:
             process.kill()
@@ -97,7 +101,9 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 128, 512])
     parser.add_argument("--together", type=int, nargs="+", default=[1, 2, 4])
     args = parser.parse_args()
-    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = torch.device("cuda" if gpus() else "cpu")
+    if gpus():
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus()[0]
     print(f"{hardware(where)}; {versions()}; MiB\n")
     heads = ("peak a run", "proportional a run", "proportional, all", "of it the data set", "device")
     row("images", "file", "batch", "runs", *heads)

@@ -1,29 +1,36 @@
-"""What K runs at once gain over the same runs one after the other, on equal cores: images a second, and the bits.
+"""What K runs at once gain over the same runs one after the other, on equal cores: time, and the bits.
 
-    python benchmarks/packing.py [--together 1 2 4 8] [--rounds 5] [--dataset cifar10 …] [key=value …]
+    python benchmarks/packing.py [--together 1 2 4 8] [--rounds 5] [--dataset cifar10 …] [--networks resnet18_cifar …]
+        [key=value …]
 
 Every run is workflow/scripts/train.py as a process of its own that claims a slot of a pilot, as under profiles/pilot.
 Arms take turns in each round: the K runs in turn, with all cores each; the K runs at once, with their share of them;
 and the runs in turn again, which says how far the machine agrees with itself (A/A). The clock covers whole processes,
-start-up too. Then one run of each K is done by itself with as many threads, and its tables must be the same.
+from their start to their end: imports, loading, steps, validation, writing. Then one run of each K is done by itself
+with as many threads, and its tables must be the same. Outside of it is the preparation of the data set.
 
-Where there are GPUs the runs share the first. An MPS server is used where CUDA_MPS_PIPE_DIRECTORY names one. Beside
-the time on the clock stand CPU-seconds: on a machine that others use, many processes get more of it than one.
+Where there are GPUs the runs share the first; where an MPS server can be had there, or CUDA_MPS_PIPE_DIRECTORY names
+one, the runs at once under it are an arm beside the others, which do without. Beside the time on the clock stand
+CPU-seconds: on a machine that others use, many processes get more of it than one.
 """
 
 import argparse
 import csv
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from demo import ROOT
+from epoch import NETWORKS
 from turns import hardware, over, row, spread, versions
 
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
@@ -33,23 +40,46 @@ from espalier.pilot.gpus import gpus
 from espalier.pilot.pilot import Pilot
 
 RUN = ["model={name: resnet, channels: [8, 16, 32]}", "augment=[pad_crop]", "train.epochs=4", "train.batch_size=64"]
+PIPE = "CUDA_MPS_PIPE_DIRECTORY"
+LABELS = {"in turn again": "A/A"}
 MOODS = ("run", "images_per_s", "epoch_s", "wall_s", "cpu_s", "peak_memory_mib")
 
 
-def start(folder: Path, data: Path, words: list[str], seed: int, pilot: Pilot) -> subprocess.Popen:
+@contextmanager
+def server(folder: Path) -> Iterator[dict[str, str]]:
+    """What the clients of an MPS server need in their environment; empty where there is none that works."""
+    folder.mkdir()
+    given = os.environ.pop(PIPE, None)
+    told = {PIPE: given or str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}
+    control = shutil.which("nvidia-cuda-mps-control")
+    own = bool(gpus() and control and not given and "MIG" not in gpus()[0])
+    if own:
+        subprocess.run([control, "-d"], env=os.environ | told, check=False)
+    try:
+        first = [sys.executable, "-c", "import torch; torch.ones(1, device='cuda')"]
+        works = (own or given) and not subprocess.run(first, env=os.environ | told, check=False).returncode
+        yield told if works else {}
+    finally:
+        if own:
+            subprocess.run([control], input="quit\n", text=True, env=os.environ | told, check=False)
+
+
+def start(
+    folder: Path, data: Path, words: list[str], seed: int, pilot: Pilot, told: dict[str, str]
+) -> subprocess.Popen:
     script = [sys.executable, ROOT / "workflow/scripts/train.py", folder / f"run-{seed:010x}", "--data", data]
-    environment = os.environ | pilot.environment | {"OMP_NUM_THREADS": str(pilot.threads)}
+    environment = os.environ | pilot.environment | {"OMP_NUM_THREADS": str(pilot.threads)} | told
     return subprocess.Popen([*script, *words, f"seed={seed}"], env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def cost(seeds: range, together: int, pinned: bool, *run: Any) -> tuple[float, float]:
     """Wall and CPU seconds of the runs, so many at once; pinned ones keep to cores of their own."""
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    folder, data, words, pilot = run
+    folder, data, words, pilot, told = run
     for first in range(0, len(seeds), together):
         group = []
         for place, seed in enumerate(seeds[first : first + together]):
-            group.append(start(folder, data, words, seed, pilot))
+            group.append(start(folder, data, words, seed, pilot, told))
             if pinned:
                 mine = sorted(os.sched_getaffinity(0))[place * pilot.threads :][: pilot.threads]
                 os.sched_setaffinity(group[-1].pid, mine or os.sched_getaffinity(0))
@@ -72,27 +102,29 @@ def tables(folder: Path, seed: int) -> list[list[dict[str, str]]]:
     return found
 
 
-def measure(runs: int, rounds: int, pinned: bool, data: Path, words: list[str]) -> None:
-    """A line of the table: so many runs."""
+def measure(name: str, runs: int, rounds: int, arms: list[str], data: Path, words: list[str], mps: dict) -> None:
+    """A line of the table: so many runs of a network."""
     seeds = range(runs)
-    names = ("in turn", "at once", "in turn again", *(["pinned"] if pinned else []))
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    names = ("in turn", *arms)
+    found: dict[str, list[tuple[float, float]]] = {arm: [] for arm in names}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             here = Path(folder, str(number))
             one, share = Pilot.of(1, cores(), here / "one"), Pilot.of(runs, cores(), here / "slots")
             # The order changes from round to round, so that no arm is always first.
-            for name in names[number % len(names) :] + names[: number % len(names)]:
-                pilot, together = (one, 1) if name.startswith("in turn") else (share, runs)
-                found[name].append(cost(seeds, together, name == "pinned", here / name, data, words, pilot))
-        cost(seeds[-1:], 1, False, here / "solo", data, words, share)
-        same = tables(here / "at once", seeds[-1]) == tables(here / "solo", seeds[-1])
+            for arm in names[number % len(names) :] + names[: number % len(names)]:
+                pilot, together = (one, 1) if arm.startswith("in turn") else (share, runs)
+                told = mps if arm == "MPS" else {}
+                found[arm].append(cost(seeds, together, arm == "pinned", here / arm, data, words, pilot, told))
+        cost(seeds[-1:], 1, False, here / "solo", data, words, share, {})
+        shared = ("at once", *(["MPS"] if "MPS" in arms else []))
+        same = all(tables(here / arm, seeds[-1]) == tables(here / "solo", seeds[-1]) for arm in shared)
     cells = []
     for which in (0, 1):
-        times = {name: [pair[which] for pair in pairs] for name, pairs in found.items()}
-        for name in names[1:]:
-            cells += spread(over(times["in turn"], times[name]), 2)
-    row(runs, share.threads, *cells, "yes" if same else "NO")
+        times = {arm: [pair[which] for pair in pairs] for arm, pairs in found.items()}
+        for arm in arms:
+            cells += spread(over(times["in turn"], times[arm]), 2)
+    row(name, runs, share.threads, *cells, "yes" if same else "NO")
 
 
 def main() -> None:
@@ -101,25 +133,32 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dataset", default="digits", help="data set, by name or with its settings")
     parser.add_argument("--pinned", action="store_true", help="also at once with each run kept to cores of its own")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, help="runs as `epoch.py` has them, a line each")
     parser.add_argument("settings", nargs="*", default=RUN, help="settings of the runs, as key=value")
     args = parser.parse_intermixed_args()
-    words = args.settings or RUN
+    words = {name: [*NETWORKS[name], *args.settings] for name in args.networks or ()}
+    words = words or {"": args.settings or RUN}
     where = torch.device("cuda" if gpus() else "cpu")
     if gpus():
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus()[0]
-    server = "an MPS server" if os.environ.get("CUDA_MPS_PIPE_DIRECTORY") else "no MPS server"
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, server(Path(name, "mps")) as mps:
         data = Path(name, "data-00000000aa.safetensors")
         prepare = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", data, f"dataset={args.dataset}"]
         subprocess.run(prepare, check=True, stderr=subprocess.DEVNULL)
-        print(f"{hardware(where)}; {cores()} cores for the runs; {server}; {versions()}; load {os.getloadavg()[0]:.1f}")
-        print(f"{args.dataset}: {' '.join(words)}; median and range of {args.rounds} rounds, in turn ÷ …\n")
-        arms = [(arm, "range") for arm in ("at once", "A/A", *(["pinned"] if args.pinned else []))]
-        heads = [f"{head}, {kind}" for kind in ("wall", "CPU") for arm in arms for head in arm]
-        row("K", "threads", *heads, "same tables")
-        row(*["---:"] * (3 + len(heads)))
-        for runs in args.together:
-            measure(runs, args.rounds, args.pinned, data, words)
+        served = "an MPS server" if mps else "no MPS server"
+        print(f"{hardware(where)}; {cores()} cores for the runs; {served}; {versions()}; load {os.getloadavg()[0]:.1f}")
+        for network, settings in words.items():
+            print(f"{network or 'runs'}, {args.dataset}: {' '.join(settings)}")
+        print(f"median and range of {args.rounds} rounds, in turn ÷ …\n")
+        arms = ["at once", "in turn again", *(["MPS"] if mps else []), *(["pinned"] if args.pinned else [])]
+        heads = [
+            f"{head}, {kind}" for kind in ("wall", "CPU") for arm in arms for head in (LABELS.get(arm, arm), "range")
+        ]
+        row("network", "K", "threads", *heads, "same tables")
+        row("---", *["---:"] * (3 + len(heads)))
+        for network, settings in words.items():
+            for runs in args.together:
+                measure(network, runs, args.rounds, arms, data, settings, mps)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """What each rung from the usual training loop to Espalier's and beyond is worth, and how far each is from the bound.
 
-    python benchmarks/step.py [--device cuda] [--rounds 5] [--images 512] [--batch 128] [--networks resnet20 demo …]
+    python benchmarks/step.py [--device cuda] [--rounds 5] [--images 512] [--resident 12800] [--batch 128]
+        [--networks resnet20 demo …]
 
 The first rung is the loop of the published reports: PIL images one by one in a DataLoader, fp32, NCHW, `loss.item()`
-after every step. Each rung adds one thing to the one before it. Images a CPU-second (on a GPU: a second) of forward,
-backward and optimizer, augmentation (crop and flip) and loading included; compilation, the first round and validation
-are not. Arms take turns within each round, a step each on a CPU, and a gain is a ratio within a round; the last row
-sets the last rung against itself.
+after every step. Each rung adds one thing to the one before it. The clock covers forward, backward, optimizer,
+augmentation (crop and flip) and loading, in images a CPU-second (on a GPU: a second, after all that was begun there is
+done); compilation, the first round and validation are outside of it: `epoch.py` has them inside. Arms take turns within
+each round, a step each on a CPU, and a gain is a ratio within a round; the last row sets the last rung against itself.
+On a GPU fp32 is torch's default there, with TF32 in convolutions.
 
 The bound is the time for the step's multiply-accumulates at the rate of a large bf16 matrix product, or for the bytes
 that its activations (in bf16), parameters and gradients must move at the rate of a large copy, whichever is longer.
@@ -46,6 +48,7 @@ NETWORKS = {
     "demo": {"name": "resnet", "channels": [8, 16, 32]},
     "resnet20": "resnet20",
     "resnet18": {"name": "resnet_imagenet"},
+    "resnet18_cifar": "resnet18_cifar",
     "mobilenetv2": "mobilenetv2",
     "mobilenetv2_projected": "mobilenetv2_projected",
     "densenet121_cifar": "densenet121_cifar",
@@ -80,15 +83,17 @@ class Loop:
         self._call: nn.Module | Callable = self.model
         if self._has("compiled"):
             mode = "reduce-overhead" if self._has("CUDA graph") else "default"
-            self._call = torch.compile(self.model, mode=mode)
+            self._call = torch.compile(self.model, mode=mode, dynamic=False)
         self._pil, self._data = pil, data
 
     def __call__(self) -> Iterator[int]:
         """An epoch; gives the images of each step."""
         cast = torch.autocast(self.where.type, torch.bfloat16) if self._has("bf16") else nullcontext()
         for inputs, labels in self._batches():
+            # As in training: only full batches have the shape that was compiled.
+            call = self._call if len(labels) == self.batch else self.model
             with cast:
-                loss = cross_entropy(self._call(inputs).float(), labels)
+                loss = cross_entropy(call(inputs).float(), labels)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -142,8 +147,8 @@ def bound(model: nn.Module, size: int, batch: int, peaks: tuple[float, float]) -
 def ladder(
     name: str, data: Prepared, where: torch.device, args: argparse.Namespace, peaks: tuple[float, float]
 ) -> None:
-    whole, few = Resident(data, where), first(data, args.images)
-    small = whole if where.type == "cuda" else Resident(few, where)
+    few = first(data, args.images)
+    small = Resident(first(data, args.resident) if where.type == "cuda" else few, where)
     read = TypeAdapter(tuple[choice("augmentation"), ...]).validate_python(CROP_FLIP)
     pil = pil_batches(few, read, args.batch, 0)
     last = len(RUNGS) - (0 if where.type == "cuda" else 1) - (0 if args.compile else 1 + (where.type == "cuda"))
@@ -152,7 +157,7 @@ def ladder(
     arms["again"] = loops[RUNGS[last - 1]]
     found = rates(arms, args.rounds, where, None if where.type == "cuda" else 1)
     before = found[RUNGS[0]]
-    most = bound(loops[RUNGS[0]].model, whole.image_size, args.batch, peaks)
+    most = bound(loops[RUNGS[0]].model, small.image_size, args.batch, peaks)
     for rung, values in found.items():
         if rung == "again":
             row(
@@ -169,6 +174,8 @@ def ladder(
         share = f"{100 * float(sorted(values)[len(values) // 2]) / most:.1f}"
         row(name, rung, *spread(values, 0), *gain, whole_gain[0], share)
         before = values
+    if args.compile:
+        torch._dynamo.reset()
 
 
 def main() -> None:
@@ -176,6 +183,7 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=512, help="a round, of the PIL loop and of every loop on a CPU")
+    parser.add_argument("--resident", type=int, default=12_800, help="images a round of the other loops on a GPU")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--no-compile", dest="compile", action="store_false")

@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from demo import ROOT
 
 Arms = dict[str, Callable[[], Iterator[int]]]
 """Way → what starts it; it gives the images of each batch once they are used."""
@@ -68,7 +70,7 @@ def hardware(where: torch.device) -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     cpu = f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    return cpu if where.type == "cpu" else f"{torch.cuda.get_device_name(where)}; {cpu}"
+    return cpu if where.type == "cpu" else f"{torch.cuda.get_device_name(where)}, CUDA {torch.version.cuda}; {cpu}"
 
 
 def versions() -> str:
@@ -76,4 +78,12 @@ def versions() -> str:
     for package in ("torch", "torchvision", "numpy", "pillow", "kornia"):
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
-    return ", ".join(found)
+    return ", ".join([*found, f"commit {commit()}"])
+
+
+def commit() -> str:
+    """Of this code, with a + where it was changed since; a copy without git is told by ESPALIER_COMMIT."""
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=10", "--dirty=+", "--exclude=*"]
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    return os.environ.get("ESPALIER_COMMIT", "unknown")
