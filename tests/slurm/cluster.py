@@ -130,15 +130,13 @@ class Cluster:
             time.sleep(0.1)
 
     def down(self) -> None:
-        """End every job and daemon that `up` has started, by its process id."""
+        """End every job, daemon and host that `up` has started."""
         for job in self.jobs():
             subprocess.run(["scancel", job], check=False)
         deadline = time.monotonic() + 15
         while self.jobs() and time.monotonic() < deadline:
             time.sleep(0.2)
-        for name in [*(f"slurmd.{node}" for node in NODES), "slurmctld"]:
-            _end(self.folder / f"{name}.pid")
-        for path in accounting.pid_files(self.folder):
+        for path in (self.folder / "slurmctld.pid", *accounting.pid_files(self.folder)):
             _end(path)
         if self._own_munge:
             _end(MUNGE)
