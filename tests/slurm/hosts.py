@@ -8,6 +8,7 @@ its loopback, as on Debian.
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class Hosts:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
         # With one end of a cable its other end goes, but with a namespace its cables go later.
-        if Path("/sys/class/net", _CABLE).exists():
+        if _CABLE in dict(socket.if_nameindex()).values():
             call("ip", "link", "delete", _CABLE)
         for name in (_SWITCH, *map(_namespace, self._number)):
             if (_PLACE / name).exists():
