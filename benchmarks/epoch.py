@@ -107,7 +107,7 @@ def measure(network: str, data: Path, args: argparse.Namespace, environment: lis
             for arm in arms[number % len(arms) :] + arms[: number % len(arms)]:
                 way = args.ways[0] if arm == "A/A" else arm
                 words = [*NETWORKS[network], *WAYS[way], f"train.epochs={args.epochs}", f"seed={number}"]
-                found[arm].append(trained(Path(name, f"{arm}-{number}"), data, words, environment))
+                found[arm].append(trained(Path(name, f"{arms.index(arm)}-{number}"), data, words, environment))
                 print(
                     f"round {number + 1}: {network}, {arm} {found[arm][-1]['all']:.2f} s", file=sys.stderr, flush=True
                 )

@@ -31,6 +31,7 @@ from espalier import artifact
 from espalier.artifact import Network
 from espalier.coding import levels_file, networks
 from espalier.coding.anatomy import anatomy, by_purpose
+from espalier.coding.decoder import open_parts
 from espalier.coding.encoder import encode
 from espalier.coding.ladder import ladder
 from espalier.coding.range_coder import available
@@ -123,7 +124,7 @@ def main() -> None:
         encoding, decoding = timed(network, options, path, args.rounds)
         size = path.stat().st_size
         print("\n| purpose | bytes |\n|---|--:|")
-        for purpose, count in by_purpose(anatomy(path)).items():
+        for purpose, count in by_purpose(anatomy(open_parts(path))).items():
             print(f"| {purpose} | {count:,} |")
         print(f"| whole file | {size:,} ({size / 2**20:.3f} MiB) |")
         print(

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from coded_networks import RECORD, network, published, quantized, same, sparse, taken_apart
 from espalier.coding import codecs, container, levels_file, words
 from espalier.coding.anatomy import anatomy, by_purpose
-from espalier.coding.decoder import decode
+from espalier.coding.decoder import decode, open_parts
 from espalier.coding.encoder import encode
 from espalier.coding.entropy import bound_bytes
 from espalier.coding.ladder import ladder
@@ -60,7 +60,7 @@ def test_layouts_in_memory_make_no_difference(tmp_path):
 
 def test_parts_sum_to_the_size_of_the_file(tmp_path, coder):
     encode(network(), RECORD, tmp_path / "a.esp")
-    parts = anatomy(tmp_path / "a.esp")
+    parts = anatomy(open_parts(tmp_path / "a.esp"))
     assert sum(part.bytes for part in parts) == (tmp_path / "a.esp").stat().st_size
     assert all(part.bytes >= 0 for part in parts)
     purposes = by_purpose(parts)
@@ -73,7 +73,7 @@ def test_parts_sum_to_the_size_of_the_file(tmp_path, coder):
 def test_indices_and_weights_are_told_apart(tmp_path):
     levels = sparse((300, 200), 8, 0.05, "parts")
     encode({"a": quantized(levels)}, {}, tmp_path / "a.esp")
-    sizes = by_purpose(anatomy(tmp_path / "a.esp"))
+    sizes = by_purpose(anatomy(open_parts(tmp_path / "a.esp")))
     nonzeros = (levels != 0).sum()
     assert sizes["weights"] == pytest.approx(nonzeros * 7.4 / 8, rel=0.1)
     assert sizes["indices"] < bound_bytes(levels) - sizes["weights"]

@@ -45,6 +45,19 @@ def test_the_compiler_is_there_when_something_asks_for_it():
     assert words == ["2.0", "1", "False"], errors
 
 
+def test_networks_of_torchvision_come_without_the_compiler_which_answers_all_the_same():
+    code = SPARED + (
+        "import sys, torchvision\n"
+        "absent = 'torch._dynamo.convert_frame' not in sys.modules\n"
+        "from torchvision.ops.roi_align import is_compile_supported\n"
+        "told = is_compile_supported('cpu')\n"
+        "import torch._dynamo.utils\n"
+        "print(absent, told == torch._dynamo.utils.is_compile_supported('cpu'), torch._dynamo.utils.__file__[-8:])\n"
+    )
+    code, words, errors = python(code)
+    assert words == ["True", "True", "utils.py"], errors
+
+
 @pytest.mark.parametrize(
     ("body", "code", "stderr"),
     [("pass", 0, ""), ("raise SystemExit(75)", 75, ""), ("raise SystemExit('a mistake')", 1, "a mistake\n")],

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from espalier.errors import Mistake
 from espalier.measure import cost
+from espalier.process import spare_compiler
 from espalier.registry import choice
 
 
@@ -27,6 +28,7 @@ def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, An
 
 
 def main() -> None:
+    spare_compiler()
     rows = []
     for asked in json.load(sys.stdin):
         try:

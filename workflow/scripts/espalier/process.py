@@ -15,13 +15,26 @@ from typing import Any, NoReturn
 
 from espalier import preload
 
-_COMPILER = "torch._dynamo"
+_COMPILER, _UTILITIES = "torch._dynamo", "torch._dynamo.utils"
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Options of glibc's mallopt, as malloc.h numbers them."""
 
 
-class _Idle(ModuleType):
-    """What torch calls of its compiler while nothing is compiled; the real one at the first touch of anything else."""
+class _Absent(ModuleType):
+    """A module that is imported at the first touch of what this does not have itself."""
+
+    def __getattr__(self, name: str) -> Any:
+        # Of a package __path__ is what its modules are found by; a plain module has none.
+        if name.startswith("__") and (name, self.__name__) != ("__path__", _COMPILER):
+            raise AttributeError(name)
+        for module in (_COMPILER, _UTILITIES):
+            if isinstance(sys.modules.get(module), _Absent):
+                del sys.modules[module]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+class _Idle(_Absent):
+    """What torch calls of its compiler while nothing is compiled."""
 
     def graph_break(self, msg: str = "") -> None:
         """Mark a place where a compiled graph ends; there is none."""
@@ -30,17 +43,19 @@ class _Idle(ModuleType):
         """Keep a function out of compilation, where all of them are."""
         return fn if fn is not None else lambda function: function
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__path__":
-            raise AttributeError(name)
-        if sys.modules.get(_COMPILER) is self:
-            del sys.modules[_COMPILER]
-        return getattr(importlib.import_module(_COMPILER), name)
+
+class _IdleUtilities(_Absent):
+    """What torchvision takes of the compiler when it is imported, and calls if it aligns regions of interest."""
+
+    def is_compile_supported(self, device_type: str) -> Any:
+        """Ask the compiler."""
+        return self.__getattr__("is_compile_supported")(device_type)
 
 
 def spare_compiler() -> None:
-    """Keep optimizers from importing torch's compiler to tell it that nothing is compiled (1.6)."""
-    sys.modules.setdefault(_COMPILER, _Idle(_COMPILER))
+    """Keep optimizers from importing torch's compiler to tell it that nothing is compiled (1.6), and torchvision."""
+    if _COMPILER not in sys.modules:
+        sys.modules |= {_COMPILER: _Idle(_COMPILER), _UTILITIES: _IdleUtilities(_UTILITIES)}
 
 
 def keep_memory() -> None:

@@ -1,6 +1,5 @@
 """What the bytes of a coded model are spent on."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from espalier.coding import codecs, contexts, relative
 from espalier.coding.codecs import CODECS
 from espalier.coding.container import CRC_BYTES, HEADER_BYTES
-from espalier.coding.decoder import LIMIT, open_parts
+from espalier.coding.decoder import Parts
 from espalier.coding.entropy import bound_bytes, value_bits, zeroness_bits
 from espalier.coding.flags import Flags
 
@@ -26,16 +25,12 @@ class Part(NamedTuple):
     """order-0 entropy in bytes of a tensor's zeroness and values, beside its weights"""
 
 
-def anatomy(path: Path, limit: int = LIMIT) -> list[Part]:
+def anatomy(contents: Parts) -> list[Part]:
     """The purpose of every byte; the parts sum to the size of the file.
 
     A range coder's stream is divided between indices (which weights are zero) and weights (the others' values) as
     its model spent them, the bitmap's as their entropies; all other figures are lengths.
-
-    Raises:
-        ArtifactError: as `decode`.
     """
-    contents = open_parts(path, limit)
     found = [Part("header", "", "", HEADER_BYTES), Part("metadata", "", "xz", contents.table_bytes)]
     found.append(Part("checksums", "", "", CRC_BYTES * len(contents.streams)))
     flags = Flags()

@@ -112,7 +112,8 @@ def blocks(total: int, first: int = 16, growth: int = 8, parts: int = 64, most: 
 
 
 def _within(p: np.ndarray | int) -> np.ndarray:
-    return np.clip(p, LEAST, ONE - LEAST)
+    # np.clip gives the same and takes twice as long on few numbers, and four times on one.
+    return np.minimum(np.maximum(p, LEAST), ONE - LEAST)
 
 
 def _count(counts: np.ndarray, at: np.ndarray) -> None:

@@ -30,11 +30,14 @@ class Rung(NamedTuple):
     """of all other parameters, where the method says how they are kept"""
 
 
-def ladder(tensors: Mapping[str, Quantized | Tensor]) -> list[Rung]:
+def ladder(tensors: Mapping[str, Quantized | Tensor], coded: int | None = None) -> list[Rung]:
     """The methods' sizes of one network; general compressors are given all levels in one piece, a byte or two each.
 
     Theoretical and COO are those of a published pruned MobileNetV2: non-zeros with 16-bit indices, others in fp32;
     and the torch file of an index vector a dimension, int8 or int16, and of int8 values.
+
+    Args:
+        coded: what the levels take as Espalier codes them with all codecs, where that is known
     """
     levels = {name: centred(name, one) for name, one in tensors.items() if isinstance(one, Quantized)}
     widths = {name: _bits(one) for name, one in tensors.items() if isinstance(one, Quantized)}
@@ -61,8 +64,10 @@ def ladder(tensors: Mapping[str, Quantized | Tensor]) -> list[Rung]:
     found.append(
         Rung("relative index + Huffman", sum(len(relative.encode(one, *_ends(one))) for one in levels.values()))
     )
-    flags = Flags()
-    found.append(Rung("espalier", sum(len(codecs.encode(one, flags).stream) for one in levels.values())))
+    if coded is None:
+        flags = Flags()
+        coded = sum(len(codecs.encode(one, flags).stream) for one in levels.values())
+    found.append(Rung("espalier", coded))
     found.append(Rung("order-0 entropy", sum(bound_bytes(one) for one in levels.values())))
     return found
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from espalier import artifact, device, record
 from espalier.coding import networks, words
 from espalier.coding.anatomy import Part, anatomy
-from espalier.coding.decoder import decode
+from espalier.coding.codecs import CODECS
+from espalier.coding.decoder import open_parts
 from espalier.coding.encoder import encode as write
 from espalier.coding.ladder import ladder
 from espalier.data.resident import Resident
@@ -58,20 +59,22 @@ def encode(folder: Path, spec: EncodeStage, parent: Path, data_file: Path, *, or
         times = [time.perf_counter()]
         write(tensors, about, temporary, asked.codecs)
         times.append(time.perf_counter())
-        contents = decode(temporary)
+        opened = open_parts(temporary)
+        contents = opened.contents()
         decoded = networks.rebuild(contents, path)
         times.append(time.perf_counter())
         if (contents.record != about) or (wrong := _differing(contents.tensors, tensors)):
             what = "its record" if contents.record != about else wrong
             raise ArtifactError(f"{path}: {what} does not decode to what was coded; the file is not kept")
-        parts = anatomy(temporary)
+        parts = anatomy(opened)
     seconds = {"encode_s": round(times[1] - times[0], 3), "decode_s": round(times[2] - times[1], 3)}
     model = decoded.model.to(where, memory_format=torch.channels_last)
     found = score(model, data.batches("validation", EVALUATION_BATCH))
     write_rows(Path(folder) / "anatomy.csv", ANATOMY, map(_part, parts))
-    write_rows(Path(folder) / "ladder.csv", LADDER, (_rung(*rung) for rung in ladder(tensors)))
-    size = path.stat().st_size
-    row = {"params": cost.params(model), "nonzeros": nonzeros(model), "file_bytes": size, **_levels(parts, tensors)}
+    size, levels = path.stat().st_size, _levels(parts, tensors)
+    coded = levels["level_bytes"] if set(asked.codecs) == set(CODECS) else None
+    write_rows(Path(folder) / "ladder.csv", LADDER, (_rung(*rung) for rung in ladder(tensors, coded)))
+    row = {"params": cost.params(model), "nonzeros": nonzeros(model), "file_bytes": size, **levels}
     row |= {"dense_bytes": dense_bytes, "compression": dense_bytes / size, **seconds}
     row |= {f"validation_{name}": value for name, value in found.items()}
     record.write(
