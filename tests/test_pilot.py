@@ -28,6 +28,12 @@ TWO = ("GPU-a", "GPU-b")
 HEADER = f"import os, sys, time\nsys.path.insert(0, {str(SCRIPTS)!r})\nfrom pathlib import Path\n"
 
 
+@pytest.fixture(autouse=True)
+def own_slots(monkeypatch, tmp_path_factory):
+    """Pilots share slots and their end with whatever pilot the user has at work on this machine, and not with tests."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("slots")))
+
+
 def python(code, *words, **more):
     """A process that runs `code`; the environment's pilot is the one in `more`."""
     command = [sys.executable, "-c", HEADER + textwrap.dedent(code), *map(str, words)]
