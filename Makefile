@@ -37,9 +37,10 @@ test: .venv/.tests
 coverage: .venv/.tests
 	$(BIN)/pytest -n 2 --cov --cov-report=term
 
-# Six at a time: a test mostly waits for SLURM.
+# Six at a time: a test mostly waits for SLURM. MARKS="not slow" leaves out what is shown in another way too.
+MARKS := slow or not slow
 test-slurm: .venv/.tests
-	ESPALIER_SLURM_TESTS=1 $(BIN)/pytest -n 6 tests/slurm
+	ESPALIER_SLURM_TESTS=1 $(BIN)/pytest -n 6 -m "$(MARKS)" tests/slurm
 
 slurm-packages:
 	apt-get update

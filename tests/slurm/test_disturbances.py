@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 
+import pytest
 from submission import bits, until
 
 
@@ -36,6 +37,7 @@ def test_a_run_stops_itself_before_its_time_limit(submit, undisturbed):
     assert bits(submission.folder) == bits(undisturbed)
 
 
+@pytest.mark.slow
 def test_at_the_time_limit_the_run_goes_on_from_its_checkpoint(submit, undisturbed):
     submission = submit().train()
     job, _ = submission.held()
@@ -81,6 +83,7 @@ def test_a_preempted_job_is_queued_again_by_slurm(submit, undisturbed):
     assert bits(submission.folder) == bits(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_job_preempted_for_good_is_submitted_again(submit, undisturbed):
     """The plugin knows no such end and would wait for ever (D2)."""
     submission = submit("cheap").train()

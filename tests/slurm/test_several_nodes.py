@@ -173,6 +173,7 @@ def test_whoever_dies_or_is_asked_to_stop_on_a_node_the_run_goes_on_with_the_sam
     assert bits(submission.folder) == bits(tmp_path / "together")
 
 
+@pytest.mark.slow
 def test_a_host_that_falls_silent_costs_no_run(spread, tmp_path):
     """These hosts are known by name, and by another address to themselves."""
     submission = spread(epochs=40, partition="twins")
