@@ -138,6 +138,7 @@ def test_the_nodes_talk_over_the_network_between_them_and_nobody_else_is_listene
         assert not answers(hosts, host, "127.0.0.1", port) and not answers(hosts, host, ELSEWHERE, port)
 
 
+@pytest.mark.slow
 def test_whoever_dies_or_is_asked_to_stop_on_a_node_the_run_goes_on_with_the_same_bits(spread, tmp_path):
     submission = spread(epochs=150)
     job, _ = submission.training()

@@ -83,6 +83,7 @@ def test_a_failing_run_leaves_the_others_running_and_shows_its_log(submit):
     assert "the training loss is nan" in submission.told()
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_job_and_have_a_gpu_each(submit):
     submission = submit()
     (submission.folder / "config/studies/pair.yaml").write_text(PAIR)
