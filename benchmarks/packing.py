@@ -141,7 +141,8 @@ def main() -> None:
     where = torch.device("cuda" if gpus() else "cpu")
     if gpus():
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus()[0]
-    with tempfile.TemporaryDirectory() as name, server(Path(name, "mps")) as mps:
+    # A server that ends may still write to its log.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, server(Path(name, "mps")) as mps:
         data = Path(name, "data-00000000aa.safetensors")
         prepare = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", data, f"dataset={args.dataset}"]
         subprocess.run(prepare, check=True, stderr=subprocess.DEVNULL)

@@ -4,9 +4,10 @@
 
 Each study is a grid of learning rates, batch sizes and seeds, trained, pruned and evaluated. The first arm is the dry
 run a user types; the second is the same number of jobs in the smallest Snakemake workflow there is (rules with one
-input, one output and a dict look-up), the floor that no plan can go below. Arms alternate; the least of the rounds is
-shown. `start` is the first arm for a study of one run, which every call of Snakemake pays. With --batch the dry run of
-the first of so many parts of each study is a third arm.
+input, one output and a dict look-up), the floor that no plan can go below. The third is that workflow with as many
+inputs, outputs and logs a rule as the first has: what is above it is Espalier's own. Arms alternate; the least of the
+rounds is shown. `start` is the first arm for a study of one run, which every call of Snakemake pays. With --batch the
+dry run of the first of so many parts of each study is a fourth arm.
 """
 
 import argparse
@@ -49,8 +50,41 @@ rule evaluate:
     params: lambda wildcards: RUNS[wildcards.run]
     shell: "echo {{params}} > {{output}}"
 """
+WEIGHTS = ("model.safetensors", "run.json")
+FILES = {
+    "train": (
+        ("out/data.safetensors",),
+        ("model.safetensors", "model.json", "history.csv", "metrics.csv", "run.json"),
+    ),
+    "prune": (
+        ("out/data.safetensors", *(f"out/train/{{run}}/{name}" for name in WEIGHTS)),
+        ("model.safetensors", "model.json", "history.csv", "rounds.csv", "layers.csv", "metrics.csv", "run.json"),
+    ),
+    "evaluate": (
+        ("out/data.safetensors", *(f"out/{stage}/{{run}}/{name}" for stage in ("train", "prune") for name in WEIGHTS)),
+        ("metrics.csv", "scores.csv", "run.json"),
+    ),
+}
+"""Rule → the files that it reads, and those that it writes into its run's folder."""
 TABLES = ["results/studies/many/runs.csv"]
 """What a batch of `tabulate` is asked for: figures and page would ask for the rest of the runs."""
+
+
+def floor_of_files(runs: int) -> str:
+    """The floor with the files of `FILES`."""
+    rules = [
+        f"RUNS = {{f'{{n:010x}}': n for n in range({runs})}}",
+        "rule all:\n    input: expand('out/evaluate/{run}/metrics.csv', run=RUNS)",
+        "rule prepare:\n    output: 'out/data.safetensors'\n    shell: 'touch {output}'",
+    ]
+    for stage, (read, written) in FILES.items():
+        outputs = [f"out/{stage}/{{run}}/{name}" for name in written]
+        rules.append(
+            f"rule {stage}:\n    input: {', '.join(map(repr, read))}\n    output: {', '.join(map(repr, outputs))}\n"
+            f"    log: 'out/{stage}/{{run}}/run.log'\n    params: lambda wildcards: RUNS[wildcards.run]\n"
+            "    shell: 'echo {params} > {output[0]} 2> {log}'"
+        )
+    return "\n".join(rules) + "\n"
 
 
 def cost(command: list, folder: Path) -> tuple[float, float]:
@@ -89,9 +123,9 @@ def main() -> None:
     args = parser.parse_args()
     dry = [SNAKEMAKE, "-n", "-q", "rules"]
     with tempfile.TemporaryDirectory() as name:
-        ours, floor = Path(name, "espalier"), Path(name, "floor")
-        ours.mkdir()
-        floor.mkdir()
+        ours, floor, files = (Path(name, arm) for arm in ("espalier", "floor", "files"))
+        for folder in (ours, floor, files):
+            folder.mkdir()
         for part in PARTS:
             copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
             copy(ROOT / part, ours / part)
@@ -100,19 +134,20 @@ def main() -> None:
         # The first call writes byte-code, which is not what is timed.
         cost(many, ours)
         print(f"start: {least(args.rounds, (many, ours))[0][0]:.1f} CPU-s")
-        part = f"{'a part CPU-s':>14}{'MiB':>7}" if args.batch else ""
-        print(f"{'runs':>7}{'jobs':>7}{'dry run CPU-s':>15}{'MiB':>7}{'floor CPU-s':>13}{'MiB':>7}{'ratio':>7}{part}")
+        arms = ["dry run", "floor", "floor with our files", *(["a part"] if args.batch else [])]
+        heads = [head for arm in arms for head in (f"{arm} CPU-s", "MiB")]
+        print("runs", "jobs", *heads, "÷ floor", "÷ floor with our files", sep=" | ")
         for runs in args.sizes:
             (ours / "config/studies/many.yaml").write_text(study(runs))
             (floor / "Snakefile").write_text(FLOOR.format(runs=runs))
-            arms = [(many, ours), ([*dry, "-c1"], floor)]
+            (files / "Snakefile").write_text(floor_of_files(runs))
+            arms = [(many, ours), ([*dry, "-c1"], floor), ([*dry, "-c1"], files)]
             if args.batch:
                 arms.append(([*many, "--batch", f"tabulate=1/{args.batch}", "--", *TABLES], ours))
             costs = least(args.rounds, *arms)
-            ratio = costs[0][0] / costs[1][0]
-            print(f"{runs:7}{3 * runs:7}{costs[0][0]:15.1f}{costs[0][1]:7.0f}", end="")
-            print(f"{costs[1][0]:13.1f}{costs[1][1]:7.0f}{ratio:7.2f}", end="")
-            print(f"{costs[2][0]:14.1f}{costs[2][1]:7.0f}" if args.batch else "", flush=True)
+            cells = [cell for seconds, memory in costs for cell in (f"{seconds:.1f}", f"{memory:.0f}")]
+            ratios = [f"{costs[0][0] / below[0]:.2f}" for below in costs[1:3]]
+            print(runs, 3 * runs, *cells, *ratios, sep=" | ", flush=True)
 
 
 if __name__ == "__main__":
