@@ -5,14 +5,16 @@
 Each study is a grid of learning rates, batch sizes and seeds, trained, pruned and evaluated. The first arm is the dry
 run a user types; the second is the same number of jobs in the smallest Snakemake workflow there is (rules with one
 input, one output and a dict look-up), the floor that no plan can go below. The third is that workflow with as many
-inputs, outputs and logs a rule as the first has: what is above it is Espalier's own. Arms alternate; the least of the
-rounds is shown. `start` is the first arm for a study of one run, which every call of Snakemake pays. With --batch the
-dry run of the first of so many parts of each study is a fourth arm.
+inputs, outputs and logs a rule as the first has: what is above it is Espalier's own. Arms alternate. Times are the
+least of the rounds; ratios are taken within a round, and their median and range are shown. `start` is the first arm for
+a study of one run, which every call of Snakemake pays. With --batch the dry run of the first of so many parts of each
+study is a fourth arm.
 """
 
 import argparse
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -109,10 +111,16 @@ def study(runs: int) -> str:
     )
 
 
-def least(rounds: int, *arms: tuple[list, Path]) -> list[tuple[float, float]]:
-    """CPU-seconds and MiB of each arm, the least of rounds in which they take turns."""
+def costs(rounds: int, *arms: tuple[list, Path]) -> list[list[tuple[float, float]]]:
+    """CPU-seconds and MiB of each arm in each round; arms take turns."""
     found = [[cost(*arm) for arm in arms] for _ in range(rounds)]
-    return [min(costs) for costs in zip(*found, strict=True)]
+    return [list(each) for each in zip(*found, strict=True)]
+
+
+def ratio(ones: list[tuple[float, float]], others: list[tuple[float, float]]) -> str:
+    """Of CPU-seconds, within rounds: median and range."""
+    found = [one / other for (one, _), (other, _) in zip(ones, others, strict=True)]
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 def main() -> None:
@@ -133,7 +141,7 @@ def main() -> None:
         (ours / "config/studies/many.yaml").write_text(study(1))
         # The first call writes byte-code, which is not what is timed.
         cost(many, ours)
-        print(f"start: {least(args.rounds, (many, ours))[0][0]:.1f} CPU-s")
+        print(f"start: {min(costs(args.rounds, (many, ours))[0])[0]:.1f} CPU-s")
         arms = ["dry run", "floor", "floor with our files", *(["a part"] if args.batch else [])]
         heads = [head for arm in arms for head in (f"{arm} CPU-s", "MiB")]
         print("runs", "jobs", *heads, "÷ floor", "÷ floor with our files", sep=" | ")
@@ -144,10 +152,9 @@ def main() -> None:
             arms = [(many, ours), ([*dry, "-c1"], floor), ([*dry, "-c1"], files)]
             if args.batch:
                 arms.append(([*many, "--batch", f"tabulate=1/{args.batch}", "--", *TABLES], ours))
-            costs = least(args.rounds, *arms)
-            cells = [cell for seconds, memory in costs for cell in (f"{seconds:.1f}", f"{memory:.0f}")]
-            ratios = [f"{costs[0][0] / below[0]:.2f}" for below in costs[1:3]]
-            print(runs, 3 * runs, *cells, *ratios, sep=" | ", flush=True)
+            found = costs(args.rounds, *arms)
+            cells = [cell for seconds, memory in map(min, found) for cell in (f"{seconds:.1f}", f"{memory:.0f}")]
+            print(runs, 3 * runs, *cells, *(ratio(found[0], below) for below in found[1:3]), sep=" | ", flush=True)
 
 
 if __name__ == "__main__":

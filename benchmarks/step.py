@@ -8,11 +8,12 @@ after every step. Each rung adds one thing to the one before it. The clock cover
 augmentation (crop and flip) and loading, in images a CPU-second (on a GPU: a second, after all that was begun there is
 done); compilation, the first round and validation are outside of it: `epoch.py` has them inside. Arms take turns within
 each round, a step each on a CPU, and a gain is a ratio within a round; the last row sets the last rung against itself.
-On a GPU fp32 is torch's default there, with TF32 in convolutions.
+On a GPU fp32 is torch's default there, with TF32 in convolutions. A CPU whose bf16 products are slower than those in
+fp32 has no rung of bf16.
 
-The bound is the time for the step's multiply-accumulates at the rate of a large bf16 matrix product, or for the bytes
-that its activations (in bf16), parameters and gradients must move at the rate of a large copy, whichever is longer.
-Both rates are measured here; what stays in a cache moves faster.
+The bound is the time for the step's multiply-accumulates at the rate of a large matrix product (bf16, and fp32 where
+there is no such rung), or for the bytes that its activations (in the same type), parameters and gradients must move at
+the rate of a large copy, whichever is longer. Both rates are measured here; what stays in a cache moves faster.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,10 +70,10 @@ _TOUCHED = 6
 
 
 class Loop:
-    """Training steps as one rung makes them."""
+    """Training steps with all that some rungs add."""
 
-    def __init__(self, network: object, data: Resident, pil: Callable, rung: int, batch: int) -> None:
-        self.where, self.rung, self.batch = data.device, rung, batch
+    def __init__(self, network: object, data: Resident, pil: Callable, rungs: tuple[str, ...], batch: int) -> None:
+        self.where, self.rungs, self.batch = data.device, rungs, batch
         torch.manual_seed(0)
         model = TypeAdapter(choice("model")).validate_python(network).build(data.num_classes, data.image_size)
         layout = torch.channels_last if self._has("channels_last") else torch.contiguous_format
@@ -113,15 +115,33 @@ class Loop:
             yield batch.inputs, batch.labels
 
     def _has(self, rung: str) -> bool:
-        return self.rung >= RUNGS.index(rung)
+        return rung in self.rungs
 
 
-def peak(where: torch.device) -> tuple[float, float]:
-    """Multiply-accumulates a second of a large bf16 product, and bytes a second of a large copy."""
-    side, bytes_ = (8192, 1 << 30) if where.type == "cuda" else (2048, 1 << 28)
-    one = torch.randn(side, side, device=where, dtype=torch.bfloat16)
-    source, target = torch.ones(2, bytes_, dtype=torch.uint8, device=where)
-    return side**3 / fastest(lambda: one @ one, where), 2 * bytes_ / fastest(lambda: target.copy_(source), where)
+@dataclass(frozen=True)
+class Peaks:
+    """What a device does at best."""
+
+    type: torch.dtype
+    macs: float
+    """multiply-accumulates a second of a large product in this type"""
+    bytes: float
+    """bytes a second of a large copy"""
+
+    @classmethod
+    def of(cls, where: torch.device) -> "Peaks":
+        side, copied = (8192, 1 << 30) if where.type == "cuda" else (2048, 1 << 28)
+        types = (torch.bfloat16, torch.float32)
+        # Without such instructions a large product in bf16 takes half a minute.
+        type_ = types[0] if where.type == "cuda" else max(types, key=lambda each: product(256, each, where))
+        source, target = torch.ones(2, copied, dtype=torch.uint8, device=where)
+        return cls(type_, product(side, type_, where), 2 * copied / fastest(lambda: target.copy_(source), where))
+
+
+def product(side: int, type_: torch.dtype, where: torch.device) -> float:
+    """Multiply-accumulates a second of a product of square matrices."""
+    one = torch.randn(side, side, device=where, dtype=type_)
+    return side**3 / fastest(lambda: one @ one, where)
 
 
 def fastest(work: Callable, where: torch.device) -> float:
@@ -138,23 +158,33 @@ def fastest(work: Callable, where: torch.device) -> float:
     return min(found)
 
 
-def bound(model: nn.Module, size: int, batch: int, peaks: tuple[float, float]) -> float:
+def bound(model: nn.Module, size: int, batch: int, peaks: Peaks) -> float:
     """Images a second that no step of a batch can pass: every kept activation is written once and read once."""
-    moved = saved_bytes(model, size) + 4 * _TOUCHED * params(model) / batch
-    return 1 / max(training_macs(model, size) / peaks[0], moved / peaks[1])
+    # What fp32 keeps is counted once: the bytes of both ways in bf16.
+    activations = saved_bytes(model, size) * peaks.type.itemsize / torch.bfloat16.itemsize
+    moved = activations + 4 * _TOUCHED * params(model) / batch
+    return 1 / max(training_macs(model, size) / peaks.macs, moved / peaks.bytes)
 
 
-def ladder(
-    name: str, data: Prepared, where: torch.device, args: argparse.Namespace, peaks: tuple[float, float]
-) -> None:
+def rungs_of(where: torch.device, peaks: Peaks, compiles: bool) -> tuple[str, ...]:
+    """The rungs that there are on a device."""
+    left_out = {
+        "bf16": peaks.type != torch.bfloat16,
+        "compiled": not compiles,
+        "CUDA graph": not compiles or where.type != "cuda",
+    }
+    return tuple(rung for rung in RUNGS if not left_out.get(rung))
+
+
+def ladder(name: str, data: Prepared, where: torch.device, args: argparse.Namespace, peaks: Peaks) -> None:
     few = first(data, args.images)
     small = Resident(first(data, args.resident) if where.type == "cuda" else few, where)
     read = TypeAdapter(tuple[choice("augmentation"), ...]).validate_python(CROP_FLIP)
     pil = pil_batches(few, read, args.batch, 0)
-    last = len(RUNGS) - (0 if where.type == "cuda" else 1) - (0 if args.compile else 1 + (where.type == "cuda"))
-    loops = {rung: Loop(NETWORKS[name], small, pil, place, args.batch) for place, rung in enumerate(RUNGS[:last])}
+    rungs = rungs_of(where, peaks, args.compile)
+    loops = {rung: Loop(NETWORKS[name], small, pil, rungs[: place + 1], args.batch) for place, rung in enumerate(rungs)}
     arms: Arms = dict(loops)
-    arms["again"] = loops[RUNGS[last - 1]]
+    arms["again"] = loops[rungs[-1]]
     found = rates(arms, args.rounds, where, None if where.type == "cuda" else 1)
     before = found[RUNGS[0]]
     most = bound(loops[RUNGS[0]].model, small.image_size, args.batch, peaks)
@@ -165,7 +195,7 @@ def ladder(
                 "control: the last rung ÷ itself",
                 "",
                 "",
-                *spread(over(values, found[RUNGS[last - 1]]), 3),
+                *spread(over(values, found[rungs[-1]]), 3),
                 "",
                 "",
             )
@@ -196,9 +226,10 @@ def main() -> None:
         data = Prepared.read(path, ("train",))
         print(f"# The training step, {datetime.now(UTC):%Y-%m-%d}\n")
         print(f"{hardware(args.device)}; {versions()}.")
-        peaks = peak(args.device)
+        peaks = Peaks.of(args.device)
         print(f"`python benchmarks/step.py {' '.join(sys.argv[1:])}`, {data.settings['name']}; a product makes")
-        print(f"{peaks[0] / 1e9:,.1f} GMAC/s and a copy moves {peaks[1] / 1e9:,.1f} GB/s.\n")
+        print(f"{peaks.macs / 1e9:,.1f} GMAC/s ({str(peaks.type).removeprefix('torch.')}) and a copy moves")
+        print(f"{peaks.bytes / 1e9:,.1f} GB/s.\n")
         unit = "s" if args.device.type == "cuda" else "CPU-s"
         row(
             "network",

@@ -6,10 +6,25 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
+from espalier.preload import SOCKET, start
+
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ENVIRONMENT = start.environment()
+"""That of a run with one thread, which imports torch for itself."""
+
+
+@cache
+def environment():
+    """That of a run which is forked where torch has been imported, as Snakemake has its runs on Linux."""
+    # A server's forks are not among the processes whose coverage is measured.
+    if not start.wanted("auto") or any(key.startswith("COV") for key in os.environ):
+        return ENVIRONMENT
+    start.begin()
+    # Here alone: what tests start otherwise has no part in it.
+    return ENVIRONMENT | {SOCKET: os.environ.pop(SOCKET)}
 
 
 def script(name, *words):
@@ -19,12 +34,12 @@ def script(name, *words):
 
 def run(name, *words):
     """Run a script to its end."""
-    return subprocess.run(script(name, *words), env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    return subprocess.run(script(name, *words), env=environment(), capture_output=True, text=True, check=False)
 
 
-def interrupt(command, folder, number, saves, seconds):
+def interrupt(command, folder, number, saves, seconds, env=ENVIRONMENT):
     """Start a run, let it save its state so often, send it a signal so many seconds later; its exit code."""
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     seen = saved(folder)
     while process.poll() is None and saves:
         time.sleep(0.002)
@@ -50,11 +65,11 @@ def interrupted_to_the_end(command, folder, most):
     kills = 0
     while kills < most:
         # Moments are counted in saves, not seconds, so that a slow machine is interrupted as often as a fast one.
-        code = interrupt(command, folder, signal.SIGKILL, draw.randint(1, 4), draw.uniform(0, 0.05))
+        code = interrupt(command, folder, signal.SIGKILL, draw.randint(1, 4), draw.uniform(0, 0.05), environment())
         assert code in (-9, 0)
         if code == 0:
             return kills
         kills += 1
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return kills

@@ -29,7 +29,7 @@ from espalier.measure.latency import latency
 from espalier.plan.sections import Export
 from espalier.plan.spec import ExportStage
 from espalier.training.progress import Heartbeat
-from scripts_as_run import ENVIRONMENT, SCRIPTS, script
+from scripts_as_run import SCRIPTS, environment, script
 
 POINTS = 2.0
 """Most that 8 bits may change of the validation top-1 of the digits: 5 of 270 images."""
@@ -39,8 +39,8 @@ PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "train.epoc
 PRUNED = ["prune={name: structured, ratio: 0.3}", "fine_tune.epochs=3", "fine_tune.batch_size=32"]
 
 
-def made(*command, **environment):
-    done = subprocess.run(command, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False)
+def made(*command, **changed):
+    done = subprocess.run(command, env=environment() | changed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done
 

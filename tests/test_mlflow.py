@@ -151,9 +151,8 @@ def test_without_mlflow_one_line_says_what_installs_it(tmp_path):
 
 def test_snakemake_brings_a_study_there(finished, tmp_path):
     copy = finished.copy(tmp_path / "copy")
-    for new in (4, 0):
-        told = copy.snakemake("-c1", "-q", "all", "--config", "studies=tiny", "--", "mlflow").stdout
-        assert f"{new} new" in told, told
+    told = copy.snakemake("-c1", "-q", "all", "--config", "studies=tiny", "--", "mlflow").stdout
+    assert "4 new" in told, told
     _, found = stored(copy.folder / "results/mlflow.db")
     asked = json.loads((copy.folder / "results/studies/tiny/plan.json").read_text())
     assert set(found) == {id_ for id_, run in asked["runs"].items() if run["stage"] != "prepare"}

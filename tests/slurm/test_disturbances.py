@@ -49,6 +49,7 @@ def test_at_the_time_limit_the_run_goes_on_from_its_checkpoint(submit, undisturb
     assert bits(submission.folder) == bits(undisturbed)
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_tried_again_with_more(submit, undisturbed):
     submission = submit(memory="450").train()
     submission.succeed()
@@ -71,6 +72,7 @@ def test_an_outside_scancel_is_noticed(submit, undisturbed):
     assert bits(submission.folder) == bits(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_preempted_job_is_queued_again_by_slurm(submit, undisturbed):
     submission = submit("spot").train()
     job, _ = submission.held()

@@ -5,6 +5,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from submission import bits, until
 
 ASKED = ["--account=vision", "--partition=gpu", "--gpus=2", "--cpus-per-task=4", "--mem=6000", "--time=50"]
@@ -22,6 +23,7 @@ def claims(folder):
     return found
 
 
+@pytest.mark.slow
 def test_a_pilot_fills_its_gpus_and_goes_on_in_its_next_allocation(submit, undisturbed):
     submission = submit()
     folder, cluster = submission.folder, submission.cluster

@@ -90,6 +90,7 @@ def left(folder):
     return [path.name for path in folder.iterdir() if "meeting" in path.name]
 
 
+@pytest.mark.slow
 def test_two_nodes_have_the_losses_of_one_process(spread, tmp_path):
     submission = spread(epochs=2)
     submission.succeed()
