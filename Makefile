@@ -30,12 +30,13 @@ demo: environment
 	@echo; echo "Tables, figures and report of the demo study:"
 	@ls results/studies/demo/tables/*.md results/studies/demo/figures/*.png results/studies/demo/index.html results/report.zip
 
+# Neighbours stay together, and share what was made for their file.
 test: .venv/.tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # Half as long again.
 coverage: .venv/.tests
-	$(BIN)/pytest -n 2 --cov --cov-report=term
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
 # Six at a time: a test mostly waits for SLURM. MARKS="not slow" leaves out what is shown in another way too.
 MARKS := slow or not slow
