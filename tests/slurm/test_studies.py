@@ -70,6 +70,7 @@ def test_a_driver_job_runs_a_study_to_its_page(submit, umask):
     assert (next((folder / "results/runs/train").iterdir()) / "model.safetensors").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.slow
 def test_a_failing_run_leaves_the_others_running_and_shows_its_log(submit):
     submission = submit()
     (submission.folder / "config/studies/fails.yaml").write_text(FAILS)
