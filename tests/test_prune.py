@@ -111,8 +111,10 @@ def test_rounds_go_on_to_the_floor_and_the_last_good_network_is_kept(parent, dig
 
 @pytest.mark.parametrize(
     "words",
-    [ITERATIVE, ["prune={name: structured, ratio: 0.4}", *TUNED, "fine_tune.epochs=8"]],
-    ids=["iterative", "structured"],
+    [
+        pytest.param(ITERATIVE, marks=pytest.mark.slow, id="iterative"),
+        pytest.param(["prune={name: structured, ratio: 0.4}", *TUNED, "fine_tune.epochs=8"], id="structured"),
+    ],
 )
 def test_killed_again_and_again_a_pruning_ends_with_the_same_bits(words, parent, digits, tmp_path):
     whole, cut = tmp_path / "whole-00000000d1", tmp_path / "cut-00000000d1"

@@ -140,7 +140,13 @@ def test_fine_tuning_with_the_levels_in_sight_ends_on_levels(parent, digits, tmp
     assert network.quantization.activations.keys() == weighted(network.model).keys()
 
 
-@pytest.mark.parametrize("words", [AWARE, [*WIDTHS, "quantize.activation_bits=[32, 8, 6, 5, 4, 3]"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(AWARE, id="fine-tuned"),
+        pytest.param([*WIDTHS, "quantize.activation_bits=[32, 8, 6, 5, 4, 3]"], marks=pytest.mark.slow, id="grid"),
+    ],
+)
 def test_killed_again_and_again_it_ends_with_the_same_bits(words, parent, digits, tmp_path):
     whole, cut = tmp_path / "whole-00000000d1", tmp_path / "cut-00000000d1"
     done = subprocess.run(

@@ -19,6 +19,7 @@ def seconds_run(submission, job):
     return 3600 * hours + 60 * minutes + seconds
 
 
+@pytest.mark.slow
 def test_a_run_stops_itself_before_its_time_limit(submit, undisturbed):
     submission = submit(minutes="2").train()
     job, process = submission.held()
