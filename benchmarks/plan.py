@@ -52,18 +52,18 @@ rule evaluate:
     params: lambda wildcards: RUNS[wildcards.run]
     shell: "echo {{params}} > {{output}}"
 """
-WEIGHTS = ("model.safetensors", "run.json")
+NETWORK = ("model.safetensors", "run.json")
 FILES = {
     "train": (
         ("out/data.safetensors",),
         ("model.safetensors", "model.json", "history.csv", "metrics.csv", "run.json"),
     ),
     "prune": (
-        ("out/data.safetensors", *(f"out/train/{{run}}/{name}" for name in WEIGHTS)),
+        ("out/data.safetensors", *(f"out/train/{{run}}/{name}" for name in NETWORK)),
         ("model.safetensors", "model.json", "history.csv", "rounds.csv", "layers.csv", "metrics.csv", "run.json"),
     ),
     "evaluate": (
-        ("out/data.safetensors", *(f"out/{stage}/{{run}}/{name}" for stage in ("train", "prune") for name in WEIGHTS)),
+        ("out/data.safetensors", *(f"out/{stage}/{{run}}/{name}" for stage in ("train", "prune") for name in NETWORK)),
         ("metrics.csv", "scores.csv", "run.json"),
     ),
 }
@@ -142,8 +142,8 @@ def main() -> None:
         # The first call writes byte-code, which is not what is timed.
         cost(many, ours)
         print(f"start: {min(costs(args.rounds, (many, ours))[0])[0]:.1f} CPU-s")
-        arms = ["dry run", "floor", "floor with our files", *(["a part"] if args.batch else [])]
-        heads = [head for arm in arms for head in (f"{arm} CPU-s", "MiB")]
+        names = ["dry run", "floor", "floor with our files", *(["a part"] if args.batch else [])]
+        heads = [head for arm in names for head in (f"{arm} CPU-s", "MiB")]
         print("runs", "jobs", *heads, "÷ floor", "÷ floor with our files", sep=" | ")
         for runs in args.sizes:
             (ours / "config/studies/many.yaml").write_text(study(runs))

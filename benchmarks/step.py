@@ -132,7 +132,7 @@ class Peaks:
     def of(cls, where: torch.device) -> "Peaks":
         side, copied = (8192, 1 << 30) if where.type == "cuda" else (2048, 1 << 28)
         types = (torch.bfloat16, torch.float32)
-        # Without such instructions a large product in bf16 takes half a minute.
+        # Without such instructions a large product in bf16 takes very long.
         type_ = types[0] if where.type == "cuda" else max(types, key=lambda each: product(256, each, where))
         source, target = torch.ones(2, copied, dtype=torch.uint8, device=where)
         return cls(type_, product(side, type_, where), 2 * copied / fastest(lambda: target.copy_(source), where))

@@ -17,7 +17,7 @@ ENVIRONMENT = start.environment()
 
 
 @cache
-def environment():
+def preloaded():
     """That of a run which is forked where torch has been imported, as Snakemake has its runs on Linux."""
     # A server's forks are not among the processes whose coverage is measured.
     if not start.wanted("auto") or any(key.startswith("COV") for key in os.environ):
@@ -34,7 +34,7 @@ def script(name, *words):
 
 def run(name, *words):
     """Run a script to its end."""
-    return subprocess.run(script(name, *words), env=environment(), capture_output=True, text=True, check=False)
+    return subprocess.run(script(name, *words), env=preloaded(), capture_output=True, text=True, check=False)
 
 
 def interrupt(command, folder, number, saves, seconds, env=ENVIRONMENT):
@@ -65,11 +65,11 @@ def interrupted_to_the_end(command, folder, most):
     kills = 0
     while kills < most:
         # Moments are counted in saves, not seconds, so that a slow machine is interrupted as often as a fast one.
-        code = interrupt(command, folder, signal.SIGKILL, draw.randint(1, 4), draw.uniform(0, 0.05), environment())
+        code = interrupt(command, folder, signal.SIGKILL, draw.randint(1, 4), draw.uniform(0, 0.05), preloaded())
         assert code in (-9, 0)
         if code == 0:
             return kills
         kills += 1
-    done = subprocess.run(command, env=environment(), capture_output=True, check=False)
+    done = subprocess.run(command, env=preloaded(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return kills

@@ -29,7 +29,7 @@ from espalier.measure.latency import latency
 from espalier.plan.sections import Export
 from espalier.plan.spec import ExportStage
 from espalier.training.progress import Heartbeat
-from scripts_as_run import SCRIPTS, environment, script
+from scripts_as_run import SCRIPTS, preloaded, script
 
 POINTS = 2.0
 """Most that 8 bits may change of the validation top-1 of the digits: 5 of 270 images."""
@@ -40,7 +40,7 @@ PRUNED = ["prune={name: structured, ratio: 0.3}", "fine_tune.epochs=3", "fine_tu
 
 
 def made(*command, **changed):
-    done = subprocess.run(command, env=environment() | changed, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=preloaded() | changed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done
 

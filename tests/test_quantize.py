@@ -18,7 +18,7 @@ from espalier.quantization.calibration import calibration_batches
 from espalier.quantization.cells import Cells
 from espalier.quantization.grid import grid
 from espalier.quantization.schemes import calibrated, naive
-from scripts_as_run import environment, interrupt, interrupted_to_the_end, run, script
+from scripts_as_run import interrupt, interrupted_to_the_end, preloaded, run, script
 
 PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=6", "seed=1"]
 WIDTHS = ["quantize.weight_bits=[8, 3]", "quantize.activation_bits=[32, 4]", "seed=1"]
@@ -40,7 +40,7 @@ def quantize(folder, parent, digits, *words, minutes=10):
 
 def quantized(folder, parent, digits, *words):
     command = quantize(folder, parent, digits, *words)
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=preloaded(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return artifact.load(folder), table(folder / "metrics.csv")[0]
 
@@ -150,7 +150,7 @@ def test_fine_tuning_with_the_levels_in_sight_ends_on_levels(parent, digits, tmp
 def test_killed_again_and_again_it_ends_with_the_same_bits(words, parent, digits, tmp_path):
     whole, cut = tmp_path / "whole-00000000d1", tmp_path / "cut-00000000d1"
     done = subprocess.run(
-        quantize(whole, parent, digits, *words, minutes=0.001), env=environment(), capture_output=True, check=False
+        quantize(whole, parent, digits, *words, minutes=0.001), env=preloaded(), capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
     kills = interrupted_to_the_end(quantize(cut, parent, digits, *words, minutes=0.0001), cut, most=3)
@@ -167,7 +167,7 @@ def test_asked_to_stop_it_saves_the_settings_done(parent, digits, tmp_path):
     command = quantize(folder, parent, digits, *WIDTHS, "quantize.activation_bits=[32, 8, 6, 5, 4, 3]", minutes=0.0001)
     assert interrupt(command, folder, signal.SIGTERM, 1, 0) == 75
     assert not (folder / "metrics.csv").exists()
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=preloaded(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "resumed after" in done.stderr
 
@@ -196,7 +196,7 @@ def test_no_cells_are_written_but_those_of_the_grid(made):
 def test_settings_that_do_not_go_together_are_refused(words, key, parent, digits, tmp_path):
     folder = tmp_path / "resnet-00000000d3"
     done = subprocess.run(
-        quantize(folder, parent, digits, *words), env=environment(), capture_output=True, text=True, check=False
+        quantize(folder, parent, digits, *words), env=preloaded(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert key in done.stderr
