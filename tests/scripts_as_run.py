@@ -8,6 +8,7 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 from espalier.preload import SOCKET, start
 
@@ -22,9 +23,11 @@ def preloaded():
     # A server's forks are not among the processes whose coverage is measured.
     if not start.wanted("auto") or any(key.startswith("COV") for key in os.environ):
         return ENVIRONMENT
-    start.begin()
-    # Here alone: what tests start otherwise has no part in it.
-    return ENVIRONMENT | {SOCKET: os.environ.pop(SOCKET)}
+    # Here alone: what tests start otherwise has no part in it. With the variables that libraries have set since, when
+    # they were imported here, a server would take none of these runs.
+    with mock.patch.dict(os.environ, ENVIRONMENT, clear=True):
+        start.begin()
+        return ENVIRONMENT | {SOCKET: os.environ[SOCKET]}
 
 
 def script(name, *words):

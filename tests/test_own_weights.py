@@ -22,7 +22,7 @@ from espalier.plan.problems import StudyError
 from espalier.quantization.weights import nearest
 from espalier.registry import choice
 from espalier.results.columns import HISTORY
-from scripts_as_run import interrupt, run, script
+from scripts_as_run import interrupt, preloaded, run, script
 
 MODEL = {"name": "resnet", "blocks": [1, 1], "channels": [4, 8]}
 
@@ -314,7 +314,7 @@ def test_interrupted_a_run_goes_on_with_the_same_bits_and_never_from_other_weigh
     words = ["--data", digits, *start, "train.epochs=6", "train.batch_size=32"]
     assert run("train", whole, *words).returncode == 0
     often = script("train", cut, *words, "--checkpoint-minutes", 0.0005)
-    assert interrupt(often, cut, signal.SIGTERM, saves=1, seconds=0) == 75
+    assert interrupt(often, cut, signal.SIGTERM, saves=1, seconds=0, env=preloaded()) == 75
     path = tmp_path / "weights.safetensors"
     kept = path.read_bytes()
     save_file(network(seed=8).state_dict(), path)

@@ -1,7 +1,11 @@
+import importlib
+import importlib.util
 import subprocess
 import sys
 
 import pytest
+
+from espalier.process import without
 
 STEPS = """
 import hashlib
@@ -84,9 +88,23 @@ from espalier.training.state import State
 State.begin(spec.model.build(10, 16), spec.train, 10)
 unused = {"torchvision", "torch_pruning", "timm", "pandas", "matplotlib", "sklearn", "torch._dynamo.convert_frame"}
 print("ready", *sorted(unused & set(sys.modules)))
+from espalier.pruning.graph import library
+library()
+print("pruning", *sorted({"torchvision", "timm", "wandb"} & set(sys.modules)))
 """
 
 
-def test_a_run_is_ready_to_train_without_what_it_does_not_use():
+def test_a_run_is_ready_to_train_or_prune_without_what_it_does_not_use():
     code, words, errors = python(READY)
-    assert (code, words) == (0, ["ready"]), errors
+    assert (code, words) == (0, ["ready", "pruning"]), errors
+
+
+def test_a_library_is_missing_only_meanwhile_and_only_if_it_was_not_there():
+    with without("this"):
+        assert importlib.util.find_spec("subprocess"), "others are there"
+        with pytest.raises(ImportError):
+            importlib.import_module("this")
+    assert "this" not in sys.modules
+    with without("subprocess"):
+        import subprocess as there
+    assert there is subprocess

@@ -1,6 +1,9 @@
 """Structured pruning: the counts of the literature, and requests that are refused."""
 
+import copy
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,7 +18,10 @@ from espalier.models.facts import declare
 from espalier.models.ghostnet import ghostnet
 from espalier.models.lenet import lenet
 from espalier.models.resnet import resnet
+from espalier.models.shufflenet import shufflenetv2
 from espalier.models.spinalnet import spinal_cnn
+from espalier.models.squeezenet import squeezenet
+from espalier.pruning import graph
 from espalier.pruning.shapes import shapes
 from espalier.pruning.structured import prune
 
@@ -142,6 +148,26 @@ def test_concatenated_copies_of_a_channel_count_once():
     # A ghost module's 16 channels are 8 and their 8 ghosts; the stem is added to them.
     assert model.blocks[0][0].ghost2.primary_conv[0].out_channels == int(8 * 0.7)
     assert model.conv_stem.out_channels == 2 * int(8 * 0.7)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [partial(densenet, blocks=(2, 3, 2)), squeezenet, partial(shufflenetv2, channels=(48, 96, 192))],
+    ids=["densenet", "squeezenet", "shufflenetv2"],
+)
+def test_channels_are_mapped_through_a_concatenation_only_when_it_has_changed(build, monkeypatch):
+    mapping = graph.library().dependency.index_mapping
+    update, calls = mapping.update_concat_index_mapping, []
+    monkeypatch.setattr(mapping, "update_concat_index_mapping", lambda *of: calls.append(of) or update(*of))
+    torch.manual_seed(0)
+    once = build(10, 32)
+    always = copy.deepcopy(once)
+    prune(once, 32, 0.5, steps=2)
+    changed = len(calls)
+    monkeypatch.setattr(graph, "_mapped_when_changed", nullcontext)
+    prune(always, 32, 0.5, steps=2)
+    assert 0 < changed < (len(calls) - changed) / 2
+    assert all(torch.equal(weights, always.state_dict()[name]) for name, weights in once.state_dict().items())
 
 
 def test_the_least_important_channels_go():

@@ -75,6 +75,23 @@ def keep_memory() -> None:
 
 
 @contextmanager
+def without(library: str) -> Iterator[None]:
+    """Have what is imported meanwhile find this library missing, unless it is imported already.
+
+    For what is imported only because it is there: timm by Torch-Pruning (1.3), Weights & Biases by timm (1.1).
+    """
+    if library in sys.modules:
+        yield
+        return
+    # For the import system a name with None is one that was looked for in vain.
+    sys.modules[library] = None
+    try:
+        yield
+    finally:
+        del sys.modules[library]
+
+
+@contextmanager
 def importing() -> Iterator[None]:
     """Import without looking for garbage, of which modules make none, and never look through them again (0.2)."""
     gc.disable()

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
 from espalier.plan import types
+from espalier.process import without
 
 _ROOT = Path(__file__).parent
 
@@ -87,7 +88,9 @@ class Entry:
         return _ROOT.joinpath(*self.module.split(".")[1:]).with_suffix(".py")
 
     def load(self) -> Callable:
-        return getattr(importlib.import_module(self.module), self.name)
+        # timm has it log what nobody asks for.
+        with without("wandb"):
+            return getattr(importlib.import_module(self.module), self.name)
 
 
 def _files(kind: str) -> Iterator[Path]:

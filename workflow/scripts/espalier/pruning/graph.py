@@ -1,8 +1,10 @@
 """Torch-Pruning's view of a network: which layers lose what when a channel goes."""
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,10 +12,21 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from espalier.errors import Mistake
+from espalier.process import without
 
 if TYPE_CHECKING:
     from torch_pruning import BasePruner
-    from torch_pruning.dependency import Group
+    from torch_pruning.dependency import DependencyGraph, Group, Node
+
+_MAPPED = "espalier_mapped"
+"""Attribute of a concatenation: the widths of its inputs when channels were last mapped through it."""
+
+
+def library() -> ModuleType:
+    """Torch-Pruning, imported when it is first wanted, and without what it would count with."""
+    with without("timm"):
+        import torch_pruning
+    return torch_pruning
 
 
 @contextmanager
@@ -34,7 +47,7 @@ def traceable(model: nn.Module) -> Iterator[None]:
     for module, name in buffers:
         setattr(module, name, nn.Parameter(module._buffers.pop(name)))
     try:
-        with warnings.catch_warnings(), torch.enable_grad():
+        with warnings.catch_warnings(), torch.enable_grad(), _mapped_when_changed():
             warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
             yield
     finally:
@@ -45,6 +58,29 @@ def traceable(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def _mapped_when_changed() -> Iterator[None]:
+    """In which channels are mapped through a concatenation anew only when one of its inputs has lost some.
+
+    The library maps them through all concatenations for every group that it makes: most of its time on a DenseNet.
+    """
+    mapping = library().dependency.index_mapping
+    update = mapping.update_concat_index_mapping
+
+    def update_changed(graph: "DependencyGraph", node: "Node") -> None:
+        widths = node.module.concat_sizes
+        if widths is None or getattr(node, _MAPPED, None) != widths:
+            update(graph, node)
+            # Pruning changes the list itself.
+            setattr(node, _MAPPED, copy.copy(node.module.concat_sizes))
+
+    mapping.update_concat_index_mapping = update_changed
+    try:
+        yield
+    finally:
+        mapping.update_concat_index_mapping = update
+
+
 def pruner(
     model: nn.Module, image_size: int, importance: "Callable[[Group], Tensor]", ratio: float, **options: object
 ) -> "BasePruner":
@@ -53,8 +89,7 @@ def pruner(
     Args:
         options: further ones of torch_pruning.BasePruner
     """
-    import torch_pruning as tp
-
+    tp = library()
     facts = model.facts
     image = torch.zeros(1, 3, image_size, image_size).to(next(model.parameters()))
     made = tp.pruner.BasePruner(
@@ -95,9 +130,9 @@ def _width(module: object) -> int:
 
 
 def _customized() -> dict:
-    import torch_pruning as tp
-
     from espalier.models.cct import SeqPool
+
+    tp = library()
 
     class SeqPoolPruner(tp.pruner.BasePruningFunc):
         """Tokens keep their channels through the pooling; its linear layer reads them and has one output."""
