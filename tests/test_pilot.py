@@ -22,7 +22,7 @@ from espalier.pilot.pilot import Pilot
 from espalier.pilot.slots import CPU, Slots
 from espalier.plan.plan import build
 from espalier.training.interruption import Interrupted
-from scripts_as_run import ENVIRONMENT, SCRIPTS
+from scripts_as_run import ENVIRONMENT, SCRIPTS, preloaded
 
 TWO = ("GPU-a", "GPU-b")
 HEADER = f"import os, sys, time\nsys.path.insert(0, {str(SCRIPTS)!r})\nfrom pathlib import Path\n"
@@ -374,7 +374,7 @@ def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alo
         _, name, _, *words = shlex.split(record["command"])
         solo = tmp_path / packed.name
         command = [sys.executable, name, str(solo), *words]
-        subprocess.run(command, cwd=repository.folder, env=ENVIRONMENT, capture_output=True, check=True)
+        subprocess.run(command, cwd=repository.folder, env=preloaded(), capture_output=True, check=True)
         for table in ("history.csv", "metrics.csv"):
             assert rows(packed / table) == rows(solo / table)
         assert (packed / "model.safetensors").read_bytes() == (solo / "model.safetensors").read_bytes()

@@ -91,12 +91,14 @@ print("ready", *sorted(unused & set(sys.modules)))
 from espalier.pruning.graph import library
 library()
 print("pruning", *sorted({"torchvision", "timm", "wandb"} & set(sys.modules)))
+parse("train", ["model=regnet"]).model.entry().load()
+print("building", *sorted({"timm", "wandb"} & set(sys.modules)))
 """
 
 
-def test_a_run_is_ready_to_train_or_prune_without_what_it_does_not_use():
+def test_a_run_trains_prunes_and_builds_without_what_it_does_not_use():
     code, words, errors = python(READY)
-    assert (code, words) == (0, ["ready", "pruning"]), errors
+    assert (code, words) == (0, ["ready", "pruning", "building", "timm"]), errors
 
 
 def test_a_library_is_missing_only_meanwhile_and_only_if_it_was_not_there():

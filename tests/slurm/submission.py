@@ -36,7 +36,8 @@ def until(seen: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T
     deadline = time.monotonic() + patience_s
     while not (answer := seen()):
         assert time.monotonic() < deadline, f"waited {patience_s:.0f} s for {what}"
-        time.sleep(0.05)
+        # What is seen is mostly told by a process.
+        time.sleep(0.2)
     return answer
 
 

@@ -9,6 +9,7 @@ text, so that a study is checked without importing torch; `Choice.build` imports
 import ast
 import importlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -88,8 +89,8 @@ class Entry:
         return _ROOT.joinpath(*self.module.split(".")[1:]).with_suffix(".py")
 
     def load(self) -> Callable:
-        # timm has it log what nobody asks for.
-        with without("wandb"):
+        # timm, of which some networks are made, would import it to log what nobody asks for.
+        with without("wandb") if self.kind == "model" else nullcontext():
             return getattr(importlib.import_module(self.module), self.name)
 
 
