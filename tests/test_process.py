@@ -91,7 +91,7 @@ print("ready", *sorted(unused & set(sys.modules)))
 from espalier.pruning.graph import library
 library()
 print("pruning", *sorted({"torchvision", "timm", "wandb"} & set(sys.modules)))
-parse("train", ["model=regnet"]).model.entry().load()
+parse("train", ["model=regnetx"]).model.entry().load()
 print("building", *sorted({"timm", "wandb"} & set(sys.modules)))
 """
 
