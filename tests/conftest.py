@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from filelock import FileLock
 
 from espalier.results import style
 from scripts_as_run import run
+from snakemake_as_run import snakemake
 
 # Before torch starts: workers that have all cores each would wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("config", "workflow", "profiles", "envs")
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
 
 class Repository:
@@ -29,11 +28,7 @@ class Repository:
         self.folder = folder
 
     def snakemake(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
-        # The copy's files are not the ones whose coverage is measured.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST_"))}
-        done = subprocess.run(
-            [SNAKEMAKE, *words], cwd=self.folder, capture_output=True, text=True, env=environment, check=False
-        )
+        done = snakemake(self.folder, *words)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
