@@ -19,9 +19,9 @@ environment: .venv/.complete
 	python3 -m venv .uv
 	.uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
-# What tests and the site of the documentation need beside it; of that, byte-code is made where it is used.
+# What tests and the site of the documentation need beside it.
 .venv/.tests: .venv/.complete
-	$(UV) sync --locked --all-groups --no-compile-bytecode
+	$(UV) sync --locked --all-groups
 	touch $@
 
 demo: environment

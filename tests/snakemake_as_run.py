@@ -50,6 +50,8 @@ def _become(words: tuple[str, ...], folder: Path, environment: dict[str, str], s
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    # Workers of pytest write none.
+    sys.dont_write_bytecode = False
     sys.argv = [str(SNAKEMAKE), *words]
     sys.path[:] = [str(SNAKEMAKE.parent), *(path for path in sys.path if not _of_tests(path))]
     try:

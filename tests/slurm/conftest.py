@@ -16,7 +16,7 @@ title: One run, to be disturbed
 dataset: digits
 model: {name: resnet, blocks: [1, 1], channels: [8, 16]}
 augment: [pad_crop]
-train: {epochs: 8, batch_size: 64}
+train: {epochs: 12, batch_size: 64}
 tables: [summary]
 """
 RUN_BY = "ESPALIER_SLURM_TESTS"
