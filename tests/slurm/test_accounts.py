@@ -43,6 +43,7 @@ def preflight(folder):
     return subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_run_is_charged_to_the_account_of_the_profile(submit):
     submission = submit()
     (submission.folder / "config/studies/short.yaml").write_text(SHORT)

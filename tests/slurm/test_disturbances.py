@@ -114,6 +114,7 @@ def preempt(node):
     return subprocess.run([*words, "--wrap=sleep 200"], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_dead_node_costs_no_run_and_doubles_none(submit, undisturbed):
     """Without slurm-requeue both SLURM and Snakemake would start it again (D3)."""
     submission = submit("mortal").train()
