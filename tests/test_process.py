@@ -88,8 +88,8 @@ from espalier.training.state import State
 State.begin(spec.model.build(10, 16), spec.train, 10)
 unused = {"torchvision", "torch_pruning", "timm", "pandas", "matplotlib", "sklearn", "torch._dynamo.convert_frame"}
 print("ready", *sorted(unused & set(sys.modules)))
-from espalier.pruning.graph import library
-library()
+from espalier.pruning.graph import torch_pruning
+torch_pruning()
 print("pruning", *sorted({"torchvision", "timm", "wandb"} & set(sys.modules)))
 parse("train", ["model=regnetx"]).model.entry().load()
 print("building", *sorted({"timm", "wandb"} & set(sys.modules)))

@@ -156,7 +156,7 @@ def test_concatenated_copies_of_a_channel_count_once():
     ids=["densenet", "squeezenet", "shufflenetv2"],
 )
 def test_channels_are_mapped_through_a_concatenation_only_when_it_has_changed(build, monkeypatch):
-    mapping = graph.library().dependency.index_mapping
+    mapping = graph.torch_pruning().dependency.index_mapping
     update, calls = mapping.update_concat_index_mapping, []
     monkeypatch.setattr(mapping, "update_concat_index_mapping", lambda *of: calls.append(of) or update(*of))
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ _MAPPED = "espalier_mapped"
 """Attribute of a concatenation: the widths of its inputs when channels were last mapped through it."""
 
 
-def library() -> ModuleType:
+def torch_pruning() -> ModuleType:
     """Torch-Pruning, imported when it is first wanted, and without what it would count with."""
     with without("timm"):
         import torch_pruning
@@ -64,7 +64,7 @@ def _mapped_when_changed() -> Iterator[None]:
 
     The library maps them through all concatenations for every group that it makes: most of its time on a DenseNet.
     """
-    mapping = library().dependency.index_mapping
+    mapping = torch_pruning().dependency.index_mapping
     update = mapping.update_concat_index_mapping
 
     def update_changed(graph: "DependencyGraph", node: "Node") -> None:
@@ -89,7 +89,7 @@ def pruner(
     Args:
         options: further ones of torch_pruning.BasePruner
     """
-    tp = library()
+    tp = torch_pruning()
     facts = model.facts
     image = torch.zeros(1, 3, image_size, image_size).to(next(model.parameters()))
     made = tp.pruner.BasePruner(
@@ -132,7 +132,7 @@ def _width(module: object) -> int:
 def _customized() -> dict:
     from espalier.models.cct import SeqPool
 
-    tp = library()
+    tp = torch_pruning()
 
     class SeqPoolPruner(tp.pruner.BasePruningFunc):
         """Tokens keep their channels through the pooling; its linear layer reads them and has one output."""

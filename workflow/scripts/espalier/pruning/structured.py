@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from espalier.errors import Mistake
 from espalier.measure.cost import params
 from espalier.models.facts import prunable
-from espalier.pruning.graph import library, pruner, traceable
+from espalier.pruning.graph import pruner, torch_pruning, traceable
 from espalier.seeding import key
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _refuse(model: nn.Module, ratio: float, importance: str, scope: str) -> None
 def _score(importance: Importance, seed: int, drawn: bool) -> "Callable[[Group], Tensor | None]":
     if drawn or importance == "random":
         return _Chance(seed, normalized=importance == "bn_scale")
-    known = library().importance
+    known = torch_pruning().importance
     return {
         "l1": known.MagnitudeImportance(p=1),
         "l2": known.MagnitudeImportance(p=2),
