@@ -18,10 +18,14 @@ _IMPORTED = ["snakemake.cli", "snakemake_executor_plugin_slurm", "snakemake_as_r
 _STREAMS = {1: "stdout", 2: "stderr"}
 
 
+def of_a_user() -> dict[str, str]:
+    """The environment without what pytest and coverage add: a copy's files are not those whose coverage is measured."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST_"))}
+
+
 def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
     """Run Snakemake in a folder to its end."""
-    # Files of a copy of the repository are not the ones whose coverage is measured.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST_"))}
+    environment = of_a_user()
     if sys.platform != "linux" or any(key.startswith("COV") for key in os.environ):
         command = [SNAKEMAKE, *words]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
@@ -54,13 +58,7 @@ def _become(words: tuple[str, ...], folder: Path, environment: dict[str, str], s
     sys.dont_write_bytecode = False
     sys.argv = [str(SNAKEMAKE), *words]
     sys.path[:] = [str(SNAKEMAKE.parent), *(path for path in sys.path if not _of_tests(path))]
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    main()
 
 
 def _of_tests(path: str) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from espalier.preload import SOCKET, start
 from espalier.preload.server import loading
-from scripts_as_run import ENVIRONMENT, SCRIPTS, preloaded, run, saved, script
+from scripts_as_run import ENVIRONMENT, SCRIPTS, preloaded, saved, script
 
 NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
 QUICK, LONGER, ENDLESS = ((*NETWORK, f"train.epochs={epochs}") for epochs in (2, 10, 100_000))
@@ -227,10 +227,13 @@ def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
     assert not json.loads((late / "run.json").read_text())["preloaded"]
 
 
-def test_runs_of_other_tests_are_forked_whatever_has_been_imported_there(digits, tmp_path):
+def test_runs_of_other_tests_are_forked_whatever_has_been_imported_there(digits, tmp_path, monkeypatch):
+    # As scikit-learn does when it is imported.
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
+    environment = preloaded.__wrapped__()
     folder = tmp_path / "run-00000000a1"
-    assert run("train", folder, "--data", digits, *QUICK).returncode == 0
-    assert json.loads((folder / "run.json").read_text())["preloaded"] == (SOCKET in preloaded())
+    subprocess.run(train(folder, digits, *QUICK), env=environment, check=True)
+    assert json.loads((folder / "run.json").read_text())["preloaded"] == (SOCKET in environment)
 
 
 def test_no_run_outlives_a_killed_server(own_server, digits, tmp_path):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, missing
 from filelock import FileLock
-from submission import SNAKEMAKE, Submission, copy_repository
+from submission import Submission, copy_repository
+
+from snakemake_as_run import SNAKEMAKE
 
 STEADY = """\
 title: One run, to be disturbed

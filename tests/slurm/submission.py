@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import TypeVar
 
 from cluster import Cluster
 
+from snakemake_as_run import SNAKEMAKE, of_a_user
+
 ROOT = Path(__file__).parents[2]
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 # Every machine has another mood; what takes longer than this has hung.
 PATIENCE_S = 900.0
 T = TypeVar("T")
@@ -69,9 +69,8 @@ class Submission:
         sooner = ("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5")
         command = [SNAKEMAKE, "--profile", "profiles/slurm", "--config", f"studies={studies}", *sooner, *words]
         with self.log.open("a") as log:
-            environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST_"))}
             self._process = subprocess.Popen(
-                command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+                command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, env=of_a_user(), start_new_session=True
             )
         return self
 
