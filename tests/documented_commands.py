@@ -77,9 +77,15 @@ def check(words: list[str]) -> None:
 def _snakemake(words: list[str]) -> None:
     try:
         _, args = cli.parse_args(words)
+    except SystemExit as ended:
+        # --version and --help answer and end well.
+        if ended.code:
+            raise Refused(str(ended)) from ended
+        return
+    try:
         given, overrides = config.read(cli.parse_config(args.config))
         _plan(given.studies, json.dumps(overrides))
-    except (CliException, ValueError, config.StudyError, SystemExit) as error:
+    except (CliException, ValueError, config.StudyError) as error:
         raise Refused(str(error)) from error
     rules = _rules()
     targets = [*args.targets, *(args.forcerun or ()), *([args.batch.rulename] if args.batch else ())]

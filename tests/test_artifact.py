@@ -35,8 +35,9 @@ def test_the_network_comes_back_with_its_outputs(saved):
 def test_every_model_comes_back(name, tmp_path):
     network = made(name).build(10, 32)
     artifact.save(tmp_path, network.state_dict(), made(name), 10, 32)
-    for key, tensor in artifact.load(tmp_path).model.state_dict().items():
-        assert torch.equal(tensor, network.state_dict()[key])
+    weights, loaded = network.state_dict(), artifact.load(tmp_path).model.state_dict()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[key], weights[key]) for key in weights)
 
 
 def test_equal_weights_give_equal_bytes_in_any_memory_order(saved, tmp_path):

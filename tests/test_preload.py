@@ -182,8 +182,11 @@ def test_a_script_ends_and_reads_as_it_would_alone(server, tmp_path, body, code,
 
 def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(server, digits, tmp_path):
     first, other = tmp_path / "first-00000000a1", tmp_path / "other-00000000a2"
-    assert server.run(*train(first, digits, *QUICK)).returncode == 0
-    assert server.run(*train(other, digits, *QUICK), OMP_NUM_THREADS="2").returncode == 0
+    done = server.run(*train(first, digits, *QUICK))
+    assert done.returncode == 0 and "imports torch for itself" not in done.stderr
+    done = server.run(*train(other, digits, *QUICK), OMP_NUM_THREADS="2", KMP_BLOCKTIME="0")
+    assert done.returncode == 0
+    assert "this run imports torch for itself: another KMP_BLOCKTIME, OMP_NUM_THREADS than" in done.stderr
     assert [json.loads((folder / "run.json").read_text())["preloaded"] for folder in (first, other)] == [True, False]
 
 

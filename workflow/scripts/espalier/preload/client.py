@@ -10,17 +10,22 @@ from espalier.preload import PASSED_ON, SOCKET, message
 
 
 def hand_over() -> None:
-    """Have this process's script run by a forked one and end as that does; return where no server takes it."""
+    """Have this process's script run by a forked one and end as that does; return where no server takes it.
+
+    A server that refuses says why, and so does this process on stderr.
+    """
     path = os.environ.pop(SOCKET)
     connection = message.new_socket()
     try:
         connection.connect(path)
         message.ask(connection, dict(os.environ))
-        taken = connection.recv(64) == message.TAKEN
+        answer = connection.recv(message.LONGEST_ANSWER)
     except OSError:
-        taken = False
-    if not taken:
+        answer = b""
+    if answer != message.TAKEN:
         connection.close()
+        if answer:
+            print(f"this run imports torch for itself: {answer.decode(errors='replace')}", file=sys.stderr)
         return
 
     def pass_on(number: int, _: object) -> None:

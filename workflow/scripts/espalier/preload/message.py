@@ -14,6 +14,8 @@ from espalier.preload import PASSED_ON
 
 _LARGEST = 1 << 20
 TAKEN = b"taken"
+LONGEST_ANSWER = 1024
+"""Bytes of a server's answer to a request: TAKEN, or why it is refused."""
 STREAMS = (0, 1, 2)
 
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from espalier.preload import PASSED_ON, message
 from espalier.preload.forked import become
@@ -31,6 +32,15 @@ def loading(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that libraries read while they are loaded."""
     heads = _READ_WHILE_LOADING + _READ_BY_TORCH
     return {key: value for key, value in environment.items() if key.startswith(heads)}
+
+
+def refusal(asked: Mapping[str, Any]) -> str | None:
+    """Why a client's libraries are not those that are imported here, or None."""
+    if asked["python"] != message.python():
+        return f"another Python than that of the process that forks runs, {sys.prefix}"
+    theirs, ours = loading(asked["environment"]), loading(os.environ)
+    differ = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
+    return f"another {', '.join(differ)} than in the process that forks runs" if differ else None
 
 
 class Server:
@@ -87,8 +97,10 @@ class Server:
                 os.close(stream)
 
     def _fork(self, asked: dict, streams: list[int], connection: socket.socket) -> None:
-        """Fork a run, or close the connection, by which its client knows that it is refused."""
-        if asked["python"] != message.python() or loading(asked["environment"]) != loading(os.environ):
+        """Fork a run, or say why not and close the connection."""
+        if reason := refusal(asked):
+            with suppress(OSError):
+                connection.send(reason.encode()[: message.LONGEST_ANSWER])
             connection.close()
             return
         for name in MODULES:
