@@ -314,7 +314,7 @@ def test_a_run_out_of_memory_is_tried_again_alone(tmp_path):
     snakemake = Path(sys.executable).with_name("snakemake")
     words = ["-c4", "--resources", "gpu_slot=3", "--retries", "1", "-q"]
     done = subprocess.run(
-        [snakemake, *words], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        [snakemake, *words], cwd=tmp_path, env=preloaded(), capture_output=True, text=True, check=False
     )
     logs = "".join(path.read_text() for path in sorted(tmp_path.glob("?.log")))
     assert done.returncode == 0, done.stderr + logs

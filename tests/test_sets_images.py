@@ -163,7 +163,7 @@ def test_threads_work_side_by_side(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_preparation_leaves_nothing(number, code, tmp_path):
-    folder(tmp_path / "data/trees", each=250)
+    folder(tmp_path / "data/trees", each=100)
     words = ("dataset.name=folder", "dataset.path=trees", "dataset.image_size=512")
     environment = {"PYTHONPATH": str(PREPARE.parent), "OMP_NUM_THREADS": "1", "ESPALIER_DATA": str(tmp_path / "data")}
     process = subprocess.Popen(
@@ -172,7 +172,7 @@ def test_an_interrupted_preparation_leaves_nothing(number, code, tmp_path):
         text=True,
         env=os.environ | environment,
     )
-    assert "of 500 images (1" in process.stderr.readline()
+    assert "of 200 images (1" in process.stderr.readline()
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == code

@@ -13,7 +13,7 @@ from scripts_as_run import ENVIRONMENT, interrupt, preloaded, run, script
 KILLED = [
     "model={name: resnet, blocks: [1, 1], channels: [8, 16], dropout: 0.2}",
     "augment=[pad_crop, mixup]",
-    "train.epochs=6",
+    "train.epochs=4",
     "train.batch_size=32",
     "train.optimizer=adamw",
     "train.scheduler=one_cycle",
@@ -24,7 +24,7 @@ KILLED = [
 STOPPED = [
     "model={name: mlp, hidden: [32], dropout: 0.3}",
     "augment=[pad_crop]",
-    "train.epochs=40",
+    "train.epochs=16",
     "train.batch_size=16",
     "train.scheduler={name: plateau, patience: 0, threshold: 5.0}",
     "train.warmup_epochs=1.0",
@@ -66,7 +66,7 @@ def test_interrupted_again_and_again_a_run_ends_with_the_same_bits(words, number
     draw = random.Random(0)
     codes = []
     while not (cut / "run.json").exists():
-        if len(codes) == 4:
+        if len(codes) == 3:
             done = subprocess.run(train(cut, digits, *words), env=preloaded(), capture_output=True, check=False)
             assert done.returncode == 0, done.stderr
             break
@@ -79,7 +79,7 @@ def test_interrupted_again_and_again_a_run_ends_with_the_same_bits(words, number
         assert not (cut / "model.safetensors").exists() or codes[-1] == 0
         if codes[-1] == 75:
             assert json.loads((cut / "heartbeat.json").read_text())["state"] == "requeue"
-    assert codes.count(code) >= 3
+    assert codes == [code] * 3
     assert outcome(cut) == outcome(whole)
     assert [int(row["epoch"]) for row in history(cut)] == list(range(1, len(history(whole)) + 1))
     record = json.loads((cut / "run.json").read_text())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.files import replacing
+from espalier.process import importing, run, spare_compiler
 
 
 def main() -> None:
@@ -18,9 +19,12 @@ def main() -> None:
     parser.add_argument("output", type=Path, metavar="OUT.safetensors")
     args = parser.parse_args()
 
-    from safetensors.torch import save_file
+    # Networks of torchvision bring all of it.
+    spare_compiler()
+    with importing():
+        from safetensors.torch import save_file
 
-    from espalier.coding.networks import load
+        from espalier.coding.networks import load
 
     try:
         network = load(args.coded)
@@ -39,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.plan.settings import parse
+from espalier.process import importing, run, spare_compiler
 
 
 def main() -> None:
@@ -27,7 +28,10 @@ def main() -> None:
     try:
         spec = parse("prepare", arguments.settings)
         dataset = spec.dataset
-        from espalier.data.prepared import write
+        # Most data sets are read by torchvision.
+        spare_compiler()
+        with importing():
+            from espalier.data.prepared import write
 
         images = dataset.build(Path(source) if source else None)
         if spec.protocol == "published":
@@ -54,4 +58,4 @@ def _numbers(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
