@@ -8,8 +8,8 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 from torchvision.models import get_model
 
-from count import count
 from espalier.measure.cost import macs, params
+from espalier.measure.planned import count
 from espalier.registry import choice, entries, presets
 from espalier.results import published
 

@@ -49,9 +49,15 @@ def zeros(model):
     return sum(row.weights - row.nonzeros for row in layer_sparsity(model))
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("control", [None, "random", "scratch"])
-def test_zeroed_weights_are_zero_at_the_end(scope, control, parent, digits, tmp_path):
+@pytest.mark.parametrize(
+    ("control", "scope"),
+    [
+        *((None, "layer"), (None, "global"), ("random", "global"), ("scratch", "layer")),
+        pytest.param("random", "layer", marks=pytest.mark.slow),
+        pytest.param("scratch", "global", marks=pytest.mark.slow),
+    ],
+)
+def test_zeroed_weights_are_zero_at_the_end(control, scope, parent, digits, tmp_path):
     words = [f"prune={{name: magnitude, ratio: 0.7, scope: {scope}}}", *TUNED]
     words += [f"control={control}"] if control else []
     model, row = pruned(tmp_path / "run-00000000c0", parent, digits, *words)

@@ -3,32 +3,16 @@
 
 import json
 import sys
-from typing import Any
-
-import torch
-from pydantic import TypeAdapter
 
 from espalier.errors import Mistake
-from espalier.measure import cost
-from espalier.process import spare_compiler
-from espalier.registry import choice
-
-
-def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, Any]:
-    # Counting needs shapes alone: nothing is allocated on the meta device.
-    with torch.device("meta"):
-        network = TypeAdapter(choice("model")).validate_python(model).build(classes, image_size)
-    if prune:
-        from espalier.pruning import structured
-
-        # At local scope widths depend on the ratio and on which layers are cut, not on what is in them.
-        chosen = {key: prune[key] for key in ("steps", "round_to") if key in prune}
-        structured.prune(network, image_size, prune["ratio"], prune.get("importance", "l1"), drawn=True, **chosen)
-    return {"params": cost.params(network), "macs": cost.macs(network, image_size)}
+from espalier.process import importing, run, spare_compiler
 
 
 def main() -> None:
     spare_compiler()
+    with importing():
+        from espalier.measure.planned import count
+
     rows = []
     for asked in json.load(sys.stdin):
         try:
@@ -39,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
