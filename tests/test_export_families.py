@@ -15,7 +15,7 @@ from espalier.plan.sections import Export
 from espalier.pruning.structured import prune
 from pruned_networks import NAMES, UNPRUNABLE, built, size
 
-QUICK = ("cct", "lenet", "resnet", "shufflenetv2", "spinal_resnet", "squeezenet")
+QUICK = ("cct", "lenet", "resnet", "shufflenetv2")
 EIGHT_BIT = 0.15
 """Most that a logit of 8 bits may differ, of the largest one's size, in networks that were never trained."""
 

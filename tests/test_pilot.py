@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -357,14 +358,21 @@ def test_priority_counts_training_from_a_run_to_the_end_of_its_line(tmp_path, mo
     assert (1 + prune) / (1 + train[narrow, 1]) == pytest.approx(3)
 
 
-def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alone(repository, tmp_path):
+@pytest.fixture
+def stocked(repository, finished):
+    """A fresh copy that has the digits."""
+    shutil.copytree(finished.folder / "results/data", repository.folder / "results/data")
+    return repository
+
+
+def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alone(stocked, tmp_path):
     text = STUDY.format(title="four lengths", epochs="[2, 12, 1, 6]")
-    (repository.folder / "config/studies/lengths.yaml").write_text(text)
-    done = repository.snakemake(
+    (stocked.folder / "config/studies/lengths.yaml").write_text(text)
+    done = stocked.snakemake(
         *("--profile", "profiles/pilot", "--cores", "2", "--until", "train", "--config", "studies=lengths")
     )
     begun = re.findall(r"rule train:.*?wildcards: run=(\S+)", done.stdout + done.stderr, re.DOTALL)
-    folders = [repository.folder / "results/runs/train" / run for run in begun]
+    folders = [stocked.folder / "results/runs/train" / run for run in begun]
     epochs = [len(rows(folder / "history.csv")) for folder in folders]
     # Two begin at once, in an order that is nobody's promise.
     assert [set(epochs[:2]), set(epochs[2:])] == [{12, 6}, {2, 1}]
@@ -374,7 +382,7 @@ def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alo
         _, name, _, *words = shlex.split(record["command"])
         solo = tmp_path / packed.name
         command = [sys.executable, name, str(solo), *words]
-        subprocess.run(command, cwd=repository.folder, env=preloaded(), capture_output=True, check=True)
+        subprocess.run(command, cwd=stocked.folder, env=preloaded(), capture_output=True, check=True)
         for table in ("history.csv", "metrics.csv"):
             assert rows(packed / table) == rows(solo / table)
         assert (packed / "model.safetensors").read_bytes() == (solo / "model.safetensors").read_bytes()
@@ -388,9 +396,9 @@ if [ "$1" = -d ]; then echo started > {told}; else cat >> {told}; fi
 """
 
 
-def test_the_batch_script_saves_what_runs_when_its_time_is_over(repository, tmp_path):
+def test_the_batch_script_saves_what_runs_when_its_time_is_over(stocked, tmp_path):
     """Without SLURM, and with programs in place of the driver's that a machine without a GPU lacks."""
-    (repository.folder / "config/studies/long.yaml").write_text(STUDY.format(title="long", epochs="[100000]"))
+    (stocked.folder / "config/studies/long.yaml").write_text(STUDY.format(title="long", epochs="[100000]"))
     told = tmp_path / "told"
     programs = {"nvidia-smi": DRIVER, "nvidia-cuda-mps-control": SERVER.format(told=told)}
     for name, text in programs.items():
@@ -402,8 +410,8 @@ def test_the_batch_script_saves_what_runs_when_its_time_is_over(repository, tmp_
     words = ["bash", "profiles/pilot/pilot.sbatch", "--until", "train", "--config", "studies=long"]
     environment = ENVIRONMENT | {"PATH": path, "TMPDIR": str(scratch)}
     with (tmp_path / "output").open("w") as output:
-        process = subprocess.Popen(words, cwd=repository.folder, env=environment, stdout=output, stderr=output)
-        runs = repository.folder / "results/runs/train"
+        process = subprocess.Popen(words, cwd=stocked.folder, env=environment, stdout=output, stderr=output)
+        runs = stocked.folder / "results/runs/train"
         while not list(runs.glob("*/history.csv")):
             assert process.poll() is None, (tmp_path / "output").read_text()
             time.sleep(0.1)
