@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from espalier.preload import SOCKET, start
-from espalier.preload.server import loading
+from espalier.preload import SOCKET, message, start
+from espalier.preload.server import loading, refusal
 from scripts_as_run import ENVIRONMENT, SCRIPTS, preloaded, saved, script
 
 NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
@@ -184,10 +184,17 @@ def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(server, digits,
     first, other = tmp_path / "first-00000000a1", tmp_path / "other-00000000a2"
     done = server.run(*train(first, digits, *QUICK))
     assert done.returncode == 0 and "imports torch for itself" not in done.stderr
-    done = server.run(*train(other, digits, *QUICK), OMP_NUM_THREADS="2", KMP_BLOCKTIME="0")
+    changed = {"OMP_NUM_THREADS": "2", "KMP_BLOCKTIME": "0", "LD_\udcff": "no UTF-8"}
+    done = server.run(*train(other, digits, *QUICK), **changed)
     assert done.returncode == 0
-    assert "this run imports torch for itself: another KMP_BLOCKTIME, OMP_NUM_THREADS than" in done.stderr
+    assert "this run imports torch for itself: another KMP_BLOCKTIME, LD_?, OMP_NUM_THREADS than" in done.stderr
     assert [json.loads((folder / "run.json").read_text())["preloaded"] for folder in (first, other)] == [True, False]
+
+
+def test_another_python_is_refused_by_name():
+    asked = {"python": message.python(), "environment": dict(os.environ)}
+    assert refusal(asked) is None
+    assert "another Python" in refusal(asked | {"python": ["/elsewhere", sys.version]})
 
 
 def test_what_libraries_read_while_they_are_loaded():

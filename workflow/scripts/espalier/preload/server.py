@@ -100,7 +100,8 @@ class Server:
         """Fork a run, or say why not and close the connection."""
         if reason := refusal(asked):
             with suppress(OSError):
-                connection.send(reason.encode()[: message.LONGEST_ANSWER])
+                # Names may hold bytes that are no UTF-8.
+                connection.send(reason.encode(errors="replace")[: message.LONGEST_ANSWER])
             connection.close()
             return
         for name in MODULES:
