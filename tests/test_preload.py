@@ -197,6 +197,11 @@ def test_another_python_is_refused_by_name():
     assert "another Python" in refusal(asked | {"python": ["/elsewhere", sys.version]})
 
 
+def test_the_threads_of_a_run_are_told_as_such():
+    asked = {"python": message.python(), "environment": os.environ | {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "7"}}
+    assert refusal(asked) == "another number of threads than in the process that forks runs"
+
+
 def test_what_libraries_read_while_they_are_loaded():
     environment = {"OMP_NUM_THREADS": "1", "LD_PRELOAD": "x", "HOME": "/", "CUDA_VISIBLE_DEVICES": "0", "PWD": "/"}
     assert set(loading(environment)) == {"OMP_NUM_THREADS", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES"}

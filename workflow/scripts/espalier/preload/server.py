@@ -40,7 +40,10 @@ def refusal(asked: Mapping[str, Any]) -> str | None:
         return f"another Python than that of the process that forks runs, {sys.prefix}"
     theirs, ours = loading(asked["environment"]), loading(os.environ)
     differ = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
-    return f"another {', '.join(differ)} than in the process that forks runs" if differ else None
+    if not differ:
+        return None
+    threads = all(key.endswith("_NUM_THREADS") for key in differ)
+    return f"another {'number of threads' if threads else ', '.join(differ)} than in the process that forks runs"
 
 
 class Server:
