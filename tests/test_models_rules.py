@@ -15,8 +15,8 @@ from espalier.registry import Entry, entries
 
 SIDES = range(4, 41)
 LITTLE = {"dim": 8, "heads": 2, "layers": 1}
+# Networks whose layers depend on the image side, and sides at which these are tried.
 FEW = {4, 5, 7, 8, 15, 16, 32, 40}
-# Networks whose layers depend on the image side.
 SIZED = {"cct", "cvt", "lenet", "mlp", "spinal_cnn", "spinal_vgg"}
 FITTING = [
     *((name, {}) for name in entries("model") if name not in ("cct", "cvt", "googlenet")),

@@ -11,42 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from espalier.preload import SOCKET, message, start
-from espalier.preload.server import loading, refusal
-from scripts_as_run import ENVIRONMENT, SCRIPTS, preloaded, saved, script
+from espalier.preload import SOCKET
+from preload_server import Server, at_work, ended, train
+from scripts_as_run import ENVIRONMENT, SCRIPTS, preloaded
 
 NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
 QUICK, LONGER, ENDLESS = ((*NETWORK, f"train.epochs={epochs}") for epochs in (2, 10, 100_000))
-
-
-class Server:
-    """A server, started and ended as Snakemake does it."""
-
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, start.SCRIPT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=start.environment(),
-            text=True,
-            start_new_session=True,
-        )
-        self.socket = Path(self.process.stdout.readline().strip())
-        self.environment = start.environment() | {SOCKET: str(self.socket)}
-
-    def run(self, *words, **changed):
-        environment = self.environment | changed
-        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-
-    def begin(self, command):
-        return subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
-
-    def end(self):
-        """Close its standard input, as the end of Snakemake does; what it said to that."""
-        _, said = self.process.communicate(timeout=60)
-        assert self.process.returncode == 0
-        return said
 
 
 @pytest.fixture(scope="module")
@@ -64,30 +34,6 @@ def own_server():
     one.process.kill()
     one.process.communicate()
     shutil.rmtree(one.socket.parent, ignore_errors=True)
-
-
-def train(folder, digits, *words):
-    return script("train", folder, *words, "--data", digits, "--checkpoint-minutes", "0")
-
-
-def at_work(process, folder):
-    """Wait for the first checkpoint of a run; the process that trains."""
-    while saved(folder) is None:
-        assert process.poll() is None, "ended without a checkpoint"
-        time.sleep(0.01)
-    return json.loads((folder / "heartbeat.json").read_text())["pid"]
-
-
-def ended(pid):
-    """Whether a process is gone within a minute."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_the_same_bits_and_a_record_of_how_it_began(server, digits, tmp_path):
@@ -191,22 +137,6 @@ def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(server, digits,
     assert [json.loads((folder / "run.json").read_text())["preloaded"] for folder in (first, other)] == [True, False]
 
 
-def test_another_python_is_refused_by_name():
-    asked = {"python": message.python(), "environment": dict(os.environ)}
-    assert refusal(asked) is None
-    assert "another Python" in refusal(asked | {"python": ["/elsewhere", sys.version]})
-
-
-def test_the_threads_of_a_run_are_told_as_such():
-    asked = {"python": message.python(), "environment": os.environ | {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "7"}}
-    assert refusal(asked) == "another number of threads than in the process that forks runs"
-
-
-def test_what_libraries_read_while_they_are_loaded():
-    environment = {"OMP_NUM_THREADS": "1", "LD_PRELOAD": "x", "HOME": "/", "CUDA_VISIBLE_DEVICES": "0", "PWD": "/"}
-    assert set(loading(environment)) == {"OMP_NUM_THREADS", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES"}
-
-
 def test_signals_to_every_process_stop_runs_alone(own_server, digits, tmp_path):
     folder = tmp_path / "run-00000000a1"
     process = own_server.begin(train(folder, digits, *ENDLESS))
@@ -285,8 +215,3 @@ def test_a_temporary_folder_may_have_a_long_name_and_go_before_the_end(digits, t
     assert json.loads((folder / "run.json").read_text())["preloaded"]
     subprocess.run(["rm", "-r", one.socket.parent], check=True)
     assert one.end() == ""
-
-
-@pytest.mark.parametrize("preload", [True, False])
-def test_a_wish_is_followed(preload):
-    assert start.wanted(preload) is preload

@@ -1,6 +1,5 @@
 """Images from files to the prepared file: formats, sizes, threads, memory, what is broken, and what is interrupted."""
 
-import os
 import re
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from torchvision.transforms import CenterCrop, Compose, Resize
 from espalier.data.images import Arrays, Files, Unreadable
 from espalier.data.prepared import SPLITS, DataError, Dataset, Prepared, write
 from published_files import drawn, folder
+from scripts_as_run import ENVIRONMENT, preloaded
 
 PREPARE = Path(__file__).parents[1] / "workflow/scripts/prepare_data.py"
 
@@ -162,16 +162,18 @@ def test_threads_work_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_an_interrupted_preparation_leaves_nothing(number, code, tmp_path):
+@pytest.mark.parametrize("forked", [False, True])
+def test_an_interrupted_preparation_leaves_nothing(forked, number, code, tmp_path):
     folder(tmp_path / "data/trees", each=100)
     words = ("dataset.name=folder", "dataset.path=trees", "dataset.image_size=512")
-    environment = {"PYTHONPATH": str(PREPARE.parent), "OMP_NUM_THREADS": "1", "ESPALIER_DATA": str(tmp_path / "data")}
+    environment = preloaded() if forked else ENVIRONMENT
     process = subprocess.Popen(
         [sys.executable, PREPARE, tmp_path / "out/trees.safetensors", *words],
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | environment,
+        env=environment | {"ESPALIER_DATA": str(tmp_path / "data")},
     )
+    # One that is not forked though it should be says so first.
     assert "of 200 images (1" in process.stderr.readline()
     process.send_signal(number)
     process.communicate(timeout=60)
