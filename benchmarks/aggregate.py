@@ -20,11 +20,11 @@ from pathlib import Path
 
 from demo import PYTHON, ROOT
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
+from espalier.plan.build import build
 from espalier.plan.manifest import manifest
-from espalier.plan.plan import build
-from espalier.results.columns import HISTORY, LAYERS, METRICS
+from espalier.runs.columns import HISTORY, LAYERS, METRICS
 
 SCRIPTS = ROOT / "workflow/scripts"
 EPOCHS = 12

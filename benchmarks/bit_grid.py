@@ -21,7 +21,7 @@ import torch
 from demo import ROOT
 from turns import hardware, row, spread, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 WIDTHS = (32, 16, 12, 8, 6, 4)
 
@@ -29,9 +29,9 @@ WIDTHS = (32, 16, 12, 8, 6, 4)
 def rows(args: argparse.Namespace, weight_bits: list[int], activation_bits: list[int]) -> list[dict]:
     """The grid's rows, with a digest of all logits."""
     from espalier.models.mobilenetv2 import mobilenetv2
-    from espalier.process import keep_memory
     from espalier.quantization import schemes
-    from espalier.quantization.grid import grid
+    from espalier.quantization.rows_of_widths import grid
+    from espalier.site.process import keep_memory
 
     keep_memory()
     torch.set_num_threads(1)

@@ -20,14 +20,14 @@ from demo import ROOT
 from step import NETWORKS
 from turns import cpu_seconds, gpu_seconds, hardware, over, row, spread, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from pydantic import TypeAdapter
 from torch.nn.functional import cross_entropy
 
-from espalier.measure.cost import training_macs
-from espalier.process import keep_memory
-from espalier.registry import choice
+from espalier.metrics.cost import training_macs
+from espalier.settings.registry import choice
+from espalier.site.process import keep_memory
 
 
 def stepper(network: object, args: argparse.Namespace, compiled: bool) -> tuple[Callable, int]:

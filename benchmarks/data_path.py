@@ -31,15 +31,15 @@ from data_loaders import kornia_batches, pil_batches, v2_batches
 from demo import ROOT
 from turns import Arms, hardware, over, rates, row, spread, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from pydantic import TypeAdapter
 
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared, write
 from espalier.data.resident import Batch, Resident
-from espalier.process import keep_memory
-from espalier.registry import choice, entries
+from espalier.settings.registry import choice, entries
+from espalier.site.process import keep_memory
 from espalier.training.objective import loss_of
 
 Policies = list[tuple[str, tuple]]

@@ -30,11 +30,11 @@ from data_path import prepare
 from demo import PYTHON, ROOT, timed
 from turns import hardware, over, row, spread, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from espalier.data.prepared import Prepared
-from espalier.pilot.gpus import gpus
-from espalier.plan.plan import build
+from espalier.plan.build import build
+from espalier.site.pilot.gpus import gpus
 
 SCRIPTS = ROOT / "workflow/scripts"
 WAYS = {

@@ -35,11 +35,11 @@ from demo import PARTS, PYTHON, ROOT, SNAKEMAKE, timed, timed_all
 from rivals.train import AXES
 from turns import cpu_seconds, hardware, over, row, spread, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from espalier.data.policy import Policy
 from espalier.data.resident import Resident
-from espalier.plan.settings import parse
+from espalier.settings.words import parse
 
 RIVALS = ROOT / "benchmarks/rivals"
 EPOCHS = 12

@@ -22,10 +22,10 @@ import torch
 from demo import PYTHON, ROOT
 from turns import hardware, row, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from espalier.data.prepared import Dataset, write
-from espalier.pilot.gpus import gpus
+from espalier.site.pilot.gpus import gpus
 
 RUN = ["model={name: resnet, channels: [8, 16, 32]}", "augment=[pad_crop]", "train.epochs=100000"]
 

@@ -33,11 +33,11 @@ from demo import ROOT
 from epoch import NETWORKS
 from turns import hardware, over, row, spread, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
-from espalier.device import cores
-from espalier.pilot.gpus import gpus
-from espalier.pilot.pilot import Pilot
+from espalier.site.device import cores
+from espalier.site.pilot.board import Pilot
+from espalier.site.pilot.gpus import gpus
 
 RUN = ["model={name: resnet, channels: [8, 16, 32]}", "augment=[pad_crop]", "train.epochs=4", "train.batch_size=64"]
 PIPE = "CUDA_MPS_PIPE_DIRECTORY"

@@ -35,17 +35,17 @@ import torch
 from demo import PYTHON, ROOT
 from turns import hardware, row, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from ruamel.yaml import YAML
 
 from espalier.files import write_text
-from espalier.pilot.gpus import gpus
+from espalier.plan.build import PlannedStudy, build
 from espalier.plan.manifest import manifest
-from espalier.plan.plan import PlannedStudy, build
 from espalier.plan.runs import Run
 from espalier.plan.spec import STAGES
-from espalier.training.interruption import STOPPED
+from espalier.runs.interruption import STOPPED
+from espalier.site.pilot.gpus import gpus
 
 STUDY = "mobilenetv2-compression"
 REPORT = {"train": "Original", "prune": "Pruned", "encode": "Sparse Compressed"}

@@ -21,15 +21,15 @@ from demo import ROOT
 from torch import Tensor, nn
 from turns import hardware, row, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from safetensors.torch import load_file
 
-from espalier.measure.accuracy import score
+from espalier.metrics.accuracy import score
 from espalier.models.mobilenetv2 import mobilenetv2
-from espalier.process import keep_memory
-from espalier.quantization.grid import rows
+from espalier.quantization.rows_of_widths import rows
 from espalier.quantization.schemes import calibrated, naive
+from espalier.site.process import keep_memory
 
 SCHEMES = {
     "naive": naive(),

@@ -29,20 +29,20 @@ from report004_grid import MEAN, STD, network
 from torch import nn
 from turns import hardware, row, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from pydantic import TypeAdapter
 
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared, write
 from espalier.data.resident import Resident
-from espalier.measure.accuracy import score
+from espalier.metrics.accuracy import score
 from espalier.models.resnet import resnet
-from espalier.process import keep_memory
 from espalier.quantization.qat import convert, prepare_qat
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated
-from espalier.registry import choice
+from espalier.settings.registry import choice
+from espalier.site.process import keep_memory
 from espalier.training.objective import loss_of
 
 BATCH = 64

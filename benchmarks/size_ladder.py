@@ -23,29 +23,29 @@ from demo import ROOT
 from pydantic import TypeAdapter
 from turns import hardware, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from torch import Tensor
 
-from espalier import artifact
-from espalier.artifact import Network
-from espalier.coding import levels_file, networks
+from espalier.coding import levels_file
 from espalier.coding.anatomy import anatomy, by_purpose
 from espalier.coding.decoder import open_parts
 from espalier.coding.encoder import encode
 from espalier.coding.ladder import ladder
 from espalier.coding.range_coder import available
-from espalier.measure.cost import weighted
+from espalier.metrics.cost import weighted
+from espalier.networks import artifact, coded_network
+from espalier.networks.artifact import Network
 from espalier.quantization.qparams import Quantized
 from espalier.quantization.quantized import Quantization, install
 from espalier.quantization.weights import nearest
-from espalier.registry import choice
+from espalier.settings.registry import choice
 
 
 def network_of(path: Path, name: str, bits: int | None) -> Network:
     """The network of a file of levels, a coded file or a run's folder; with `bits`, the levels are made anew."""
     if path.suffix == ".esp":
-        found = networks.load(path)
+        found = coded_network.load(path)
     elif path.is_dir():
         found = artifact.load(path)
     else:
@@ -82,7 +82,7 @@ def difference(network: Network, path: Path) -> float:
     """Largest difference of the decoded network's logits, of the largest logit's size."""
     images = torch.randn(64, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(0))
     logits = network.model(images)
-    return float((networks.load(path).model(images) - logits).abs().max() / logits.abs().max())
+    return float((coded_network.load(path).model(images) - logits).abs().max() / logits.abs().max())
 
 
 def timed(network: Network, options: tuple[bool, str], path: Path, rounds: int) -> tuple[float, float]:
@@ -90,9 +90,9 @@ def timed(network: Network, options: tuple[bool, str], path: Path, rounds: int) 
     encoding, decoding = [], []
     for _ in range(rounds):
         start = time.process_time()
-        encode(*networks.tensors_of(network, *options), path)
+        encode(*coded_network.tensors_of(network, *options), path)
         middle = time.process_time()
-        networks.load(path)
+        coded_network.load(path)
         encoding.append(middle - start)
         decoding.append(time.process_time() - middle)
     return min(encoding), min(decoding)
@@ -109,7 +109,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     network, options = network_of(args.path, args.model, args.bits), (args.fold, args.floats)
-    rungs = ladder(networks.tensors_of(network, *options)[0])
+    rungs = ladder(coded_network.tensors_of(network, *options)[0])
     bound = rungs[-1].levels
     command = shlex.join(["python", "benchmarks/size_ladder.py", args.path.name, *sys.argv[2:]])
     machine = hardware(torch.device("cpu"))

@@ -32,7 +32,7 @@ from data_path import CROP_FLIP, first, prepare
 from demo import ROOT
 from turns import Arms, hardware, over, rates, row, spread, versions
 
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT))
 
 from pydantic import TypeAdapter
 from torch import Tensor, nn
@@ -41,10 +41,10 @@ from torch.nn.functional import cross_entropy
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared
 from espalier.data.resident import Resident
-from espalier.measure.cost import params, training_macs
-from espalier.measure.memory import saved_bytes
-from espalier.process import keep_memory
-from espalier.registry import choice
+from espalier.metrics.activations import saved_bytes
+from espalier.metrics.cost import params, training_macs
+from espalier.settings.registry import choice
+from espalier.site.process import keep_memory
 
 NETWORKS = {
     "demo": {"name": "resnet", "channels": [8, 16, 32]},

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from espalier.process import spare_compiler
-from espalier.results import style
-from scripts_as_run import run
-from snakemake_as_run import snakemake
+from espalier.results.format import style
+from espalier.site.process import spare_compiler
+from support.scripts_as_run import run
+from support.snakemake_as_run import snakemake
 
 # Before torch starts: workers that have all cores each would wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 spare_compiler()
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("config", "workflow", "profiles", "envs")
+PARTS = ("config", "workflow", "profiles", "envs", "espalier")
 
 
 class Repository:
@@ -83,6 +83,8 @@ def repository(tmp_path) -> Repository:
 
 
 def _fresh(folder: Path) -> Repository:
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "Snakefile", folder)
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)

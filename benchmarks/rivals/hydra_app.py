@@ -7,7 +7,6 @@ from pathlib import Path
 
 import hydra
 from omegaconf import OmegaConf
-
 from train import run
 
 

@@ -42,7 +42,7 @@ def run(folder: Path, data_file: Path, epochs: int, **setting) -> None:
     from pydantic import TypeAdapter
 
     from espalier.data.prepared import Prepared
-    from espalier.registry import choice
+    from espalier.settings.registry import choice
 
     torch.manual_seed(0)
     data = Prepared.read(data_file, ("train", "validation", "test"))

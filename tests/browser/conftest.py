@@ -6,13 +6,14 @@ from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
 import compressed_on_disk as compressed
+import pytest
 import study_on_disk as disk
-from espalier.results import collect, page
-from espalier.results.asked import asked
+
 from espalier.results.drawing import draw
+from espalier.results.page import page
+from espalier.results.read import tidy
+from espalier.results.requested import asked
 
 FIGURES = (
     {"key": "curves", "name": "curves", "axis": None},
@@ -49,9 +50,9 @@ def built(tmp_path_factory) -> SimpleNamespace:
             disk.undo(root, study["runs"][id_], "failed" if id_ == broken else "waiting")
     plan = disk.write_plan(root, study).relative_to(root)
     with chdir(root):
-        states = collect.states(study)
-        frame = collect.runs(study, known=states)
-        draw(asked(study, "figure"), plan.parent / "figures", frame, collect.history(study), study)
+        states = tidy.states(study)
+        frame = tidy.runs(study, known=states)
+        draw(asked(study, "figure"), plan.parent / "figures", frame, tidy.history(study), study)
         page.write(plan.parent / "index.html", plan, study, frame, states)
     return SimpleNamespace(folder=Path(root, plan.parent), study=study, broken=broken)
 

@@ -11,7 +11,7 @@ from cluster import Cluster, missing
 from filelock import FileLock
 from submission import Submission, copy_repository
 
-from snakemake_as_run import SNAKEMAKE
+from support.snakemake_as_run import SNAKEMAKE
 
 STEADY = """\
 title: One run, to be disturbed

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from cluster import Cluster
 
-from snakemake_as_run import SNAKEMAKE, of_a_user
+from support.snakemake_as_run import SNAKEMAKE, of_a_user
 
 ROOT = Path(__file__).parents[2]
 # Every machine has another mood; what takes longer than this has hung.
@@ -24,7 +24,9 @@ T = TypeVar("T")
 
 def copy_repository(folder: Path) -> Path:
     """What a user has after a clone, without results."""
-    for part in ("config", "workflow", "profiles", "envs"):
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "Snakefile", folder)
+    for part in ("config", "workflow", "profiles", "envs", "espalier"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)
     (folder / "results").mkdir()

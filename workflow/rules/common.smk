@@ -19,7 +19,11 @@ os.environ.update(
         ]
     )
 )
-sys.path.insert(0, str(REPOSITORY / "workflow/scripts"))
+# The library of this folder, installed or not, here and in every job.
+sys.path.insert(0, str(REPOSITORY))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
+)
 
 # The time of a cluster job counts from its first Snakemake, which starts the one that starts the run.
 if not workflow.is_main_process:
@@ -27,12 +31,12 @@ if not workflow.is_main_process:
 
 from snakemake.exceptions import WorkflowError
 
-from espalier import jobs
+from espalier.site import earlier_jobs
 from espalier.plan import config as configuration
-from espalier.plan import manifest, published
-from espalier.plan.plan import build
-from espalier.plan.problems import StudyError
-from espalier.results.asked import captions, reads_zoo
+from espalier.plan import manifest, published_numbers
+from espalier.plan.build import build
+from espalier.settings.problems import StudyError
+from espalier.results.requested import captions, reads_zoo
 
 # What Snakemake keeps of a job it keeps to its end: looking for garbage at every 700 objects is an eighth of a dry run.
 gc.set_threshold(50_000)
@@ -57,8 +61,8 @@ except StudyError as error:
     ) from None
 if workflow.is_main_process:
     print(PLAN.summary(), file=sys.stderr)
-    if jobs.submits(sys.argv[1:]):
-        jobs.wait(Path.cwd(), lambda line: print(line, file=sys.stderr, flush=True))
+    if earlier_jobs.submits(sys.argv[1:]):
+        earlier_jobs.wait(Path.cwd(), lambda line: print(line, file=sys.stderr, flush=True))
 
 
 # No params of a rule: what looks on from outside makes no run anew.
@@ -167,7 +171,7 @@ def counts_read(kind):
             if reads_zoo(manifest_of(wildcards.study), kind)
             else []
         ),
-        *published.paths(manifest_of(wildcards.study)[f"{kind}s"]),
+        *published_numbers.paths(manifest_of(wildcards.study)[f"{kind}s"]),
     ]
 
 

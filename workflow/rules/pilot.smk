@@ -1,6 +1,6 @@
 # With profiles/pilot several runs share a GPU: they claim its slots themselves, the longest run first.
-from espalier.pilot.order import priorities
-from espalier.pilot.pilot import Pilot
+from espalier.plan.priorities import priorities
+from espalier.site.pilot.board import Pilot
 
 # A dry run has no limits, and so no slots.
 SLOTS = getattr(workflow.global_resources.get("gpu_slot"), "value", None)

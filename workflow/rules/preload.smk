@@ -1,5 +1,5 @@
 # Runs on this machine are forked by a process that has imported torch. Jobs of a cluster start where it is not.
-from espalier.preload import start
+from espalier.site.preload import start
 
 
 onstart:

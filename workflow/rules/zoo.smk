@@ -5,7 +5,7 @@ localrules:
 rule count_networks:
     input:
         # A model added or changed is counted anew.
-        sorted(map(str, Path("workflow/scripts/espalier/models").glob("[!_]*.py"))),
+        sorted(map(str, Path("espalier/models").glob("[!_]*.py"))),
     output:
         "results/zoo/networks.csv",
         "results/zoo/depth.csv",

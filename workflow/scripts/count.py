@@ -5,13 +5,13 @@ import json
 import sys
 
 from espalier.errors import Mistake
-from espalier.process import importing, run, spare_compiler
+from espalier.site.process import importing, run, spare_compiler
 
 
 def main() -> None:
     spare_compiler()
     with importing():
-        from espalier.measure.planned import count
+        from espalier.networks.planned import count
 
     rows = []
     for asked in json.load(sys.stdin):

@@ -1,7 +1,7 @@
 """Turn a coded network into a plain state dict in fp32: decode.py MODEL.esp OUT.safetensors
 
 Weights are the numbers that their levels stand for. What a network does to the inputs of its layers is no part of a
-state dict: `espalier.coding.networks.load` gives the network with it.
+state dict: `espalier.networks.coded_network.load` gives the network with it.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.files import replacing
-from espalier.process import importing, run, spare_compiler
+from espalier.site.process import importing, run, spare_compiler
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     with importing():
         from safetensors.torch import save_file
 
-        from espalier.coding.networks import load
+        from espalier.networks.coded_network import load
 
     try:
         network = load(args.coded)

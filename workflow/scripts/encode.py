@@ -6,8 +6,8 @@ The file is decoded again, compared bit for bit and scored on the validation spl
 import time
 from pathlib import Path
 
-from espalier.process import importing, run, settings
-from espalier.script import arguments, in_one_go
+from espalier.site.process import importing, run, settings
+from espalier.stages.frame import arguments, in_one_go
 
 STARTED = time.monotonic()
 
@@ -19,7 +19,7 @@ def main() -> None:
     spec = settings("encode", args.settings)
     with in_one_go(args.folder):
         with importing():
-            from espalier.coding.run import encode
+            from espalier.stages.encode import encode
 
         encode(args.folder, spec, args.parent, args.data, original=args.original, started=STARTED)
 

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from espalier.process import importing, run, settings
-from espalier.script import arguments, in_one_go
+from espalier.site.process import importing, run, settings
+from espalier.stages.frame import arguments, in_one_go
 
 STARTED = time.monotonic()
 
@@ -17,7 +17,7 @@ def main() -> None:
     spec = settings("evaluate", args.settings)
     with in_one_go(args.folder):
         with importing():
-            from espalier.measure.evaluation import evaluate
+            from espalier.stages.evaluate import evaluate
 
         evaluate(args.folder, spec, args.parent, args.data, before=args.before, branches=args.branches, started=STARTED)
 

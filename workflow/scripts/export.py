@@ -6,8 +6,8 @@ Exit codes: 0 done, 2 a mistake told in one line.
 import time
 from pathlib import Path
 
-from espalier.process import importing, run, settings
-from espalier.script import arguments, in_one_go
+from espalier.site.process import importing, run, settings
+from espalier.stages.frame import arguments, in_one_go
 
 STARTED = time.monotonic()
 
@@ -19,7 +19,7 @@ def main() -> None:
     spec = settings("export", args.settings)
     with in_one_go(args.folder) as heartbeat:
         with importing():
-            from espalier.export.run import export
+            from espalier.stages.export import export
 
         before = args.before[-1] if args.before else None
         export(args.folder, spec, args.parent, args.data, before=before, heartbeat=heartbeat, started=STARTED)

@@ -11,8 +11,8 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results.study import read
-    from espalier.trackers.mlflow_store import imported
+    from espalier.results.mlflow.store import imported
+    from espalier.results.read.planned_study import read
 
     try:
         counts = imported(args.store, [read(plan) for plan in args.plan])

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from espalier.errors import Mistake
-from espalier.pilot import slots
-from espalier.pilot.gpus import gpus
-from espalier.pilot.pilot import shared_folder
+from espalier.site.pilot import slots
+from espalier.site.pilot.board import shared_folder
+from espalier.site.pilot.gpus import gpus
 
 PROFILE = Path("profiles/pilot/config.yaml")
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from espalier.files import write_text
+from espalier.plan.build import build
 from espalier.plan.manifest import manifest
-from espalier.plan.plan import build
-from espalier.plan.problems import StudyError
+from espalier.settings.problems import StudyError
 
 
 def main() -> None:

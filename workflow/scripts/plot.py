@@ -12,9 +12,10 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results import collect, drawing
-    from espalier.results.asked import asked
-    from espalier.results.study import read
+    from espalier.results import drawing
+    from espalier.results.read import tidy
+    from espalier.results.read.planned_study import read
+    from espalier.results.requested import asked
 
     try:
         study = read(args.plan)
@@ -23,7 +24,7 @@ def main() -> None:
             raise Mistake(f"--only: no figure {', '.join(sorted(unknown))}; there are {[item.key for item in figures]}")
         wanted = [item for item in figures if not args.only or item.key in args.only]
         (args.folder / "figures").mkdir(parents=True, exist_ok=True)
-        drawing.draw(wanted, args.folder / "figures", collect.runs(study), collect.history(study), study)
+        drawing.draw(wanted, args.folder / "figures", tidy.runs(study), tidy.history(study), study)
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

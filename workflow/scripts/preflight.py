@@ -15,16 +15,16 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.preflight import profile, run
-    from espalier.preflight.finding import WRONG
+    from espalier.site.preflight import checks, profile
+    from espalier.site.preflight.finding import WRONG
 
     try:
         asked = profile.read(args.profile)
-        found = run.findings(asked, args.results)
+        found = checks.findings(asked, args.results)
     except Mistake as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    print(run.told(asked, found))
+    print(checks.told(asked, found))
     sys.exit(any(finding.level == WRONG for finding in found))
 
 

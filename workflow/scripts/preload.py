@@ -1,6 +1,6 @@
 """Fork runs that find torch imported, until standard input ends: preload.py prints the path of its socket."""
 
-from espalier.preload.server import main
+from espalier.site.preload.server import main
 
 if __name__ == "__main__":
     main()

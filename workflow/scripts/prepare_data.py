@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from espalier.errors import Mistake
-from espalier.plan.settings import parse
-from espalier.process import importing, run, spare_compiler
+from espalier.settings.words import parse
+from espalier.site.process import importing, run, spare_compiler
 
 
 def main() -> None:

@@ -14,9 +14,10 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.plan.problems import StudyError
-    from espalier.results import preview, style
-    from espalier.results.study import read
+    from espalier.results.format import style
+    from espalier.results.page import preview
+    from espalier.results.read.planned_study import read
+    from espalier.settings.problems import StudyError
 
     try:
         policies = preview.policies(read(args.plan))

@@ -5,8 +5,8 @@ Exit codes: 0 done, 2 a mistake told in one line, 75 stopped with its state save
 
 import time
 
-from espalier.process import importing, run, settings
-from espalier.script import arguments, at_work, resumable
+from espalier.site.process import importing, run, settings
+from espalier.stages.frame import arguments, at_work, resumable
 
 STARTED = time.monotonic()
 
@@ -16,7 +16,7 @@ def main() -> None:
     spec = settings("quantize", args.settings)
     with at_work(args, STARTED) as work:
         with importing():
-            from espalier.quantization.run import quantize
+            from espalier.stages.quantize import quantize
 
         quantize(spec, args.parent, args.data, work)
 

@@ -11,13 +11,14 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results import collect, page
-    from espalier.results.study import read
+    from espalier.results.page import page
+    from espalier.results.read import tidy
+    from espalier.results.read.planned_study import read
 
     try:
         study = read(args.plan)
-        states = collect.states(study)
-        page.write(args.output, args.plan, study, collect.runs(study, known=states), states)
+        states = tidy.states(study)
+        page.write(args.output, args.plan, study, tidy.runs(study, known=states), states)
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

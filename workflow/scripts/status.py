@@ -15,8 +15,8 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results import status
-    from espalier.results.study import read
+    from espalier.results.page import status
+    from espalier.results.read.planned_study import read
 
     try:
         plans = args.plan or sorted(Path("results/studies").glob("*/plan.json"))

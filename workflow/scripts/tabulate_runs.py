@@ -11,14 +11,15 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results import collect, table
-    from espalier.results.asked import asked
-    from espalier.results.study import read
+    from espalier.results.format import table
+    from espalier.results.read import tidy
+    from espalier.results.read.planned_study import read
+    from espalier.results.requested import asked
 
     try:
         study = read(args.plan)
-        frame = collect.runs(study)
-        collect.write_runs(args.folder / "runs.csv", frame)
+        frame = tidy.runs(study)
+        tidy.write_runs(args.folder / "runs.csv", frame)
         (args.folder / "tables").mkdir(parents=True, exist_ok=True)
         for item in asked(study, "table"):
             table.write(args.folder / "tables", item.key, item.make(frame, study))

@@ -5,8 +5,8 @@ Exit codes: 0 done, 2 a mistake told in one line, 75 stopped with its state save
 
 import time
 
-from espalier.process import importing, run, settings
-from espalier.script import arguments, at_work, resumable, share
+from espalier.site.process import importing, run, settings
+from espalier.stages.frame import arguments, at_work, resumable, share
 
 STARTED = time.monotonic()
 
@@ -17,7 +17,7 @@ def main() -> None:
     share(args.folder, spec.train)
     with at_work(args, STARTED) as work:
         with importing():
-            from espalier.training.run import train
+            from espalier.stages.train import train
 
         train(spec, args.data, work)
 

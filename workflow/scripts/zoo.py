@@ -6,7 +6,7 @@ import gc
 import io
 
 from espalier.files import write_text
-from espalier.results.zoo import FOLDER
+from espalier.results.page.zoo import FOLDER
 
 
 def main() -> None:
@@ -18,15 +18,15 @@ def main() -> None:
 
 def count() -> None:
     """Write networks.csv, depth.csv and standards.csv."""
-    from espalier.process import importing, spare_compiler
+    from espalier.site.process import importing, spare_compiler
 
     spare_compiler()
     with importing():
-        from espalier.measure import zoo
+        from espalier.networks import sizes
 
     # Networks are made of cycles and end as garbage, which is looked for less often here: a fifth of the time.
     gc.set_threshold(50_000)
-    for name, rows in (("networks", zoo.networks()), ("depth", zoo.depths()), ("standards", zoo.standards())):
+    for name, rows in (("networks", sizes.networks()), ("depth", sizes.depths()), ("standards", sizes.standards())):
         write_text(FOLDER / f"{name}.csv", _csv(list(rows)))
 
 
@@ -41,10 +41,9 @@ def _csv(rows: list[dict]) -> str:
 def show() -> None:
     """Write tables/, figures/ and index.html."""
     from espalier.errors import Mistake
-    from espalier.results import zoo
 
     try:
-        zoo.write()
+        sizes.write()
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -1,0 +1,94 @@
+"""What an augmentation is: a table of random parameters an epoch, and one of five ways to use its rows.
+
+Every operation draws its parameters for all training samples at once; row i of a table belongs to sample i, so
+nothing depends on batch size, process count or the step a run was resumed at. The five kinds run in this order:
+
+- Geometry moves whole pixels. Neighbours in a policy are composed into one integer gather.
+- Warp reads images at places between pixels. Geometry after it only chooses which of its pixels are made.
+- Pixels changes uint8 values, e.g. by look-up tables.
+- Normalized changes float images after normalization, where 0 is the mean colour.
+- Mixing blends each image with its partner, and their labels with it.
+
+Geometry, Warp and Pixels may alternate: a policy's own order is kept. Images are (n, H, W, C), contiguous, throughout.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import numpy as np
+from torch import Tensor
+
+from espalier.data.sampling import Interpolation
+from espalier.settings.types import AugmentStage
+
+OUTSIDE = -(1 << 24)
+"""A source coordinate outside of every image, and still outside after any shift or flip."""
+
+
+class Operation(ABC):
+    """One augmentation of a policy."""
+
+    stage: ClassVar[AugmentStage]
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, ...]:
+        """The random parameters of one epoch: tensors whose row i belongs to sample i of `count`.
+
+        Args:
+            size: height and width of the images in pixels
+        """
+
+
+class Geometry(Operation):
+    stage = "uint8"
+    straight: ClassVar[Literal["mirrored", "shifted"] | None] = None
+    """How whole rows and columns move, where they do; a mirrored image stays in its frame."""
+
+    @abstractmethod
+    def source(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the output pixels at (rows, cols) come from in the input; outside of it is black.
+
+        Args:
+            rows: int64 (n, H, 1) or (n, H, W), and so is what is returned
+            cols: int64 (n, 1, W) or (n, H, W), likewise
+            table: drawn parameters of the n samples, each (n, 1, 1, ...)
+        """
+
+
+class Warp(Operation):
+    stage = "uint8"
+    interpolation: Interpolation = "nearest"
+
+    @abstractmethod
+    def places(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> Tensor:
+        """Where the output pixels at (rows, cols) are read in the input, as `sampling.sample` takes it: (n, H, W, 2).
+
+        Args:
+            rows: int64 (n, H, 1), (1, H, 1) or (n, H, W); OUTSIDE for a pixel that stays black
+            cols: int64 (n, 1, W), (1, 1, W) or (n, H, W), likewise
+            table: drawn parameters of the n samples, each (n, ...)
+        """
+
+
+class Pixels(Operation):
+    stage = "uint8"
+
+    @abstractmethod
+    def apply(self, images: Tensor, *table: Tensor) -> Tensor:
+        """New values of uint8 images (n, H, W, C); may work in place. Each of `table` is (n, ...)."""
+
+
+class Normalized(Operation):
+    stage = "normalized"
+
+    @abstractmethod
+    def apply(self, inputs: Tensor, *table: Tensor) -> Tensor:
+        """New values of float32 inputs (n, H, W, C); may work in place. Each of `table` is (n, ...)."""
+
+
+class Mixing(Operation):
+    stage = "mixing"
+
+    @abstractmethod
+    def mix(self, inputs: Tensor, partners: Tensor, *table: Tensor) -> tuple[Tensor, Tensor]:
+        """Blends of float32 inputs and partners (n, H, W, C), and the weight (n,) of the inputs' own labels."""

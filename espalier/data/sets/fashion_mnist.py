@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+from torchvision.datasets import FashionMNIST
+
+from espalier.data.collection import Collection
+from espalier.data.images import Arrays
+from espalier.data.prepared import Dataset
+from espalier.data.source import opened
+from espalier.settings.registry import register
+from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
+
+
+@register("dataset", classes=10, published={"mean": (0.2860,), "std": (0.3530,)})
+def fashion_mnist(
+    source: Path | None,
+    *,
+    image_size: Count = 28,
+    split: Literal["official", "80/10/10"] = "official",
+    validation: Fraction = 0.1,
+    split_seed: Natural = 0,
+    fraction: Portion = 1.0,
+    keep: Classes | None = None,
+) -> Dataset:
+    """The 70,000 clothes of Fashion-MNIST (Xiao et al. 2017), 28x28 at their source, in three equal channels.
+
+    Args:
+        image_size: height and width in pixels
+        split: the authors' train and test splits, or a stratified 80/10/10 of all images
+        validation: fraction of the official train split set aside for validation; 80/10/10 has its own tenth
+        split_seed: seed of the splits that are drawn, and of the fraction
+        fraction: stratified part of the training images to use; validation and test stay whole
+        keep: classes to use, by number or name, renumbered in this order; null for all
+    """
+    train, test = opened(FashionMNIST, source, name="fashion_mnist", holds="FashionMNIST")
+    images = Arrays(np.concatenate([train.data, test.data]), image_size)
+    labels = {"train": train.targets, "test": test.targets}
+    return Collection.of_parts(images, labels, train.classes).arranged(
+        keep=keep, split=split, validation=validation, split_seed=split_seed, fraction=fraction
+    )

@@ -1,0 +1,56 @@
+"""What an entry's facts say of its settings, for the plan and for the network alike; read without torch.
+
+A fact that depends on settings is a short expression in Python's syntax over their names, such as
+``smallest="2 ** (len(blocks) - 1)"``. It is walked, never run.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from espalier.settings.expressions import value
+from espalier.settings.registry import Entry, entries
+
+
+def smallest(entry: Entry, settings: Mapping[str, Any] | None = None) -> int:
+    """Side in pixels of the smallest images that a model takes with these settings, else its defaults."""
+    return value(entry.facts.get("smallest", 1), _complete(entry, settings or {}))
+
+
+def misfit(entry: Entry, settings: Mapping[str, Any], image_size: int | None) -> str | None:
+    """Why a model cannot be built for images of this side, from its facts `same_length`, `smallest`, `requires`.
+
+    `requires` maps a rule, of the settings and `image_size`, to what is said where it does not hold; where the side
+    is unknown, rules that name it are passed over, as is the smallest side.
+    """
+    known = _complete(entry, settings) | {"image_size": image_size}
+    lengths = {key: len(known[key]) for key in entry.facts.get("same_length", ())}
+    if len(set(lengths.values())) > 1:
+        text = " and ".join(f"{key} has {length}" for key, length in lengths.items())
+        return f"{text}; {entry.name} needs equally many"
+    if image_size is not None and image_size < (side := smallest(entry, settings)):
+        return f"{entry.name} takes images of {side}x{side} and more, and these have {image_size}x{image_size}"
+    for rule, message in entry.facts.get("requires", {}).items():
+        judged = image_size is not None or "image_size" not in rule
+        if judged and not value(rule, known):
+            return f"{entry.name}: {message.format(**known)}"
+    return None
+
+
+def refuse(name: str, image_size: int, **settings: Any) -> None:
+    """Stop the model `name` from being built with settings, defaults where not given, that do not fit.
+
+    Raises:
+        ValueError: what does not fit.
+    """
+    if message := misfit(entries("model")[name], settings, image_size):
+        raise ValueError(message)
+
+
+def published(entry: Entry, settings: Mapping[str, Any]) -> str | None:
+    """The weights of the fact `pretrained` whose rule holds: ``torchvision/NAME`` or ``timm/NAME``."""
+    known = _complete(entry, settings)
+    return next((name for name, rule in entry.facts.get("pretrained", {}).items() if value(rule, known)), None)
+
+
+def _complete(entry: Entry, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: default for key, (_, default, _) in entry.settings.items()} | dict(settings)

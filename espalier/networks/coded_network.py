@@ -1,0 +1,164 @@
+"""A network as the contents of a coded file, and the network that such a file holds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from espalier.coding import activations
+from espalier.coding.bounded import Bounded
+from espalier.coding.decoder import LIMIT, Contents, decode
+from espalier.coding.record import Record, parse
+from espalier.coding.rounding import half, shortened
+from espalier.errors import ArtifactError, Mistake
+from espalier.metrics.cost import weighted
+from espalier.networks.artifact import FORMAT, Network
+from espalier.pruning.shapes import rebuild as cut
+from espalier.quantization.folding import fold as fold_in
+from espalier.quantization.folding import foldable
+from espalier.quantization.qparams import QParams, Quantized
+from espalier.quantization.quantized import Quantization, install
+from espalier.runs.checkpoint import Damaged
+from espalier.settings.registry import Choice
+
+Tensors = dict[str, Quantized | Tensor]
+
+_CHANNELS = 3
+_WEIGHT = ".weight"
+
+
+@torch.no_grad()
+def tensors_of(
+    network: Network, fold: bool = False, floats: Literal["fp32", "fp16"] = "fp32"
+) -> tuple[Tensors, dict[str, Any]]:
+    """What a coded file is to hold of a network: its state, quantized weights as levels, and the record of the rest.
+
+    Args:
+        fold: fold normalizations into the layers before them; levels stay, and their scales take up the factors, a
+            scale an output channel
+        floats: fp16 rounds all that is not quantized to 11 significant bits, scales among them
+
+    Raises:
+        Mistake: a number is too large for fp16.
+    """
+    model = _structure(network.choice, network.num_classes, network.image_size, network.shapes)
+    model.load_state_dict(network.model.state_dict())
+    weights, inputs, dynamic = network.quantization or Quantization({}, {}, {})
+    pairs: dict[str, str] = {}
+    if fold:
+        size = network.image_size
+        pairs = foldable(model, torch.zeros(1, _CHANNELS, size, size))
+        weights = {path: _scaled(model, each, pairs.get(path)) for path, each in weights.items()}
+        fold_in(model, pairs)
+    paths = [*weighted(model)]
+    joined, ends = activations.together(inputs, paths)
+    levels = {path + _WEIGHT: each for path, each in weights.items()}
+    tensors: Tensors = {**model.state_dict(), **levels, **joined}
+    if floats == "fp16":
+        tensors = {name: _rounded(name, each) for name, each in tensors.items()}
+    record = Record(
+        format=FORMAT,
+        model=network.choice,
+        num_classes=network.num_classes,
+        image_size=network.image_size,
+        floats=floats,
+        shapes=network.shapes,
+        folded=pairs,
+        activations=ends,
+        dynamic=[dynamic.get(path) for path in paths] if dynamic else [],
+    )
+    return tensors, record.plain()
+
+
+def load(path: Path) -> Network:
+    """The network in a coded file, on the CPU, in evaluation mode.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or its tensors are not those of its network.
+    """
+    return rebuild(decode(path), path)
+
+
+def rebuild(contents: Contents, path: Path) -> Network:
+    """The network that a file's contents describe.
+
+    Args:
+        path: the file, for the message of an error
+
+    Raises:
+        ArtifactError: the tensors are not those of the network that the file names.
+    """
+    try:
+        return _rebuilt(contents)
+    except (
+        # Settings from a file may ask for a network that cannot be built in any of these ways.
+        *(Damaged, Mistake, MemoryError, AssertionError, AttributeError),
+        *(ArithmeticError, LookupError, RuntimeError, TypeError, ValueError),
+    ) as error:
+        reason = " ".join(str(error).split())[:500]
+        raise ArtifactError(
+            f"{path}: its tensors are not those of its network ({reason}). "
+            "Copy it from its source again, or encode its run again"
+        ) from error
+
+
+@torch.no_grad()
+def _rebuilt(contents: Contents) -> Network:
+    record = parse(contents.record)
+    with Bounded(LIMIT):
+        model = _structure(record.model, record.num_classes, record.image_size, record.shapes)
+    fold_in(model, record.folded)
+    if len(model.get_submodule(model.facts.classifier).weight) != record.num_classes:
+        raise ValueError(f"its classifier has not {record.num_classes} outputs")
+    tensors = dict(contents.tensors)
+    joined = tensors.pop(activations.SCALE, None), tensors.pop(activations.ZERO_POINT, None)
+    paths = [*weighted(model)]
+    weights = {name.removesuffix(_WEIGHT): one for name, one in tensors.items() if isinstance(one, Quantized)}
+    if wrong := sorted(weights.keys() - set(paths)):
+        raise ValueError(f"{wrong[0]}: levels of what is no weight of a layer")
+    quantization = Quantization(
+        weights,
+        activations.apart(*joined, record.activations, paths),
+        {path: bits for path, bits in zip(paths, record.dynamic, strict=True) if bits} if record.dynamic else {},
+    )
+    state = {name: one.dequantize() if isinstance(one, Quantized) else one for name, one in tensors.items()}
+    _check_types(model.state_dict(), state, record.floats)
+    model.load_state_dict(state)
+    install(model, quantization)
+    sizes = record.num_classes, record.image_size
+    return Network(model.eval(), record.model, *sizes, record.shapes, quantization if any(quantization) else None)
+
+
+def _structure(choice: Choice, num_classes: int, image_size: int, shapes: Mapping[str, Any] | None) -> nn.Module:
+    model = choice.build(num_classes, image_size)
+    return cut(model, shapes) if shapes else model
+
+
+def _scaled(model: nn.Module, weight: Quantized, norm_path: str | None) -> Quantized:
+    """The same levels with the scales of a layer that takes up its normalization."""
+    if norm_path is None:
+        return weight
+    norm = model.get_submodule(norm_path)
+    factor = torch.rsqrt(norm.running_var + norm.eps)
+    factor = factor if norm.weight is None else factor * norm.weight
+    factor = factor.reshape(-1, *[1] * (weight.levels.ndim - 1))
+    scale, zero_point, lowest, highest = weight.qparams
+    zero_point = zero_point.expand_as(scale * factor).contiguous()
+    # Filters of zeros are zeros at any scale; one and the same for all of them takes no room.
+    live = (weight.levels != zero_point).flatten(1).any(1).reshape(factor.shape)
+    return Quantized(weight.levels, QParams(torch.where(live, scale * factor, 0.0), zero_point, lowest, highest))
+
+
+def _rounded(name: str, tensor: Quantized | Tensor) -> Quantized | Tensor:
+    if isinstance(tensor, Quantized):
+        return Quantized(tensor.levels, tensor.qparams._replace(scale=shortened(tensor.qparams.scale)))
+    return shortened(tensor) if name == activations.SCALE else half(name, tensor)
+
+
+def _check_types(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], floats: str) -> None:
+    for name in expected.keys() & found.keys():
+        own, theirs = expected[name].dtype, found[name].dtype
+        if theirs != own and not (floats == "fp16" and (theirs, own) == (torch.float16, torch.float32)):
+            raise ValueError(f"{name} is {theirs} and not {own}")

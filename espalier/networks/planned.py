@@ -1,0 +1,32 @@
+"""Counts of one network of a plan, before anything is trained."""
+
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from espalier.metrics import cost
+from espalier.settings.registry import choice
+
+
+def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, int]:
+    """`params` and `macs` (multiply-accumulates of one image), with the channels left that `prune` leaves.
+
+    Args:
+        model: settings of a model, as a study has them
+        prune: settings of structured pruning, or None
+
+    Raises:
+        ValueError: there is no such network.
+        Mistake: it cannot be pruned so.
+    """
+    # Counting needs shapes alone: nothing is allocated on the meta device.
+    with torch.device("meta"):
+        network = TypeAdapter(choice("model")).validate_python(model).build(classes, image_size)
+    if prune:
+        from espalier.pruning import structured
+
+        # At local scope widths depend on the ratio and on which layers are cut, not on what is in them.
+        chosen = {key: prune[key] for key in ("steps", "round_to") if key in prune}
+        structured.prune(network, image_size, prune["ratio"], prune.get("importance", "l1"), drawn=True, **chosen)
+    return {"params": cost.params(network), "macs": cost.macs(network, image_size)}

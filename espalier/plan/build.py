@@ -1,0 +1,113 @@
+"""The plan: every run of the chosen studies, shared ones once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from espalier.plan.points import StudyPoints
+from espalier.plan.runs import Run, chain
+from espalier.plan.spec import STAGES, Settings
+from espalier.plan.study import Study
+from espalier.plan.study_file import find
+from espalier.settings.problems import Problem, StudyError
+from espalier.settings.registry import Spec
+
+
+@dataclass(frozen=True)
+class Point:
+    """One configuration of a study with one repeat: a label an axis, a run a stage."""
+
+    labels: Mapping[str, str]
+    repeat: int
+    runs: Mapping[str, Run]
+
+
+@dataclass(frozen=True)
+class PlannedStudy:
+    """A study with all its points."""
+
+    name: str
+    source: str
+    study: Study
+    axes: tuple[str, ...]
+    baseline: Mapping[str, str] | None
+    """labels of the study's own settings, with no axis changed; None where these make no run"""
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of the chosen studies."""
+
+    studies: Mapping[str, PlannedStudy]
+    runs: Mapping[str, Mapping[str, Run]]
+    """stage → name → run; a run that several points or studies ask for stands here once"""
+
+    def summary(self) -> str:
+        """Runs asked, unique runs after sharing, and their number a stage."""
+        lines = []
+        asked = 0
+        for name, planned in self.studies.items():
+            runs = sum(len(point.runs) for point in planned.points)
+            asked += runs
+            configurations = len(planned.points) // planned.study.repeats
+            lines.append(
+                f"study {name}: {configurations} configurations × {planned.study.repeats} repeats"
+                f" = {len(planned.points)} chains, {runs} runs asked"
+            )
+        stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
+        unique = sum(map(len, self.runs.values()))
+        return "\n".join([*lines, f"plan: {asked} runs asked, {unique} unique after sharing ({stages})"])
+
+
+def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
+    """Plan the named studies of `folder`, with `overrides` laid over each.
+
+    Raises:
+        StudyError: every mistake of every study, each with its place.
+    """
+    studies: dict[str, PlannedStudy] = {}
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            path = find(name, folder)
+            points = StudyPoints(path, overrides or {})
+            planned = _planned(path, points)
+            if planned.name in studies:
+                message = f"two studies are named {planned.name!r}; their results would share a folder"
+                raise StudyError([Problem("studies", message, str(path))])
+            studies[planned.name] = planned
+            problems += points.problems
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(problems)
+    return Plan(studies, _shared(studies))
+
+
+def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
+    found: dict[str, dict[str, Run]] = {stage: {} for stage in STAGES}
+    for point in (point for study in studies.values() for point in study.points):
+        for stage, run in point.runs.items():
+            if found[stage].setdefault(run.name, run) != run:
+                raise StudyError([Problem(run.name, "two runs share this id; change the seed of one")])
+    return found
+
+
+def _planned(path: Path, found: StudyPoints) -> PlannedStudy:
+    points = []
+    for (settings, labels), cut in zip(found.configurations, found.cut, strict=True):
+        for repeat in range(found.study.repeats):
+            runs = chain(_stages(settings, found.study, repeat))
+            if cut is not None:
+                runs = chain(_stages(cut, found.study, repeat), full=runs)
+            points.append(Point(labels, repeat, runs))
+    # A smoke run leaves the pages of the full study alone.
+    name = path.stem if found.study.scale == "full" else f"{path.stem}-{found.study.scale}"
+    return PlannedStudy(name, str(path), found.study, found.axes, found.baseline, tuple(points))
+
+
+def _stages(settings: Settings, study: Study, repeat: int) -> dict[str, Spec]:
+    seeded = settings.model_copy(update={"seed": study.seed + repeat})
+    return {stage: seeded.stage(stage) for stage in seeded.stages(study.stages)}

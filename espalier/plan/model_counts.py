@@ -1,0 +1,64 @@
+"""Parameters and MACs of networks at plan time, from a cached table: torch is never imported by the plan."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from espalier.files import write_text
+from espalier.settings.registry import Choice
+
+CACHE = Path("results/model_counts.json")
+_PROGRAM = Path(__file__).parents[2] / "workflow/scripts/count.py"
+_PRUNING = Path(__file__).parents[1] / "pruning"
+
+
+class Network(NamedTuple):
+    """A network to count."""
+
+    model: Choice
+    classes: int
+    image_size: int
+    prune: Choice | None = None
+    """structured pruning whose widths do not depend on weights"""
+
+
+def _key(network: Network) -> str:
+    parts = [part for part in (network.model, network.prune) if part]
+    files = [network.model.entry().path, *(sorted(_PRUNING.glob("*.py")) if network.prune else ())]
+    source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
+    settings = " ".join(part.model_dump_json(exclude_defaults=True) for part in parts)
+    return f"{settings} classes={network.classes} image_size={network.image_size} source={source}"
+
+
+def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[str, Any]]:
+    """`params` and `macs` (multiply-accumulates of one image) of each network, or the `error` that it meets.
+
+    Networks that are not in the cache are counted in one subprocess and added to it; errors are not kept.
+
+    Raises:
+        RuntimeError: the counting itself fails.
+    """
+    cache = cache or CACHE
+    networks = list(networks)
+    keys = [_key(network) for network in networks]
+    table = json.loads(cache.read_text()) if cache.exists() else {}
+    wanted = {key: network for key, network in zip(keys, networks, strict=True) if key not in table}
+    if wanted:
+        asked = [
+            [model.model_dump(mode="json"), classes, size, prune and prune.model_dump(mode="json")]
+            for model, classes, size, prune in wanted.values()
+        ]
+        done = subprocess.run(
+            [sys.executable, _PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        found = dict(zip(wanted, json.loads(done.stdout), strict=True))
+        table |= found
+        if good := {key: row for key, row in table.items() if "error" not in row}:
+            write_text(cache, json.dumps(good, indent=1))
+    return [table[key] for key in keys]

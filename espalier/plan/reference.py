@@ -1,0 +1,98 @@
+"""What is made from code and data for editors and readers: JSON schemas, and tables inside Markdown pages."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from espalier.plan.config import Config
+from espalier.plan.study import Block, Condition, Study
+from espalier.results.read import published_counts
+from espalier.settings.registry import ROOMS, Choice, Spec, entries
+from espalier.settings.sections import (
+    Cell,
+    EarlyStopping,
+    Encoding,
+    Evaluation,
+    Export,
+    FineTuning,
+    Lookahead,
+    Quantization,
+    Training,
+)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """File name → JSON schema of study files and of config/config.yaml."""
+    study = Study.model_json_schema()
+    config = Config.model_json_schema()
+    # Every key of a study may stand in the configuration as an override, there with nothing required.
+    config["properties"] |= dict.fromkeys(Study.model_fields, True)
+    return {"study.schema.json": study, "config.schema.json": config}
+
+
+def renewed(page: str, what: str, tables: str) -> str:
+    """A Markdown page with `tables` between the marks of `what`."""
+    start, end = f"<!-- {what}: made by workflow/scripts/document.py -->\n", f"<!-- end of {what} -->\n"
+    before, _, rest = page.partition(start)
+    after = rest.partition(end)[2]
+    return f"{before}{start}\n{tables}{end}{after}"
+
+
+def _tables() -> Iterator[str]:
+    yield _table("config/config.yaml", Config)
+    yield _table("A study", Study)
+    yield _table("grid: one block", Block)
+    yield _table("grid: one condition of `when`", Condition)
+    yield _table("train", Training)
+    yield _table("train.early_stopping", EarlyStopping)
+    yield _table("train.lookahead", Lookahead)
+    yield _table("fine_tune", FineTuning)
+    yield _table("export", Export)
+    yield _table("quantize", Quantization)
+    yield _table("quantize.keep", Cell)
+    yield _table("encode", Encoding)
+    yield _table("evaluate", Evaluation)
+    for kind in ROOMS:
+        yield f"## {kind}: what may be named\n\n"
+        for entry in entries(kind).values():
+            about = " ".join(entry.doc.partition("\n\n")[0].split())
+            yield f"- **{entry.name}** – {about}\n"
+            for key, (_, default, text) in entry.settings.items():
+                given = "required" if default is ... else f"default `{_yaml(default)}`"
+                yield f"  - `{key}`: {text} ({given})\n"
+            for name, settings in entry.facts.get("presets", {}).items():
+                yield f"  - preset **{name}**: `{json.dumps(settings)}`\n"
+        yield "\n"
+
+
+def _table(title: str, spec: type[Spec]) -> str:
+    lines = [f"## {title}\n\n", "| key | default | meaning |\n|---|---|---|\n"]
+    for name, field in spec.model_fields.items():
+        default = "required" if field.is_required() else f"`{_yaml(field.default)}`"
+        about = " ".join((field.description or "").split()).replace("|", r"\|")
+        lines.append(f"| `{field.alias or name}` | {default} | {about} |\n")
+    return "".join([*lines, "\n"])
+
+
+def _yaml(default: Any) -> str:
+    if isinstance(default, Choice):
+        settings = default.model_dump(mode="json", exclude_defaults=True)
+        return settings["name"] if len(settings) == 1 else json.dumps(settings)
+    if isinstance(default, Spec):
+        return "the defaults below"
+    return json.dumps(default) if not isinstance(default, str) or not default else default
+
+
+def made(root: Path) -> Iterator[tuple[Path, str]]:
+    """Every made file with its text: the schemas, the README of the configuration and the page of the zoo."""
+    for name, schema in schemas().items():
+        yield root / "workflow/schemas" / name, json.dumps(schema, indent=1) + "\n"
+    readme, zoo = root / "config/README.md", root / "docs/zoo.md"
+    yield readme, renewed(readme.read_text(), "keys", "".join(_tables()))
+    yield (
+        zoo,
+        renewed(
+            zoo.read_text(), "counts", published_counts.document(published_counts.read(root / published_counts.FILE))
+        ),
+    )

@@ -1,0 +1,101 @@
+"""Networks whose training sees the levels, so that it makes up for them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from espalier.metrics.cost import weighted
+from espalier.quantization.batchnorm import restore, statistics
+from espalier.quantization.learned import LearnedStep
+from espalier.quantization.qparams import FULL, QParams, Quantized, quantize
+from espalier.quantization.quantizer import Quantizer
+from espalier.quantization.schemes import Scheme
+
+_REACH = 0.45
+"""Steps from a level at which a weight begins that was nearer to another."""
+
+
+class Converted(NamedTuple):
+    """What training with learned steps has found."""
+
+    weights: dict[str, Quantized]
+    activations: dict[str, QParams]
+
+
+def prepare_qat(
+    model: nn.Module, weight_bits: int, activation_bits: int, scheme: Scheme, batches: Sequence[Tensor]
+) -> nn.Module:
+    """Give every convolution and linear layer a learned step for its weight and one for its input, in place.
+
+    Steps begin where the scheme puts them, and so do levels: a weight that compensated rounding put on another level
+    than the nearest begins within that level's reach. Weights that are zero stay zero, so no mask need be enforced.
+    The network trains as any other: its new parameters are the steps. Its weights in a state dict are those before
+    rounding.
+
+    Raises:
+        ValueError: the scheme's activations are dynamic, and have no step to learn.
+    """
+    if activation_bits != FULL and scheme.activations == "dynamic":
+        raise ValueError("activations quantized over each batch have no step to learn; use a static scheme")
+    quantizer = Quantizer(model, scheme, batches)
+    elements: dict[str, int] = {}
+    quantizer.inputs.observe(
+        model, batches[:1], lambda path, x: elements.setdefault(path, x.numel() // len(batches[0]))
+    )
+    quantizer.set(weight_bits, activation_bits)
+    fitting = statistics(model)
+    quantizer.close()
+    restore(model, fitting)
+    for path, layer in weighted(model).items():
+        if path in quantizer.activations:
+            layer.step = LearnedStep(quantizer.activations[path], elements[path])
+            layer.register_forward_pre_hook(_through_step)
+        if path in quantizer.weights:
+            weight, qparams = layer.weight.detach(), quantizer.weights[path].qparams
+            kept, share = weight != 0, weight.numel() // qparams.scale.numel()
+            weight.copy_(_within_reach(weight, quantizer.weights[path]))
+            parametrize.register_parametrization(layer, "weight", LearnedStep(qparams, share, kept))
+    return model
+
+
+@torch.no_grad()
+def convert(model: nn.Module) -> Converted:
+    """Turn a network of `prepare_qat` back into a plain one, in place, with weights on their levels.
+
+    Its activations are in floats until `Inputs.static` is given the qparams that this returns.
+    """
+    weights, activations = {}, {}
+    for path, layer in weighted(model).items():
+        if parametrize.is_parametrized(layer, "weight"):
+            qparams = layer.parametrizations.weight[0].qparams()
+            levels = quantize(layer.weight, qparams)
+            parametrize.remove_parametrizations(layer, "weight")
+            weights[path] = Quantized(levels, qparams)
+            layer.weight.copy_(weights[path].dequantize())
+        if hasattr(layer, "step"):
+            activations[path] = layer.step.qparams()
+            del layer.step
+            _remove(layer)
+    return Converted(weights, activations)
+
+
+def _within_reach(weight: Tensor, quantized: Quantized) -> Tensor:
+    """Each weight as it is where its level is the nearest, else the number next to it that rounds to its level."""
+    levels, qparams = quantized
+    steps = (levels - qparams.zero_point).float()
+    moved = torch.clamp(weight, (steps - _REACH) * qparams.scale, (steps + _REACH) * qparams.scale)
+    return torch.where(quantize(weight, qparams) == levels, weight, moved)
+
+
+def _through_step(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    # The layer's own step, not one bound here: a copy of the network has its own.
+    return (layer.step(inputs[0]), *inputs[1:])
+
+
+def _remove(layer: nn.Module) -> None:
+    for number, hook in list(layer._forward_pre_hooks.items()):
+        if hook is _through_step:
+            del layer._forward_pre_hooks[number]

@@ -1,0 +1,105 @@
+"""Named ways to quantize a network."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from espalier.quantization.batchnorm import Correction
+from espalier.quantization.ranges import Range
+from espalier.quantization.weights import Granularity, WeightRange
+from espalier.settings.registry import register
+from espalier.settings.types import Bits, Percent
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How weights and activations become levels, at any width."""
+
+    granularity: Granularity
+    symmetric_weights: bool
+    weight_range: WeightRange
+    rounding: Literal["nearest", "compensated"]
+    activations: Literal["dynamic", "static"]
+    symmetric_activations: bool
+    activation_range: Range
+    percentile: float
+    statistics: Correction
+    """what becomes of the statistics of batch normalization"""
+    first_bits: int | None
+    """least width of weights and inputs of the first layer, wherever the network is quantized"""
+    classifier_bits: int | None
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it looks at training images."""
+        return self.statistics != "kept" or self.activations == "static" or self.rounding == "compensated"
+
+
+@register("quantization")
+def calibrated(
+    *,
+    granularity: Literal["channel", "tensor"] = "channel",
+    symmetric_weights: bool = True,
+    symmetric_activations: bool = False,
+    weight_range: Literal["minmax", "mse"] = "mse",
+    rounding: Literal["nearest", "compensated"] = "compensated",
+    activation_range: Literal["minmax", "percentile", "mse", "entropy"] = "mse",
+    percentile: Percent = 99.99,
+    statistics: Literal["shifted", "estimated", "kept"] = "shifted",
+    first_bits: Bits | None = 8,
+    classifier_bits: Bits | None = None,
+) -> Scheme:
+    """Levels fitted on unlabelled training images and then fixed: what an image scores does not depend on the images
+    beside it.
+
+    Args:
+        granularity: a weight has a scale an output channel, or one for all
+        symmetric_weights: levels of weights lie evenly around zero; those that do not need rounding nearest
+        symmetric_activations: levels of activations lie evenly around zero, half of them unused after a ReLU
+        weight_range: range of a channel's levels: all of its weights', or that of least squared error
+        rounding: nearest; or compensated, where the rest of a filter makes up for errors already made (GPTQ)
+        activation_range: range of an activation's levels: all that was seen in calibration, a percentile of it, or
+            that of least squared error or least divergence
+        percentile: percent of an activation's values that lie within either end, where a percentile is the range
+        statistics: those of batch normalization are shifted by as much as quantization moves them on unlabelled
+            training images; or estimated from these anew; or kept
+        first_bits: least width of the first layer's weights and of the image, where the network is quantized
+        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
+    """
+    return Scheme(
+        granularity=granularity,
+        symmetric_weights=symmetric_weights,
+        weight_range=weight_range,
+        rounding=rounding,
+        activations="static",
+        symmetric_activations=symmetric_activations,
+        activation_range=activation_range,
+        percentile=percentile,
+        statistics=statistics,
+        first_bits=first_bits,
+        classifier_bits=classifier_bits,
+    )
+
+
+@register("quantization", dynamic=True)
+def naive(*, first_bits: Bits | None = None, classifier_bits: Bits | None = None) -> Scheme:
+    """Symmetric levels per tensor, scale = max|x| / (2^(bits - 1) - 1); an activation's over each batch anew.
+
+    Nothing is calibrated, and what an image scores depends on the batch that it is in.
+
+    Args:
+        first_bits: least width of the first layer's weights and of the image, where the network is quantized
+        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
+    """
+    return Scheme(
+        granularity="tensor",
+        symmetric_weights=True,
+        weight_range="minmax",
+        rounding="nearest",
+        activations="dynamic",
+        symmetric_activations=True,
+        activation_range="minmax",
+        percentile=100.0,
+        statistics="kept",
+        first_bits=first_bits,
+        classifier_bits=classifier_bits,
+    )

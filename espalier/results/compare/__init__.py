@@ -1,0 +1,1 @@
+"""Configurations held against each other: means and intervals, tests, verdicts, Pareto fronts."""

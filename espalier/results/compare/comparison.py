@@ -1,0 +1,100 @@
+"""Configurations side by side: one row a group of points, estimates over its repeats, and how they are printed."""
+
+from typing import TYPE_CHECKING
+
+from espalier.results.compare import verdicts
+from espalier.results.compare.protocols import mixed, optimistic
+from espalier.results.format import numbers
+from espalier.results.read.planned_study import Study, axis_names, headline, stages
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CLEAN = "the epoch is chosen on the validation split; the test split is scored once, at that epoch"
+_VALIDATION_ONLY = (
+    "the epoch is chosen on the same validation split, so these values are optimistic; no test split was scored"
+)
+_PUBLISHED = "the epoch is the best one on the test split, whose score is printed: optimistic"
+_SPREAD = (
+    "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
+    "which may pass 100 %. With n below 2 neither is printed."
+)
+
+HEADINGS = {"test_top1": "Test top-1 (%)", "validation_top1": "Validation top-1 (%)"}
+
+
+def protocol(study: Study) -> str:
+    """How the accuracies of a study came about, in words for a caption; the first sentence is the protocol."""
+    said = _PUBLISHED if optimistic(study) else _CLEAN if headline(study) == "test_top1" else _VALIDATION_ONLY
+    if mixed(study):
+        said = f"under the protocol clean, {said}; under published, {_PUBLISHED}"
+    return f"{said[0].upper()}{said[1:]}. {_SPREAD}"
+
+
+def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
+    """A row a group, in the order of the plan: estimates of the accuracies, `params` and `macs` where the group agrees
+    on them, mean `train_wall_s`, and how many of its points are `done` of those `planned`."""
+    # Captions come from modules that import this one, and must not wait for pandas.
+    from espalier.results.compare.statistics import estimates
+
+    measures = ["validation_top1"]
+    if "evaluate" in stages(study):
+        measures += ["test_top1", "test_top5"]
+    found = estimates(frame, by, measures)
+    groups = frame.groupby(by, sort=False, observed=True, dropna=False)
+    for count in ("params", "macs"):
+        found[count] = groups[count].first().where(groups[count].nunique() == 1)
+    found["train_wall_s_mean"] = groups["train_wall_s"].mean()
+    found["done"] = (frame["state"] == "done").groupby(frame[by], sort=False).sum()
+    found["planned"] = groups.size()
+    return found
+
+
+def first_places(frame: "pd.DataFrame", by: str, groups: "pd.Index", study: Study) -> dict[str, list[bool]]:
+    """Printed heading of the accuracy that answers the study → whether each of `groups` shares the first place.
+
+    A group holds the repeats of one configuration.
+    """
+    main = headline(study)
+    found = verdicts.first_places(verdicts.samples(frame[frame[by].isin(groups)], by, main))
+    return {HEADINGS[main]: [found[group] for group in groups]}
+
+
+def label_columns(frame: "pd.DataFrame", configurations: "pd.Index", study: Study) -> dict[str, list[str]]:
+    """Axis → the labels of the given configurations; axes with one value in the whole study are left out."""
+    first = frame.drop_duplicates("configuration").set_index("configuration")
+    axes = [axis for axis in study["axes"] if frame[f"label.{axis}"].nunique() > 1]
+    return {axis: first.loc[configurations, f"label.{axis}"].tolist() for axis in axes}
+
+
+def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
+    """Heading with unit → printed cells of what `grouped` has found."""
+    tested = "test_top1_mean" in data
+    cells = {HEADINGS["validation_top1"]: _spread(data, "validation_top1")}
+    if tested:
+        cells[HEADINGS["test_top1"]] = _spread(data, "test_top1")
+    main = headline(study)
+    cells["n"] = [str(int(n)) for n in data[f"{main}_n"]]
+    bounds = zip(data[f"{main}_low"], data[f"{main}_high"], strict=True)
+    cells["95 % interval (%)"] = [numbers.between(low, high) for low, high in bounds]
+    if tested:
+        cells["Test top-5 (%)"] = [numbers.plain(mean) for mean in data["test_top5_mean"]]
+    for column, name in (("params", "Params"), ("macs", "MACs")):
+        if data[column].notna().any():
+            divisor, prefix = numbers.count_unit(data[column])
+            head = f"{name} ({prefix})" if prefix else name
+            cells[head] = [numbers.scaled(value, divisor, whole=True) for value in data[column]]
+    divisor, unit = numbers.time_unit(data["train_wall_s_mean"])
+    cells[f"Train time ({unit})"] = [numbers.scaled(value, divisor) for value in data["train_wall_s_mean"]]
+    return cells
+
+
+def headed(columns: dict[str, list[str]], study: Study) -> dict[str, list[str]]:
+    """Label columns under the short names of their axes."""
+    names = axis_names(study)
+    return {names[axis][:1].upper() + names[axis][1:]: cells for axis, cells in columns.items()}
+
+
+def _spread(data: "pd.DataFrame", measure: str) -> list[str]:
+    pairs = zip(data[f"{measure}_mean"], data[f"{measure}_sd"], strict=True)
+    return [numbers.spread(mean, sd) for mean, sd in pairs]

@@ -1,0 +1,71 @@
+"""What a network costs, for figures of accuracy against it: size, work, bytes, latency, time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espalier.results.format import numbers
+from espalier.results.read.planned_study import Study, ending_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORDS = {
+    "params": "parameters",
+    "nonzeros": "parameters that are not zero",
+    "macs": "multiply-accumulates of one image",
+    "file_bytes": "bytes of the file that holds the network",
+    "latency_1": "CPU latency of one image",
+    "latency_64": "CPU latency of 64 images",
+    "train_time": "wall time of training",
+}
+_NAMES = {"params": "Parameters", "nonzeros": "Parameters that are not zero", "macs": "MACs"}
+_LATENCIES = {"latency_1": "CPU latency of one image (ms)", "latency_64": "CPU latency of 64 images (ms)"}
+
+
+def costs(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
+    """The cost `x` (a key of `WORDS`) of every row of the frame, in ones, bytes, milliseconds or seconds.
+
+    A trained network that nothing has changed has no zeros, and the file its run has left. Its latency is that measured
+    in turn with the networks pruned from it; of quantized ones, which run in floats here, it is missing.
+    """
+    import pandas as pd
+
+    column = {"train_time": "train_wall_s"}.get(x, f"{x}_ms" if x in _LATENCIES else x)
+    found = frame[column] if column in frame else pd.Series(float("nan"), frame.index)
+    if x == "nonzeros":
+        return found.fillna(frame["params"])
+    if x == "file_bytes":
+        return found.fillna(_unchanged(frame)["run.train"].map(lambda run: _size(study, run)).astype(float))
+    if x in _LATENCIES and "run.prune" in frame:
+        measured = ending_in(frame, "prune")
+        before = (measured[column] * measured[f"speedup_{x.rpartition('_')[2]}"]).groupby(measured["run.train"]).mean()
+        return (
+            found.reindex(measured.index).fillna(measured["run.train"].map(before).astype(float)).reindex(frame.index)
+        )
+    return found
+
+
+def unit(cost: "pd.Series", x: str) -> tuple[float, str]:
+    """Divisor and label of an axis of the cost `x`."""
+    if x == "train_time":
+        divisor, name = numbers.time_unit(cost)
+        return divisor, f"Train time ({name})"
+    if x in _LATENCIES:
+        return 1.0, _LATENCIES[x]
+    divisor, prefix = numbers.count_unit(cost)
+    if x == "file_bytes":
+        return divisor, f"File ({prefix}B)"
+    return divisor, f"{_NAMES[x]} ({prefix})" if prefix else _NAMES[x]
+
+
+def _unchanged(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows whose network is as training left it."""
+    changing = [f"run.{stage}" for stage in ("prune", "quantize", "encode") if f"run.{stage}" in frame]
+    return frame[frame[changing].isna().all(axis=1)]
+
+
+def _size(study: Study, run: object) -> float:
+    try:
+        return float(Path(study["runs"][run]["path"], "model.safetensors").stat().st_size)
+    except (KeyError, OSError):
+        return float("nan")

@@ -1,0 +1,34 @@
+from espalier.results.format import style
+from espalier.results.format.point_labels import place
+from espalier.results.page import zoo
+from espalier.settings.registry import register
+
+
+@register("figure", reads="zoo")
+def activation_memory(frame, history, study: dict):
+    """Activation memory of every network against its parameters, which tell little of it."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter
+
+    data = zoo.at_usual_side(zoo.families(zoo.read("networks")))
+    figure, (panel,) = style.canvas(style.PAGE, 3.4)
+    look = {"linestyle": "", "marker": "o", "color": style.COLOURS[0]}
+    panel.plot(data["params"], data["activation_input_mib"], gid="networks", **look)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.margins(0.06)
+    panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.set_xlabel("Parameters")
+    panel.set_ylabel("Activation memory (MiB)")
+    spots = [(xy, panel.transData) for xy in zip(data["params"], data["activation_input_mib"], strict=True)]
+    place(panel, spots, data["name"].tolist())
+    return figure
+
+
+def caption(study: dict) -> str:
+    """What the figure shows."""
+    return (
+        f"Activation memory against trainable parameters, of every network at its defaults, for 10 classes and images "
+        f"of {zoo.USUAL_SIDE}x{zoo.USUAL_SIDE}, or of the smallest side that it takes, if that is larger. Activation "
+        f"memory is {zoo.ACTIVATIONS}."
+    )

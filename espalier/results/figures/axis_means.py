@@ -1,0 +1,76 @@
+from math import isnan
+
+from espalier.results.compare.protocols import chosen, rest
+from espalier.results.format import numbers, style
+from espalier.results.read.planned_study import along, axis_names, headline, headline_words
+from espalier.settings.registry import register
+
+_MOST = 40
+"""Values of an axis that one figure can show legibly."""
+
+
+@register("figure")
+def by_axis(frame, history, study: dict, *, axis: str):
+    """Test top-1 by the values of one axis: every run a dot, the mean a bar, its 95 % interval a line.
+
+    Args:
+        axis: key path of the axis whose values are compared
+    """
+    measure = headline(study)
+    chosen = frame[frame["configuration"].isin(along(study, axis)[0])]
+    values = {str(label): group for label, group in chosen.groupby(f"label.{axis}", sort=False)}
+    done = int(chosen[measure].notna().sum())
+    if not done:
+        return style.nothing(f"No run along {axis} has a result yet ({len(chosen)} planned).")
+    kept = dict(sorted(values.items(), key=lambda item: -_rank(item[1]))[:_MOST]) if len(values) > _MOST else values
+    figure, (panel,) = style.canvas(style.COLUMN, 0.75 + 0.32 * len(kept))
+    for row, group in enumerate(kept.values()):
+        _row(panel, row, group[measure].to_numpy(float), style.look(row))
+    baseline = (study.get("baseline") or {}).get(axis)
+    names = [f"{label}\n(baseline)" if label == baseline else label for label in kept]
+    panel.set_yticks(range(len(kept)), names)
+    panel.set_ylim(len(kept) - 0.5, -0.5)
+    panel.grid(axis="y", visible=False)
+    panel.set_xlabel(headline_words(study))
+    notes = [style.missing(done, len(chosen))]
+    if len(kept) < len(values):
+        notes.append(f"The {_MOST} of {len(values)} values with the best validation top-1.")
+    style.note(figure, " ".join(filter(None, notes)))
+    return figure
+
+
+def caption(study: dict, *, axis: str) -> str:
+    """What the figure shows."""
+    split = "Test" if headline(study) == "test_top1" else "Validation"
+    return (
+        f"{split} top-1 by {axis_names(study).get(axis, axis)}, {rest(study, axis)}. Each dot is a run; "
+        "the bar is the mean, the line its 95 % t-interval, and the numbers at the right are mean ± sample standard "
+        f"deviation over n runs. {chosen(study)}"
+    )
+
+
+def _rank(group) -> float:
+    mean = group["validation_top1"].mean()
+    return float("-inf") if isnan(mean) else mean
+
+
+def _row(panel, row: int, values, look: dict) -> None:
+    from espalier.results.compare.statistics import estimate
+
+    found = estimate(values)
+    if not found.n:
+        panel.annotate("no result yet", (0.5, row), xycoords=("axes fraction", "data"), **_TEXT, ha="center")
+        return
+    color, marker = look["color"], look["marker"]
+    # Repeats keep their places side by side, so that equal values do not hide one another.
+    offsets = [0.12 * (index - (len(values) - 1) / 2) / max(1, len(values) / 5) for index in range(len(values))]
+    places = [row + offset for offset in offsets]
+    panel.plot(values, places, marker, color=color, markersize=4, alpha=0.75, markeredgewidth=0, gid="runs")
+    if found.n > 1:
+        panel.plot([found.low, found.high], [row, row], "-", color="black", linewidth=0.8, gid="interval", zorder=1.5)
+    panel.plot([found.mean], [row], "|", color="black", markersize=11, markeredgewidth=1.6, gid="mean")
+    text = f"{numbers.spread(found.mean, found.sd)} (n = {found.n})"
+    panel.annotate(text, (1.02, row), xycoords=("axes fraction", "data"), **_TEXT, ha="left")
+
+
+_TEXT = {"va": "center", "fontsize": 6.5, "color": style.GREY}

@@ -1,0 +1,43 @@
+from espalier.results.compare import same_size as found
+from espalier.results.compare.protocols import chosen
+from espalier.results.format import numbers, style
+from espalier.results.read.planned_study import headline, headline_words
+from espalier.settings.registry import register
+
+
+@register("figure", stage="prune")
+def equal_size(frame, history, study: dict):
+    """Top-1 against parameters of networks built small and of networks pruned to the same size, pair by pair."""
+    measure = headline(study)
+    data = found.sizes(frame, study)
+    data = data[data[f"{measure}_mean"].notna()]
+    if data.empty:
+        return style.nothing("No network is built and pruned to one size yet.", style.PAGE)
+    divisor, unit = numbers.count_unit(data["params"])
+    figure, (panel,) = style.canvas(style.PAGE, 3.2)
+    for _, pair in data.groupby("params"):
+        panel.plot(pair["params"] / divisor, pair[f"{measure}_mean"], color=style.GREY, linewidth=0.7, gid="pair")
+    for index, (way, part) in enumerate(data.groupby("way", sort=False)):
+        look = style.look(index) | {"linestyle": ""}
+        mean = part[f"{measure}_mean"]
+        spread = [mean - part[f"{measure}_low"], part[f"{measure}_high"] - mean]
+        x = part["params"] / divisor
+        # Intervals of single runs are missing and draw nothing.
+        panel.errorbar(x, mean, spread, fmt="none", color=look["color"], alpha=0.5, linewidth=0.8)
+        panel.plot(x, mean, label=way, gid=way, **look)
+    style.log(panel.xaxis)
+    panel.set_xlabel(f"Parameters ({unit})" if unit else "Parameters")
+    panel.set_ylabel(headline_words(study))
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
+    return figure
+
+
+def caption(study: dict) -> str:
+    """What the figure shows."""
+    split = "Test" if headline(study) == "test_top1" else "Validation"
+    return (
+        f"{split} top-1 against parameters: networks built so, and larger ones pruned to the same number of "
+        "parameters; a line joins the two of a size. A mark is the mean over a configuration's repeats, the bar its "
+        f"95 % t-interval where there are two or more. {chosen(study)}"
+    )

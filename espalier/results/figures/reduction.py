@@ -1,0 +1,86 @@
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from espalier.results.compare.protocols import chosen
+from espalier.results.format import numbers, style
+from espalier.results.read.planned_study import axis_names, ending_in, headline, headline_words
+from espalier.settings.registry import register
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WAY = ("prune", "control")
+_BOX = {"boxstyle": "round,pad=0.15", "facecolor": "#FFF3B0", "edgecolor": style.GREY, "linewidth": 0.4}
+
+
+@register("figure", stage="prune")
+def reduction(frame, history, study: dict):
+    """Top-1 against the part of the parameters that pruning removed; the parameters left stand beside each mark."""
+    measure = headline(study)
+    frame = ending_in(frame, "prune")
+    data = _means(frame, study, measure)
+    if data.empty or not (data["removed"] > 0).any():
+        return style.nothing(f"No pruned network has a result yet ({len(frame)} runs planned).", style.PAGE)
+    figure, (panel,) = style.canvas(style.PAGE, 3.4)
+    lines = [(name, line.sort_values("removed")) for name, line in _lines(data)]
+    for index, (name, line) in enumerate(lines):
+        panel.plot(line["removed"], line["mean"], label=name, gid="line", **style.look(index))
+        runs = frame[frame["configuration"].isin(line.index)]
+        dots = style.look(index) | {"linestyle": "", "markersize": 2.5, "alpha": 0.6, "markeredgewidth": 0}
+        panel.plot(runs["configuration"].map(line["removed"]), runs[measure], gid="runs", **dots)
+    panel.margins(x=0.06, y=0.14)
+    for row in data.sort_values("mean", ascending=False).drop_duplicates("params").itertuples():
+        divisor, unit = numbers.count_unit([row.params])
+        text = f"{numbers.scaled(row.params, divisor, whole=True)}{unit}"
+        place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 6}
+        panel.annotate(text, (row.removed, row.mean), bbox=_BOX, gid="params", **place)
+    panel.set_xlabel("Parameters removed (%)")
+    panel.set_ylabel(headline_words(study))
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=min(3, len(lines)))
+    style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
+    return figure
+
+
+def caption(study: dict) -> str:
+    """What the figure shows."""
+    split = "Test" if headline(study) == "test_top1" else "Validation"
+    return (
+        f"{split} top-1 against the part of a network's parameters that pruning removed; the parameters that are left "
+        "stand in boxes. A large mark is the mean over a configuration's repeats, a small one a repeat. A line begins "
+        "with the network before it was pruned; others that were not pruned stand alone, at 0. "
+        f"{chosen(study)}"
+    )
+
+
+def _means(frame: "pd.DataFrame", study: dict, measure: str) -> "pd.DataFrame":
+    """A row a configuration: means over its repeats of `params`, of the percentage `removed` and of the accuracy, the
+    `name` of its line, and the `trained` networks that it comes from."""
+    pruned = frame["run.prune"].notna()
+    frame = frame.assign(removed=(100 - frame["params_left"]).where(pruned, 0.0))
+    groups = frame.groupby("configuration", sort=False)
+    found = groups[["removed", "params", measure]].mean().rename(columns={measure: "mean"})
+    found["trained"] = groups["run.train"].agg(tuple)
+    found["pruned"] = groups["run.prune"].first().notna()
+    first = frame.drop_duplicates("configuration").set_index("configuration")
+    axes = [axis for axis in study["axes"] if axis in _WAY or not axis.startswith("prune.")]
+    axes = [axis for axis in axes if first[f"label.{axis}"].nunique() > 1]
+    names = [axis_names(study)[axis] for axis in axes]
+    labels = first[[f"label.{axis}" for axis in axes]].itertuples(index=False)
+    found["name"] = [_name(names, words) for words in labels]
+    return found.dropna(subset=["mean", "removed", "params"])
+
+
+def _lines(data: "pd.DataFrame") -> "Iterator[tuple[str, pd.DataFrame]]":
+    """Lines of pruned networks, each from the network before; and the others that were not pruned, by themselves."""
+    before: set[tuple] = set()
+    for name, line in data[data["pruned"]].groupby("name", sort=False):
+        before |= set(line["trained"])
+        yield name, data[data.index.isin(line.index) | (~data["pruned"] & data["trained"].isin(line["trained"]))]
+    alone = data[~data["pruned"] & ~data["trained"].isin(before)]
+    yield from alone.groupby("name", sort=False)
+
+
+def _name(axes: Iterable[str], labels: Iterable[str]) -> str:
+    told = ((axis, word) for axis, word in zip(axes, labels, strict=True) if word not in ("none", "–"))
+    words = [word if any(map(str.isalpha, word)) else f"{axis} {word}" for axis, word in told]
+    return ", ".join(words) or "not pruned"

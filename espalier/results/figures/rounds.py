@@ -1,0 +1,61 @@
+from espalier.results.compare.protocols import untested
+from espalier.results.format import style
+from espalier.results.format.marks import names
+from espalier.results.read import bit_cells
+from espalier.results.read.planned_study import ending_in
+from espalier.settings.registry import register
+
+_MOST = 8
+"""Ways of pruning that can still be told apart."""
+
+
+@register("figure", stage="prune")
+def rounds(frame, history, study: dict):
+    """Validation top-1 after every round of pruning against the weights it left, and the network before: where the
+    rounds ended, and why."""
+    # A chain that goes on after pruning has the same rounds as the one that ends there.
+    own = ending_in(frame[frame["run.prune"].notna()], "prune")
+    pruned = (own if len(own) else frame[frame["run.prune"].notna()]).drop_duplicates("run.prune")
+    found = {run: bit_cells.rows(study, run, "rounds.csv") for run in pruned["run.prune"]}
+    done = [run for run, rows in found.items() if rows]
+    if not done:
+        return style.nothing(f"No pruning has a result yet ({len(pruned)} runs planned).")
+    named = names(study)
+    shown = list(dict.fromkeys(pruned.loc[pruned["run.prune"].isin(done), "configuration"]))
+    figure, (panel,) = style.canvas(style.PAGE, 3.0)
+    for index, configuration in enumerate(shown[:_MOST]):
+        runs = [run for run in pruned.loc[pruned["configuration"] == configuration, "run.prune"] if run in done]
+        for place, run in enumerate(runs):
+            label = {} if place else {"label": named[configuration]}
+            _line(panel, _before(study, run), found[run], style.look(index), label)
+    style.log(panel.xaxis)
+    panel.invert_xaxis()
+    panel.set_xlabel("Weights of convolutions and linear layers that are not zero (%)")
+    panel.set_ylabel("Validation top-1 (%)")
+    panel.legend(loc="best")
+    notes = [style.missing(len(done), len(pruned))]
+    notes += [f"The first {_MOST} of {len(shown)} ways." if len(shown) > _MOST else ""]
+    style.note(figure, " ".join(filter(None, notes)))
+    return figure
+
+
+def caption(study: dict) -> str:
+    """What the figure shows."""
+    return (
+        "Validation top-1 after each round of pruning and fine-tuning against the weights that it left, from the "
+        "network before, at 100 %. Filled marks are rounds at or above the floor, the last of which is the network "
+        f"that is kept; a hollow one ended below it. A line is a run. {untested(study)}"
+    )
+
+
+def _before(study: dict, run: str) -> float:
+    return bit_cells.number(bit_cells.metrics(study, study["runs"][run]["parent"]), "validation_top1")
+
+
+def _line(panel, before: float, rows: list, look: dict, label: dict) -> None:
+    left = [100.0, *(100 - bit_cells.number(row, "sparsity") for row in rows)]
+    top1 = [before, *(bit_cells.number(row, "validation_top1") for row in rows)]
+    panel.plot(left, top1, gid="rounds", **(look | {"markersize": 4}), **label)
+    below = [place for place, row in enumerate(rows, 1) if not bit_cells.number(row, "kept")]
+    hollow = look | {"linestyle": "", "markerfacecolor": "white", "markersize": 4}
+    panel.plot([left[place] for place in below], [top1[place] for place in below], gid="below", **hollow)

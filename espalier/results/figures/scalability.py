@@ -1,0 +1,100 @@
+from espalier.results.format import line_ends, point_labels, style
+from espalier.results.page import zoo
+from espalier.settings.registry import register
+from espalier.settings.types import Literal
+
+_PALE = "#B5B5B5"
+_JOINED = {"linestyle": "-", "markersize": 3, "linewidth": 1.0}
+_PANELS = {"params": "Parameters", "macs": "MACs"}
+
+
+@register("figure", reads="zoo")
+def scalability(frame, history, study: dict, *, by: Literal["image_size", "depth"] = "image_size"):
+    """How parameters and multiply-accumulates of every network grow with its images, or with its depth.
+
+    Args:
+        by: what grows: the side of the images, or the network's layers
+    """
+    return _by_image_size() if by == "image_size" else _by_depth()
+
+
+def caption(study: dict, *, by: str) -> str:
+    """What the figure shows."""
+    if by == "image_size":
+        return (
+            "Scalability with the input: trainable parameters and MACs of every network at its defaults, against the "
+            "side of its images, for 10 classes. Coloured: networks whose parameters grow with the image; the others "
+            f"keep theirs. Lines start at the smallest side drawn that a network takes. {zoo.COUNTS}."
+        )
+    return (
+        "Scalability with depth: trainable parameters and MACs against layers, for 10 classes and images of "
+        f"{zoo.USUAL_SIDE}x{zoo.USUAL_SIDE}. Each line is a family, all settings at their defaults but the one that "
+        f"makes it deeper. {zoo.LAYERS}. {zoo.COUNTS}."
+    )
+
+
+def _by_image_size():
+    networks = dict(list(zoo.families(zoo.read("networks")).groupby("name", sort=False)))
+    growing = [name for name, rows in networks.items() if rows["params"].iloc[-1] > rows["params"].iloc[0]]
+    figure, panels = style.canvas(style.PAGE, 4.2, 2)
+    for panel, (column, label) in zip(panels, _PANELS.items(), strict=True):
+        colours = []
+        for name, rows in networks.items():
+            look = style.look(growing.index(name)) if name in growing else {"color": _PALE, "linewidth": 0.8}
+            colours.append(look["color"] if name in growing else style.GREY)
+            panel.plot(rows["image_size"], rows[column], gid=name, markevery=[-1], zorder=2 + (name in growing), **look)
+        _logarithmic(panel, (16, 32, 64, 128, 224))
+        panel.set_xlabel("Image side (pixels)")
+        panel.set_title(label, loc="left")
+        ends = [(rows["image_size"].iloc[-1], rows[column].iloc[-1]) for rows in networks.values()]
+        # The layout measures names before it narrows the axes, and is short of a hair for the longest.
+        figure.get_layout_engine().set(rect=(0, 0, 0.985, 1))
+        line_ends.name(panel, ends, list(networks), colours)
+    return figure
+
+
+def _by_depth():
+    rows = zoo.read("depth")
+    several = rows.groupby("name")["setting"].nunique()
+    series = {
+        name if several[name] == 1 else f"{name}, {setting}": group.sort_values("layers", kind="stable")
+        for (name, setting), group in rows.groupby(["name", "setting"], sort=False)
+    }
+    figure, panels = style.canvas(style.PAGE, 4.4, 2)
+    for panel, (column, label) in zip(panels, _PANELS.items(), strict=True):
+        looks = [style.look(index) | _JOINED for index in range(len(series))]
+        for (name, group), look in zip(series.items(), looks, strict=True):
+            panel.plot(group["layers"], group[column], gid=name, **look)
+        _logarithmic(panel, (2, 5, 10, 20, 50, 100, 200))
+        panel.set_xlabel("Layers")
+        panel.set_title(label, loc="left")
+        _named(panel, column, series, {name: look["color"] for name, look in zip(series, looks, strict=True)})
+    return figure
+
+
+def _named(panel, column: str, series: dict, colours: dict[str, str]) -> None:
+    """Write the name of each line at its deepest network, in its colour."""
+    import numpy as np
+
+    points = [group[["layers", column]].to_numpy(float) for group in series.values()]
+    ends = [group[-1] for group in points]
+    between = [np.sqrt(group[1:] * group[:-1]) for group in points]
+    others = np.concatenate([*(group[:-1] for group in points), *between])
+    point_labels.place(panel, [(tuple(xy), panel.transData) for xy in (*ends, *others)], list(series), 6.0)
+    for text in panel.texts:
+        text.set_color(colours[text.get_text()])
+        for line in panel.lines:
+            if line.get_gid() == "leader" and np.allclose(line.get_xydata()[0], text.xy):
+                line.set_color(colours[text.get_text()])
+
+
+def _logarithmic(panel, sides: tuple[int, ...]) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xticks(sides, [str(side) for side in sides])
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_locator(LogLocator(numticks=12))
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -1,0 +1,80 @@
+from typing import TYPE_CHECKING
+
+from espalier.results.compare.comparison import grouped, label_columns
+from espalier.results.compare.protocols import mixed, optimistic
+from espalier.results.format import numbers, style
+from espalier.results.read.planned_study import axis_names, headline
+from espalier.settings.registry import register
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 60
+"""Configurations whose names can be read on one page."""
+_LONG = 44
+"""Letters of a name that would take a third of the page; longer ones are set smaller."""
+
+
+@register("figure")
+def tuning(frame, history, study: dict):
+    """Every configuration as a bar, the best by validation first, named by its settings: how a sweep is read."""
+    data = grouped(frame, "configuration", study)
+    done = data[data["validation_top1_n"] > 0]
+    if done.empty:
+        return style.nothing(f"No configuration has a result yet ({len(frame)} runs planned).", style.PAGE)
+    shown = done.nlargest(_MOST, "validation_top1_mean", keep="first")
+    figure, (panel,) = style.canvas(style.PAGE, 1.05 + 0.145 * len(shown))
+    labels = label_columns(frame, shown.index, study)
+    _bars(panel, shown, headline(study) == "test_top1")
+    heads = [axis_names(study)[axis] for axis in labels]
+    names = [" · ".join(row) for row in zip(*labels.values(), strict=True)] or [study["study"]]
+    panel.set_yticks(range(len(shown)), names, fontsize=6 if max(map(len, names)) < _LONG else 5)
+    figure.get_layout_engine().set(w_pad=0.12)
+    panel.set_title(" · ".join(heads), loc="left", fontsize=7)
+    panel.set_ylim(len(shown) - 0.4, -0.6)
+    panel.set_xlabel("Top-1 (%)")
+    panel.grid(visible=False, axis="y")
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    notes = [style.missing(int(frame["validation_top1"].notna().sum()), len(frame))]
+    notes += [f"The best {_MOST} of {len(done)} configurations."] if len(done) > _MOST else []
+    style.note(figure, " ".join(filter(None, notes)))
+    return figure
+
+
+def _bars(panel, shown: "pd.DataFrame", tested: bool) -> None:
+    places = range(len(shown))
+    mean, low = shown["validation_top1_mean"], shown["validation_top1_low"]
+    panel.barh(places, mean, height=0.72, color=style.COLOURS[5], label="validation", gid="validation")
+    # Intervals of single runs are missing and draw nothing.
+    spread = (mean - low).to_numpy()
+    panel.errorbar(mean, places, xerr=spread, fmt="none", ecolor=style.GREY, elinewidth=0.7)
+    least, most = min(mean.min(), low.min()), max(mean.max(), shown["validation_top1_high"].max())
+    if tested and shown["test_top1_mean"].notna().any():
+        test = shown["test_top1_mean"]
+        panel.plot(test, places, "D", color=style.COLOURS[1], markersize=2.8, label="test", gid="test")
+        least, most = min(least, test.min()), max(most, test.max())
+    for place, value in zip(places, mean, strict=True):
+        panel.annotate(numbers.plain(value), (1.01, place), xycoords=("axes fraction", "data"), **_TEXT)
+    # Bars that begin at zero would all look alike.
+    room = 0.06 * max(most - least, 1.0)
+    panel.set_xlim(max(0.0, least - 2 * room), min(100.0, most + room))
+
+
+_TEXT = {"va": "center", "ha": "left", "fontsize": 6, "color": style.GREY}
+
+
+def caption(study: dict) -> str:
+    """What the figure shows."""
+    tested = "; the mark is its test top-1, which has no say in the order" if headline(study) == "test_top1" else ""
+    split, here = "the same validation split", "the validation top-1 of the first is"
+    if optimistic(study):
+        tested = tested.replace("which has no say in the order", "of the same images")
+        split, here = "the same images, the test split", "all of it is"
+    elif mixed(study):
+        tested += " where the protocol is clean"
+        split += ", under the protocol published the test split"
+    return (
+        f"Validation top-1 of every configuration, the best first{tested}; settings stand in the order of the heading. "
+        "Means over the repeats, with the 95 % t-interval of two or more. The axis does not begin at zero. "
+        f"The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic."
+    )

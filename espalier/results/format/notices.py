@@ -1,0 +1,37 @@
+"""What must be read beside every accuracy of a study that is no clean result: its protocol, its splits, its scale."""
+
+from espalier.results.compare.protocols import AXIS, MARK, PUBLISHED, optimistic, prepared, protocols
+from espalier.results.read.planned_study import Study
+
+
+def notices(study: Study) -> list[str]:
+    """Sentences that captions and the page print; none where every accuracy is a clean one of official splits."""
+    return [said for said in (_scale(study), protocol_notice(study), _splits(study)) if said]
+
+
+def protocol_notice(study: Study) -> str:
+    """What the mark means; nothing where no accuracy bears it."""
+    if PUBLISHED not in protocols(study):
+        return ""
+    mark, here = MARK.strip(), (study.get("baseline") or {}).get(AXIS) == PUBLISHED
+    which = f"Where the protocol is published{', as in the baseline' if here else ''}"
+    return (
+        f"{mark} {'Protocol published' if optimistic(study) else which}: best epoch on the test split: optimistic. "
+        "There the validation split is the test split, and all other images train."
+    )
+
+
+def _scale(study: Study) -> str:
+    if study.get("scale", "full") == "full":
+        return ""
+    return (
+        "Smoke run: one epoch on a few embedded digits in the place of the study's data, to see that everything works. "
+        "No accuracy, time or size of a trained network here is a result, and none is to be compared with a published "
+        "one."
+    )
+
+
+def _splits(study: Study) -> str:
+    if {settings.get("dataset.split") for settings in prepared(study)} != {"80/10/10"}:
+        return ""
+    return "Splits: a stratified 80/10/10 of all images, not the official ones."

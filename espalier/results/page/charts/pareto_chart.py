@@ -1,0 +1,65 @@
+"""Accuracy against a cost that the reader chooses, with the Pareto front."""
+
+from typing import TYPE_CHECKING, Any
+
+from espalier.results.compare.pareto import front
+from espalier.results.format import style
+from espalier.results.format.marks import marked, names
+from espalier.results.page.charts import HEIGHT, specification
+from espalier.results.page.leaderboard import NAMES, measured
+from espalier.results.read.planned_study import Study, baseline_number, headline
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def pareto(frame: "pd.DataFrame", study: Study) -> dict[str, Any] | None:
+    """Accuracy against a cost that the reader chooses, with the Pareto front; None where nothing has a result."""
+    import altair as alt
+
+    main = headline(study)
+    data = measured(frame, study)
+    data = data[data[f"{main}_mean"].notna()]
+    costs = [name for name in NAMES if (data[name] > 0).any()]
+    if data.empty or not costs:
+        return None
+    fronts = {name: front(data[name], data[f"{main}_mean"]) for name in costs}
+    named, number = names(study), baseline_number(study)
+    rows = [
+        {"name": named[index], "baseline": index == number, "top1": row[f"{main}_mean"], "n": row[f"{main}_n"]}
+        | {"low": row[f"{main}_low"], "high": row[f"{main}_high"]}
+        | {name: row[name] for name in costs}
+        | {f"front_{name}": bool(fronts[name][place]) for name in costs}
+        for place, (index, row) in enumerate(data.iterrows())
+    ]
+    rows = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    chosen = alt.param(
+        "cost", value=costs[0], bind=alt.binding_select(options=costs, labels=[NAMES[n] for n in costs], name="Cost ")
+    )
+    base = (
+        alt.Chart(alt.NamedData("rows"))
+        .transform_calculate(x="datum[cost]", front="datum['front_' + cost]")
+        .transform_filter("datum.x > 0")
+    )
+    split = "Test" if main == "test_top1" else "Validation"
+    head = marked(f"{split} top-1", study)
+    x = alt.X("x:Q", title=None, scale=alt.Scale(type="log", nice=False, padding=24), axis=alt.Axis(format="~s"))
+    y = alt.Y("top1:Q", title=marked(f"{split} top-1 (%)", study), scale=alt.Scale(zero=False, padding=12))
+    tips = [alt.Tooltip("name:N", title="Configuration"), alt.Tooltip("top1:Q", title=head, format=".2f")]
+    tips += [alt.Tooltip("n:Q", title="n"), alt.Tooltip("x:Q", title="Cost", format=",.4~r")]
+    colour = alt.condition("datum.front", alt.value(style.COLOURS[1]), alt.value(style.COLOURS[0]))
+    whiskers = base.mark_rule(opacity=0.35).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour)
+    stairs = base.transform_filter("datum.front").mark_line(interpolate="step-after", strokeDash=[5, 3])
+    shape = alt.condition("datum.baseline", alt.value("diamond"), alt.value("circle"))
+    points = base.mark_point(filled=True, size=70, opacity=0.9).encode(x, y, color=colour, shape=shape, tooltip=tips)
+    named = base.transform_filter("datum.front").mark_text(align="left", dx=7, dy=-7, fontSize=10.5)
+    stairs, named = stairs.encode(x, y, color=alt.value(style.COLOURS[1])), named.encode(x, y, text="name:N")
+    chart = alt.layer(stairs, whiskers, named, points).add_params(chosen)
+    return specification(chart.properties(width="container", height=HEIGHT), rows=rows)
+
+
+def _plain(value: Any) -> Any:
+    """A value of a frame as JSON has it; null for what is missing."""
+    if isinstance(value, str | bool):
+        return value
+    return None if value != value else round(float(value), 6)

@@ -1,0 +1,38 @@
+"""explore.html of one study: parallel coordinates and accuracy against cost, to point at and to draw boxes in."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from espalier.files import write_text
+from espalier.results.compare.protocols import choosing
+from espalier.results.format.notices import notices
+from espalier.results.page import browser
+from espalier.results.page.charts import lines
+from espalier.results.page.charts.parallel import parallel
+from espalier.results.page.charts.pareto_chart import pareto
+from espalier.results.page.templates import template
+from espalier.results.read.planned_study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME = "explore.html"
+"""The page beside index.html; the library of its charts is too large to stand in there as well."""
+
+
+def write(path: Path, study: Study, frame: "pd.DataFrame") -> list[str]:
+    """Write the page, and return the titles of its charts: none where there is nothing to compare yet."""
+    charts = _charts(study, frame)
+    script = browser.charts() if charts else ""
+    said = {"notices": notices(study), "choosing": choosing(study)}
+    text = template("explore.html").render(study=study, charts=charts, library=script, **said)
+    write_text(path, text)
+    return [chart["title"] for chart in charts]
+
+
+def _charts(study: Study, frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    grid, costs = lines.of_grid(frame, study), pareto(frame, study)
+    found = [("grid", grid.title, parallel(grid))] if grid else []
+    found += [("pareto", "Accuracy against cost", costs)] if costs else []
+    found += [("widths", plot.title, parallel(plot)) for plot in lines.of_widths(frame, study)]
+    return [dict(zip(("kind", "title", "spec"), chart, strict=True)) for chart in found]

@@ -1,0 +1,138 @@
+"""All configurations of a study in one table that a browser sorts and searches."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from typing import TYPE_CHECKING, NamedTuple
+
+from espalier.plan.spec import BRANCHES
+from espalier.results.compare.comparison import HEADINGS, grouped
+from espalier.results.compare.costs import costs
+from espalier.results.format import numbers
+from espalier.results.format.marks import marked, names
+from espalier.results.read.planned_study import Study, baseline_number, configurations, headline, labels
+from espalier.results.read.run_state import State
+from espalier.runs.columns import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = {
+    "params": "Params",
+    "nonzeros": "Non-zeros",
+    "macs": "MACs",
+    "file_bytes": "File",
+    "latency_1": "Latency, 1 image (ms)",
+    "latency_64": "Latency, 64 images (ms)",
+    "train_time": "Train time",
+}
+"""Costs by their short names, for headings."""
+
+
+class Cell(NamedTuple):
+    """What is printed, and the number that the row is sorted by; none where nothing was measured."""
+
+    text: str
+    value: float | None
+
+
+class Row(NamedTuple):
+    """One configuration: `labels` are found by the search too, `runs` are its repeats' runs, each after its parent."""
+
+    name: str
+    labels: str
+    baseline: bool
+    cells: list[Cell]
+    done: int
+    planned: int
+    runs: list[str]
+
+
+class Leaderboard(NamedTuple):
+    """Rows, the best validation top-1 first, under the headings of their cells."""
+
+    heads: list[str]
+    rows: list[Row]
+
+
+def settled(frame: "pd.DataFrame", states: Mapping[str, State]) -> "pd.DataFrame":
+    """The frame without the measures of networks that a stage is still to change: those are of the network before."""
+    changing = [name for name in frame if name.startswith("run.") and name[4:] not in ("evaluate", *BRANCHES)]
+    ready = frame[changing].map(lambda run: not isinstance(run, str) or states[run].name == "done").all(axis=1)
+    measures = {name for names in METRICS.values() for name in names} & set(frame)
+    return frame.assign(**{name: frame[name].where(ready) for name in measures})
+
+
+def measured(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
+    """A row a configuration: what `grouped` says of it, and the mean of every cost that was measured."""
+    data = grouped(frame, "configuration", study)
+    for name in NAMES:
+        data[name] = costs(frame, study, name).groupby(frame["configuration"], sort=False).mean()
+    # Where nothing has zeros, they would say the same twice.
+    if "nonzeros" not in frame or frame["nonzeros"].isna().all():
+        data["nonzeros"] = float("nan")
+    return data
+
+
+def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
+    """The study's configurations, also those without a result."""
+    data = measured(frame, study).sort_values(
+        "validation_top1_mean", ascending=False, na_position="last", kind="stable"
+    )
+    columns = _columns(data, study)
+    named, baseline, runs = names(study), baseline_number(study), _runs(study)
+    all_labels = {number: " ".join(found) for found, number in configurations(study).items()}
+    rows = [
+        Row(
+            named[number],
+            all_labels[number],
+            number == baseline,
+            [cells[place] for cells in columns.values()],
+            int(data.loc[number, "done"]),
+            int(data.loc[number, "planned"]),
+            runs[number],
+        )
+        for place, number in enumerate(data.index)
+    ]
+    return Leaderboard(list(columns), rows)
+
+
+def _columns(data: "pd.DataFrame", study: Study) -> dict[str, list[Cell]]:
+    columns = {}
+    for name, head in sorted(HEADINGS.items(), reverse=True):
+        if f"{name}_mean" in data:
+            pairs = zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
+            columns[marked(head, study)] = [Cell(numbers.spread(mean, sd), _value(mean)) for mean, sd in pairs]
+    counted = data[f"{headline(study)}_n"]
+    columns["n"] = [Cell(str(int(n)), float(n)) for n in counted]
+    for name in NAMES:
+        # A table that is to be read at one glance has room for one latency.
+        if name != "latency_64" and data[name].notna().any():
+            head, texts = printed(name, data[name].tolist())
+            columns[head] = [Cell(text, _value(value)) for text, value in zip(texts, data[name], strict=True)]
+    return columns
+
+
+def printed(name: str, values: Sequence[float]) -> tuple[str, list[str]]:
+    """Heading with its unit, and the cells of a cost."""
+    if name.startswith("latency"):
+        return NAMES[name], [numbers.plain(value) for value in values]
+    if name == "train_time":
+        divisor, unit = numbers.time_unit(values)
+        return f"{NAMES[name]} ({unit})", [numbers.scaled(value, divisor) for value in values]
+    divisor, prefix = numbers.count_unit(values)
+    unit = f"{prefix}B" if name == "file_bytes" else prefix
+    head = f"{NAMES[name]} ({unit})" if unit else NAMES[name]
+    return head, [numbers.scaled(value, divisor, whole=True) for value in values]
+
+
+def _value(value: float) -> float | None:
+    return None if isnan(value) else round(float(value), 6)
+
+
+def _runs(study: Study) -> dict[int, list[str]]:
+    """Configuration → ids of its repeats' runs, each once, those of one repeat after another."""
+    numbers_of = configurations(study)
+    found: dict[int, dict[str, None]] = {}
+    for point in study["points"]:
+        found.setdefault(numbers_of[labels(study, point)], {}).update(dict.fromkeys(point["runs"].values()))
+    return {number: list(ids) for number, ids in found.items()}

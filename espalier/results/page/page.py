@@ -1,0 +1,144 @@
+"""index.html of one study, from whatever exists: what was asked, what ran, leaderboard, figures, commands, origin."""
+
+import json
+import os
+import shlex
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from espalier.files import write_text
+from espalier.results.compare.protocols import choosing
+from espalier.results.format import style, table
+from espalier.results.format.notices import notices
+from espalier.results.page import browser, explore
+from espalier.results.page.leaderboard import leaderboard, settled
+from espalier.results.page.origin import origins
+from espalier.results.page.templates import template
+from espalier.results.read.planned_study import Study, axis_names, configurations
+from espalier.results.read.run_state import STATES, State, last_words
+from espalier.results.requested import Asked, asked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCRIPTS = {"prepare": "prepare_data.py"}
+"""Stages whose script is not called as the stage is."""
+_LOG_LETTERS = 4000
+"""What the page shows of the end of a failed run's log."""
+
+
+def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: Mapping[str, State]) -> None:
+    """Write the page and explore.html beside it; links are relative, so that both open from a disk."""
+    folder = path.parent
+    ready = settled(frame, states)
+    counts = Counter(state.name for state in states.values())
+    text = template("page.html").render(
+        study=study,
+        notices=notices(study),
+        choosing=choosing(study),
+        states=STATES,
+        column=int(1.5 * style.COLUMN * style.DPI),
+        counts=[(name, counts[name]) for name in STATES],
+        total=len(states),
+        axes=_axes(study),
+        configurations=len(configurations(study)),
+        common=_common(study),
+        troubled=[
+            _trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in ("failed", "lost")
+        ],
+        board=leaderboard(ready, study),
+        library=browser.tables(),
+        charts=explore.write(folder / explore.NAME, study, ready),
+        tables=[_table(item, study, frame, folder) for item in asked(study, "table")],
+        figures=[_figure(item, study, folder) for item in asked(study, "figure")],
+        commands=[(id_, states[id_].name, command(study, id_)) for id_ in study["runs"]],
+        provenance=origins(study, states),
+        downloads=[(name, link) for name, link in _downloads(folder, plan) if link],
+    )
+    write_text(path, text)
+
+
+def command(study: Study, id_: str) -> str:
+    """The one line that makes a run, relative to the repository."""
+    run = study["runs"][id_]
+    words = ["python", f"workflow/scripts/{SCRIPTS.get(run['stage'], run['stage'] + '.py')}", run["path"]]
+    parent = study["runs"].get(run["parent"])
+    if parent:
+        words += run["options"]
+        while parent["stage"] != "prepare":
+            parent = study["runs"][parent["parent"]]
+        words += ["--data", parent["path"]]
+    return shlex.join([*words, *run.get("words", ())])
+
+
+def _link(target: Path | str, folder: Path) -> str:
+    return quote(os.path.relpath(target, folder))
+
+
+def _beside(folder: Path, part: str, key: str, suffixes: tuple[str, ...]) -> dict[str, str]:
+    """Suffix → link of the files that exist."""
+    paths = {suffix: folder / part / f"{key}.{suffix}" for suffix in suffixes}
+    return {suffix: _link(path, folder) for suffix, path in paths.items() if path.exists()}
+
+
+def _table(item: Asked, study: Study, frame: "pd.DataFrame", folder: Path) -> dict[str, Any]:
+    made = item.make(frame, study)
+    # The first sentence of a caption says what is shown: the heading here.
+    title, _, rest = made.caption.partition(". ")
+    files = _beside(folder, "tables", item.key, table.FORMATS)
+    return {"key": item.key, "title": title, "html": table.html(made, rest), "files": files}
+
+
+def _figure(item: Asked, study: Study, folder: Path) -> dict[str, Any]:
+    files = _beside(folder, "figures", item.key, ("png", "pdf"))
+    size = _size(folder / "figures" / f"{item.key}.png") if "png" in files else None
+    return {"key": item.key, "caption": item.caption(study), "files": files, "size": size}
+
+
+def _size(png: Path) -> tuple[int, int]:
+    """Width and height of a PNG, from its header."""
+    with png.open("rb") as file:
+        return struct.unpack(">II", file.read(24)[16:])
+
+
+def _downloads(folder: Path, plan: Path) -> list[tuple[str, str | None]]:
+    """What is to be had beside the tables and figures."""
+    runs = folder / "runs.csv"
+    return [("runs.csv", _link(runs, folder) if runs.exists() else None), ("plan.json", _link(plan, folder))]
+
+
+def _axes(study: Study) -> list[tuple[str, str, list[tuple[str, bool]]]]:
+    """Short name, key path, and (label, is the baseline's) of every axis."""
+    baseline = study.get("baseline") or {}
+    columns = list(zip(*configurations(study), strict=True)) or [()] * len(study["axes"])
+    return [
+        (axis_names(study)[axis], axis, [(label, label == baseline.get(axis)) for label in dict.fromkeys(column)])
+        for axis, column in zip(study["axes"], columns, strict=True)
+    ]
+
+
+def _common(study: Study) -> list[tuple[str, str]]:
+    """Settings that every run of their stage shares."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for run in study["runs"].values():
+        found.setdefault(run["stage"], []).append(run["settings"])
+    return [
+        (key, json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value)
+        for group in found.values()
+        for key, value in group[0].items()
+        if all(key in settings and settings[key] == value for settings in group)
+    ]
+
+
+def _trouble(id_: str, study: Study, state: State, folder: Path) -> dict[str, str | None]:
+    log = Path(state.log)
+    name = Path(study["runs"][id_]["path"]).name
+    exists = log.exists()
+    words = last_words(log) if exists else "no log was written"
+    end = log.read_text(encoding="utf-8", errors="replace")[-_LOG_LETTERS:] if exists else ""
+    link = _link(log, folder) if exists else None
+    return {"id": id_, "state": state.name, "name": name, "log": link, "words": words, "end": end}

@@ -1,0 +1,129 @@
+"""Pictures of a study's augmentation policies: samples down, the original and the epochs of training across."""
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from espalier.plan.grid import label
+from espalier.plan.spec import TrainStage
+from espalier.results.format import style
+from espalier.results.read.planned_study import Study
+from espalier.settings.words import parse
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from espalier.data.preview import Sample
+
+_GAP, _APART = 0.08, 0.22
+"""Space between images, and between the originals and the first epoch, in widths of an image."""
+_LINE = 0.14
+"""Height of a line of text, likewise."""
+_TEXT = 5.5
+_LONGEST = 56
+"""Letters of a picture's name; each may be four of a file name's 255 bytes."""
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """A policy on a data set, as the first of the study's training runs that has both."""
+
+    key: str
+    """name of its picture"""
+    title: str
+    """label of the policy in the study"""
+    data: str
+    """path of the prepared data set"""
+    spec: TrainStage
+
+
+def policies(study: Study) -> list[Previewed]:
+    """Every distinct (data set, policy) of the study's training runs, in the order of the plan."""
+    found: dict[tuple, tuple[str, TrainStage]] = {}
+    for point in study["points"]:
+        run = study["runs"][point["runs"]["train"]]
+        spec = parse("train", run["words"])
+        title = point["labels"].get("augment") or label(spec.augment)
+        found.setdefault((study["runs"][run["parent"]]["path"], spec.augment), (title, spec))
+    several = len({data for data, _ in found}) > 1
+    keys: list[str] = []
+    previews = []
+    for (data, _), (title, spec) in found.items():
+        key = _key(f"{Path(data).stem} {title}" if several else title)
+        # Labels that differ in punctuation or in their ends alone.
+        keys.append(next(one for one in chain([key], (f"{key}-{number}" for number in count(2))) if one not in keys))
+        previews.append(Previewed(keys[-1], title, data, spec))
+    return previews
+
+
+def settings(spec: TrainStage) -> str:
+    """The policy of a run with all its settings, those at their defaults too."""
+    parts = [
+        " ".join([one.name, *(f"{key}={_value(value)}" for key, value in one.settings().items())])
+        for one in spec.augment
+    ]
+    return ", ".join(parts) or "no augmentation"
+
+
+def draw(previewed: Previewed, samples: "Sequence[Sample]") -> "Figure":
+    """One picture at page width; where images are mixed, the weights of their labels stand above them."""
+    epochs = len(samples[0].seen)
+    mixed = any(len(seen.labels) > 1 for sample in samples for seen in sample.seen)
+    across, down = 1 + _APART + epochs * (1 + _GAP), 1 + _GAP + (2 if mixed else 1) * _LINE
+    text = textwrap.wrap(settings(previewed.spec), 120, break_on_hyphens=False)
+    size = style.PAGE / (across + 0.1)
+    figure, (axes,) = style.canvas(style.PAGE, size * (len(samples) * down + _LINE) + 0.53 + 0.12 * len(text))
+    figure.suptitle(previewed.title, x=0.006, ha="left", fontsize=9, fontweight="bold")
+    axes.set_title("\n".join(text), loc="left", fontsize=7)
+    axes.set_axis_off()
+    columns = [0.0, *(1 + _APART + epoch * (1 + _GAP) for epoch in range(epochs))]
+    for left, heading in zip(columns, ["original", *(f"epoch {epoch + 1}" for epoch in range(epochs))], strict=True):
+        _write(axes, left, 0, heading, color=style.GREY)
+    for row, sample in enumerate(samples):
+        bottom = (row + 1) * down
+        _show(axes, sample.original, columns[0], bottom, [_short(sample.name, 17)])
+        for left, seen in zip(columns[1:], sample.seen, strict=True):
+            lines = [f"{_short(name, 10)}: {weight:.2f}" for name, weight in seen.labels] if mixed else []
+            _show(axes, seen.image, left, bottom, lines)
+    axes.set(xlim=(0, across), ylim=(len(samples) * down, -_LINE), aspect="equal")
+    style.note(figure, _note(previewed, mixed))
+    return figure
+
+
+def _show(axes: "Axes", image: "np.ndarray", left: float, bottom: float, lines: Sequence[str]) -> None:
+    """An image (H, W, C) whose lower left corner is given, framed, and text above it."""
+    from matplotlib.patches import Rectangle
+
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[2] == 1 else {}
+    axes.imshow(image.squeeze(2) if grey else image, extent=(left, left + 1, bottom, bottom - 1), **grey)
+    axes.add_patch(Rectangle((left, bottom - 1), 1, 1, fill=False, edgecolor=style.GREY, linewidth=0.3))
+    _write(axes, left, bottom - 1, "\n".join(lines))
+
+
+def _write(axes: "Axes", left: float, bottom: float, text: str, **look: str) -> None:
+    axes.text(left, bottom - 0.05, text, fontsize=_TEXT, va="baseline", ha="left", linespacing=1.05, **look)
+
+
+def _note(previewed: Previewed, mixed: bool) -> str:
+    text = f"{Path(previewed.data).stem}, train split, seed {previewed.spec.seed}."
+    return text + (" Above a mixed image: the weights of its labels." if mixed else "")
+
+
+def _value(found: Any) -> str:
+    if isinstance(found, tuple):
+        return f"[{', '.join(map(_value, found))}]"
+    return f"{found:.4g}" if isinstance(found, float) else label(found)
+
+
+def _short(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)[:_LONGEST].strip("-.") or "policy"

@@ -1,0 +1,94 @@
+"""The state of a study in words: counts a stage, hours, then a line for each run that runs, has failed or is lost."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from espalier.results.compare.protocols import MARK
+from espalier.results.format.notices import protocol_notice
+from espalier.results.read.hours import READERS, Facts, Hours, facts, hours
+from espalier.results.read.planned_study import Study
+from espalier.results.read.run_state import STATES, State, last_words, state_of
+
+_BEST = "best top-1"
+_WORDS = 100
+"""Letters of a failed log's last line."""
+
+
+def told(study: Study, root: Path = Path()) -> str:
+    """Counts of every state with the best validation top-1 so far, hours, and the runs that want attention with the
+    paths of their logs."""
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda run: state_of(run, root), study["runs"].values())
+        states = dict(zip(study["runs"], found, strict=True))
+    known, said = facts(study, states, root), protocol_notice(study).partition(". ")[0]
+    lines = [f"{study['study']:<12}" + "".join(f"{name:>9}" for name in STATES) + f"{_BEST + MARK * bool(said):>14}"]
+    for stage in dict.fromkeys(run["stage"] for run in study["runs"].values()):
+        ids = [id_ for id_, run in study["runs"].items() if run["stage"] == stage]
+        lines.append(f"  {stage:<10}" + _counts(states, ids) + _best(known, ids))
+    lines += [
+        f"  {'all':<10}" + _counts(states, states),
+        _spent(hours(study, states, known)),
+        *([f"  {said}."] if said else []),
+    ]
+    for wanted in ("running", "failed", "lost"):
+        chosen = {id_: state for id_, state in states.items() if state.name == wanted}
+        lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
+    return "\n".join(lines)
+
+
+def _counts(states: Mapping[str, State], ids: Mapping[str, State] | list[str]) -> str:
+    counts = Counter(states[id_].name for id_ in ids)
+    return "".join(f"{counts[name] or '-':>9}" for name in STATES)
+
+
+def _best(known: Mapping[str, Facts], ids: list[str]) -> str:
+    """On the validation split; of the test split the tables alone tell."""
+    found = [known[id_].top1 for id_ in ids if known[id_].top1 is not None]
+    return f"{max(found):>14.2f}" if found else f"{'-':>14}"
+
+
+def _spent(found: Hours) -> str:
+    unit = "GPU-hours" if found.gpu else "run-hours"
+    parts = [f"{_number(found.spent)} {unit} spent, {_number(found.to_go)} to go"]
+    if found.unknown:
+        parts[0] += f" without the {found.unknown} runs of stages of which none has ended yet"
+    if found.left is not None:
+        parts.append(f"{duration(3600 * found.left)} left with as many runs at once as now")
+    return "  " + "; ".join(parts)
+
+
+def _number(hours: float) -> str:
+    return f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}"
+
+
+def _line(study: Study, id_: str, state: State, root: Path) -> str:
+    name = Path(study["runs"][id_]["path"]).name
+    about = last_words(root / state.log)[:_WORDS] if state.name == "failed" else _progress(state)
+    return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
+
+
+def _progress(state: State) -> str:
+    """``epoch 3/6  top-1 95.20 %  1 min 15 s left``, as far as it is known."""
+    epoch, epochs, top1, left = (state.said.get(key) for key in ("epoch", "epochs", "top1", "seconds_left"))
+    parts = []
+    if epochs:
+        parts.append(f"epoch {epoch}/{epochs}")
+    if isinstance(top1, int | float):
+        parts.append(f"top-1 {top1:.2f} %")
+    if state.name == "running" and isinstance(left, int | float):
+        parts.append(f"{duration(left)} left")
+    if state.name == "lost" and state.heard:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(state.heard))
+        host = state.said.get("host")
+        parts.append(f"silent since {since}" + (f" on {host}" if host else ""))
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """``2 h 5 min``, ``1 min 15 s`` or ``8 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,1 @@
+"""What lies on disk, as data: the plan of a study, the state of its runs, their metrics in one frame."""

@@ -1,0 +1,161 @@
+"""What each stage of a chain leaves: accuracy, size and speed of one network, from its original to its files."""
+
+from collections.abc import Iterator, Mapping
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from espalier.results.read.bit_cells import FULL, metrics, number, rows, scores
+from espalier.results.read.planned_study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEASURES = (
+    "validation_top1",
+    "test_top1",
+    "params",
+    "nonzeros",
+    "bits",
+    "file_bytes",
+    "ratio",
+    "activation_mib",
+    "latency_1_ms",
+    "latency_64_ms",
+)
+_STAGES = ("train", "prune", "quantize", "encode")
+_WORDS = {"train": "original", "prune": "pruned", "quantize": "quantized", "encode": "coded"}
+_EAGER, _BEFORE = "eager", "eager, before pruning"
+_ONNX = {"ONNX fp32": ("fp32.onnx", FULL), "ONNX int8": ("int8.onnx", 8)}
+_NO_NETWORK = ("prepare", "evaluate")
+
+Times = Mapping[str, Mapping[str, str]]
+
+
+def accounts(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
+    """A row a stage of every point's chain: `configuration`, `repeat`, `stage` (words) and `MEASURES`.
+
+    Chains that are the beginning of another are left out. `bits` are those of a weight, `ratio` the original's
+    file over the network's own; what nothing has measured is missing.
+    """
+    import pandas as pd
+
+    scored = scores(study)
+    scored = scored[scored["kept"] == 1].set_index(["run", "format"])["test_top1"].to_dict()
+    floats = _float_activations(study)
+    found = []
+    for point in _whole(frame, study):
+        runs = point["runs"]
+        for row in _chain(study, runs, floats):
+            row["test_top1"] = scored.get((row.pop("run"), row.pop("format")), nan)
+            found.append({"configuration": point["configuration"], "repeat": point["repeat"]} | row)
+    return pd.DataFrame(found, columns=["configuration", "repeat", "stage", *MEASURES])
+
+
+def _whole(frame: "pd.DataFrame", study: Study) -> list[dict[str, Any]]:
+    """The points of the frame, less those whose runs another has too and goes on from."""
+    stages = [name.removeprefix("run.") for name in frame.columns if name.startswith("run.")]
+    points = [
+        {
+            "configuration": row["configuration"],
+            "repeat": row["repeat"],
+            "runs": {name: row[f"run.{name}"] for name in stages if isinstance(row[f"run.{name}"], str)},
+        }
+        for row in frame.to_dict("records")
+    ]
+    made = [{run for stage, run in point["runs"].items() if stage not in _NO_NETWORK} for point in points]
+    sharing: dict[str, list[int]] = {}
+    for index, own in enumerate(made):
+        for run in own:
+            sharing.setdefault(run, []).append(index)
+    begun = {
+        index
+        for index, own in enumerate(made)
+        if any(own < made[other] for other in sharing.get(min(own, default=""), ()))
+    }
+    return [point for index, point in enumerate(points) if index not in begun]
+
+
+def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    times = _times(study, runs)
+    original = _original_bytes(study, runs)
+    kept: dict[str, Any] = {"bits": FULL}
+    for stage in (name for name in _STAGES if name in runs):
+        run = runs[stage]
+        row = metrics(study, run)
+        words = _WORDS[stage]
+        if stage in ("train", "prune"):
+            kept["activation_mib"] = floats.get(run, _of_same_shape(study, runs, floats))
+        if stage == "quantize":
+            kept = {"bits": number(row, "weight_bits"), "activation_mib": number(row, "activation_mib")}
+            words = f"{words} (W{row['weight_bits']} A{row['activation_bits']})" if row else words
+        size = original if stage == "train" else number(row, "file_bytes")
+        params = number(row, "params")
+        found = {"stage": words, "run": run, "format": _EAGER, **kept}
+        if stage == "encode":
+            found["bits"] = number(row, "bits_per_weight")
+        found |= {"validation_top1": number(row, "validation_top1"), "params": params}
+        # A trained network has no zeros to speak of.
+        found |= {"nonzeros": params if stage == "train" else number(row, "nonzeros")}
+        found |= {"file_bytes": size, "ratio": original / size}
+        yield found | {name: number(times.get(run, {}), name) for name in ("latency_1_ms", "latency_64_ms")}
+    for form, row in _exported(study, runs):
+        size = number(row, "file_bytes")
+        found = {"stage": f"exported, {form}", "run": runs["export"], "format": form, "bits": _ONNX[form][1]}
+        found |= {"validation_top1": number(row, "validation_top1"), "file_bytes": size, "ratio": original / size}
+        yield found | {name: number(row, name) for name in ("latency_1_ms", "latency_64_ms")}
+
+
+def _of_same_shape(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -> float:
+    """The activations of the pruned network, where pruning has removed weights alone."""
+    before, after = metrics(study, runs["train"]), metrics(study, runs.get("prune"))
+    same = number(before, "params") == number(after, "params")
+    return floats.get(runs["prune"], nan) if same else nan
+
+
+def _exported(study: Study, runs: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    if "export" not in runs:
+        return
+    found = {row["format"]: row for row in rows(study, runs["export"], "formats.csv") if "format" in row}
+    for form in _ONNX:
+        if form != "ONNX int8" or study["runs"][runs["export"]]["settings"].get("export.int8", True):
+            yield form, found.get(form, {})
+
+
+def _times(study: Study, runs: Mapping[str, str]) -> Times:
+    """Run → a row with its latencies: those measured in turn with the exported files, else those of pruning."""
+    found = {runs["prune"]: metrics(study, runs["prune"])} if "prune" in runs else {}
+    if "export" in runs:
+        forms = {row.get("format"): row for row in rows(study, runs["export"], "formats.csv")}
+        own = study["runs"][runs["export"]]["parent"]
+        if _EAGER in forms:
+            found[own] = forms[_EAGER]
+        if _BEFORE in forms:
+            found[study["runs"][own]["parent"]] = forms[_BEFORE]
+    return found
+
+
+def _original_bytes(study: Study, runs: Mapping[str, str]) -> float:
+    """Size of the file that the chain began with; as the coded network's run counted it, where it is gone."""
+    if metrics(study, runs["train"]):
+        try:
+            return float(Path(study["runs"][runs["train"]]["path"], "model.safetensors").stat().st_size)
+        except OSError:
+            pass
+    return number(metrics(study, runs.get("encode")), "dense_bytes")
+
+
+def _float_activations(study: Study) -> dict[str, float]:
+    """Run → MiB that its layers read of one image in floats, as quantizing it has counted them."""
+    found: dict[str, float] = {}
+    for id_, run in study["runs"].items():
+        if run["stage"] != "quantize":
+            continue
+        own = [row for row in rows(study, id_, "grid.csv") if number(row, "activation_bits") == FULL]
+        row, settings = metrics(study, id_), run["settings"]
+        if own:
+            found[run["parent"]] = number(own[0], "activation_mib")
+        elif row and not any(settings.get(f"quantize.scheme.{part}_bits") for part in ("first", "classifier")):
+            # All inputs have this width, so those in floats are larger by as much.
+            found[run["parent"]] = number(row, "activation_mib") * FULL / number(row, "activation_bits")
+    return found

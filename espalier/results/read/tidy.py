@@ -1,0 +1,132 @@
+"""Runs on disk → one tidy frame, a row a point of the plan, and the history of every training run."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from espalier.files import write_text
+from espalier.results.read.planned_study import Study, configurations, labels, stages
+from espalier.results.read.run_state import STATES, State, chain_state, state_of
+from espalier.runs.columns import HISTORY, METRICS
+
+COSTS = ("wall_s", "cpu_s", "images_per_s", "peak_memory_mib")
+"""Metrics of a stage's work, which carry its name (`train_wall_s`); the others tell of the network, and the last
+stage of a chain that measures one speaks for it."""
+
+
+def states(study: Study, root: Path = Path()) -> dict[str, State]:
+    """Run id → its state."""
+    return {id_: state_of(run, root) for id_, run in study["runs"].items()}
+
+
+def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = None) -> pd.DataFrame:
+    """A row a point: `configuration` (number), `repeat`, `seed`, `state`, `label.<axis>`, `run.<stage>` (ids),
+    every setting that varies under its key path, and the metrics of the runs that are done.
+
+    Lists and mappings among the settings are JSON. Whatever does not exist yet is missing.
+    """
+    known = known or states(study, root)
+    metrics = {id_: _metrics(study["runs"][id_], root) for id_, state in known.items() if state.name == "done"}
+    numbers = configurations(study)
+    flat = {id_: {key: _cell(value) for key, value in run["settings"].items()} for id_, run in study["runs"].items()}
+    varying = _varying(study, flat)
+    rows = []
+    for point in study["points"]:
+        here = labels(study, point)
+        settings = _joined(flat[id_] for id_ in point["runs"].values())
+        row = {"configuration": numbers[here], "repeat": point["repeat"], "seed": settings.get("seed")}
+        row["state"] = chain_state([known[id_].name for id_ in point["runs"].values()])
+        row |= {f"label.{axis}": label for axis, label in zip(study["axes"], here, strict=True)}
+        row |= {f"run.{stage}": id_ for stage, id_ in point["runs"].items()}
+        row |= {key: settings.get(key) for key in varying}
+        row |= _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
+        rows.append(row)
+    # The train columns are always there, so that tables and figures of a plan without results find them empty.
+    measured = [_column(stage, name) for stage in ("train", *stages(study)) for name in METRICS.get(stage, ())]
+    measured = [name for name in dict.fromkeys(measured) if name]
+    fixed = ["configuration", "repeat", "seed", "state"]
+    fixed += [f"label.{axis}" for axis in study["axes"]] + [f"run.{stage}" for stage in stages(study)]
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *measured])))
+    frame[measured] = frame[measured].apply(pd.to_numeric, errors="coerce")
+    frame["state"] = pd.Categorical(frame["state"], STATES)
+    return frame
+
+
+def history(study: Study, root: Path = Path()) -> pd.DataFrame:
+    """A row an epoch of every training run that has begun: `run` and the columns of history.csv."""
+    ids: list[str] = []
+    lines: list[str] = []
+    for id_, run in study["runs"].items():
+        epochs = _epochs(Path(root, run["path"], "history.csv")) if run["stage"] != "prepare" else []
+        ids += [id_] * len(epochs)
+        lines += epochs
+    frame = pd.read_csv(StringIO("\n".join(lines)), names=HISTORY) if lines else pd.DataFrame(columns=HISTORY)
+    frame = frame.apply(pd.to_numeric, errors="coerce").astype(float)
+    frame.insert(0, "run", pd.Series(ids, dtype=object))
+    return frame.dropna(subset="epoch").astype({"epoch": int}).reset_index(drop=True)
+
+
+def write_runs(path: Path, frame: pd.DataFrame) -> None:
+    """Write the frame as CSV, numbers unrounded."""
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def _column(stage: str, name: str) -> str | None:
+    if name in ("run", "parent"):
+        return None
+    return f"{stage}_{name}" if name in COSTS else name
+
+
+def _metrics(run: Mapping[str, Any], root: Path) -> dict[str, str]:
+    if run["stage"] == "prepare":
+        return {}
+    try:
+        with Path(root, run["path"], "metrics.csv").open(newline="", encoding="utf-8") as file:
+            header, values = [*csv.reader(file)][:2]
+    except (OSError, ValueError):
+        return {}
+    pairs = zip(header, values, strict=False)
+    return {column: value for name, value in pairs if (column := _column(run["stage"], name))}
+
+
+def _epochs(path: Path) -> list[str]:
+    """The rows of a history; a last line that is still being written is left out."""
+    try:
+        header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, ValueError):
+        return []
+    if header.strip() != ",".join(HISTORY):
+        return []
+    commas = len(HISTORY) - 1
+    return [row.rstrip("\r\n") for row in rows if row.endswith("\n") and row.count(",") == commas and '"' not in row]
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _joined(parts: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _varying(study: Study, flat: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Settings that are not the same in all runs of a stage, or that only some of them have; the seed apart."""
+    by_stage: dict[str, list[Mapping[str, Any]]] = {}
+    for id_, run in study["runs"].items():
+        by_stage.setdefault(run["stage"], []).append(flat[id_])
+    found: dict[str, None] = {}
+    for settings in by_stage.values():
+        values: dict[str, set] = {}
+        for one in settings:
+            for key, value in one.items():
+                values.setdefault(key, set()).add(value)
+        everywhere = set.intersection(*(set(one) for one in settings))
+        found |= dict.fromkeys(key for key in values if len(values[key]) > 1 or key not in everywhere)
+        # Optimistic accuracies are never without their mark, though all of them are.
+        found |= dict.fromkeys(key for key in values if (key, values[key]) == ("protocol", {"published"}))
+    return [key for key in found if key != "seed"]

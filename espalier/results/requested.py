@@ -1,0 +1,66 @@
+"""The tables and figures that a study asks for, made by name from their registries."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from espalier.errors import Mistake
+from espalier.results.format.marks import marked_figure, marked_table
+from espalier.results.format.notices import notices
+from espalier.results.read.planned_study import Study
+from espalier.settings.registry import entries
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One table or figure of a study; `key` is the name of its files."""
+
+    kind: Literal["table", "figure"]
+    key: str
+    name: str
+    settings: Mapping[str, Any]
+
+    def caption(self, study: Study) -> str:
+        """The caption, which needs the plan alone: the workflow's report asks for it before any run is there."""
+        text = importlib.import_module(self._entry.module).caption(study, **self.settings)
+        return " ".join([text, *notices(study)])
+
+    def make(self, *args: Any) -> Any:
+        """Call the registered function with `args`, the study last, and the settings that the study gives; what is
+        optimistic comes marked."""
+        made = self._entry.load()(*args, **self.settings)
+        return (marked_table if self.kind == "table" else marked_figure)(made, args[-1])
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the entry states of itself."""
+        return self._entry.facts
+
+    @property
+    def _entry(self):
+        try:
+            return entries(self.kind)[self.name]
+        except KeyError:
+            known = ", ".join(entries(self.kind))
+            raise Mistake(
+                f"{self.kind}s.{self.key}: no {self.kind} is named {self.name!r}; there are {known}"
+            ) from None
+
+
+def asked(study: Study, kind: Literal["table", "figure"]) -> list[Asked]:
+    """What the study wants of one kind, in its order."""
+    return [
+        Asked(kind, item["key"], item["name"], {key: item[key] for key in item if key not in ("key", "name")})
+        for item in study.get(f"{kind}s", ())
+    ]
+
+
+def reads_zoo(study: Study, kind: Literal["table", "figure"]) -> bool:
+    """Whether a table or figure that the study asks for reads the counts of all networks."""
+    return any(item.facts.get("reads") == "zoo" for item in asked(study, kind))
+
+
+def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, str]:
+    """Key → caption of every table or figure of a study."""
+    return {item.key: item.caption(study) for item in asked(study, kind)}

@@ -1,0 +1,29 @@
+from espalier.results.compare.comparison import first_places, grouped, headed, label_columns, printed, protocol
+from espalier.results.compare.verdicts import BOLD
+from espalier.results.format.table import Table, of
+from espalier.settings.registry import register
+from espalier.settings.types import Count
+
+
+@register("table")
+def best(frame, study: dict, *, count: Count = 10) -> Table:
+    """The configurations with the highest mean validation top-1; the test split has no say in the order.
+
+    Args:
+        count: configurations to list
+    """
+    data = grouped(frame, "configuration", study)
+    data = data[data["validation_top1_n"] > 0].nlargest(count, "validation_top1_mean", keep="first")
+    bold = first_places(frame, "configuration", data.index, study)
+    labels = label_columns(frame, data.index, study)
+    words = headed(labels, study)
+    cells = printed(data, study)
+    for place, (axis, column) in enumerate(labels.items()):
+        data.insert(place, axis, column)
+    (data["first_place"],) = bold.values()
+    return of(data, words | cells, caption(study, count=count), len(words), bold)
+
+
+def caption(study: dict, *, count: int) -> str:
+    """What the table shows and how its numbers came about."""
+    return f"The {count} best configurations by mean validation top-1. {protocol(study)} {BOLD}"

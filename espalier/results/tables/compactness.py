@@ -1,0 +1,36 @@
+from espalier.results.format import numbers
+from espalier.results.format.table import Table, of
+from espalier.results.page import zoo
+from espalier.settings.registry import register
+
+
+@register("table", reads="zoo")
+def compactness(frame, study: dict) -> Table:
+    """How much smaller each variant is than the standard network that it varies."""
+    data = zoo.read("standards")
+    for column in ("params", "macs"):
+        data[f"{column}_compactness"] = 100 * (1 - data[column] / data[f"standard_{column}"])
+    printed = {
+        "Variant": data["name"].tolist(),
+        "Settings": zoo.settings(data),
+        "Standard": data["standard"].tolist(),
+    }
+    for column, head in (("params", "params"), ("macs", "MACs")):
+        pair = (f"standard_{column}", column)
+        divisor, prefix = numbers.count_unit(data[list(pair)].to_numpy().ravel())
+        for key, whose in zip(pair, ("Standard", "Variant"), strict=True):
+            printed[f"{whose} {head} ({prefix})"] = [numbers.scaled(value, divisor, True) for value in data[key]]
+        printed[f"Compactness, {head} (%)"] = [
+            numbers.plain(value, 1).replace("-", "−") for value in data[f"{column}_compactness"]
+        ]
+    return of(data, printed, caption(study), 3)
+
+
+def caption(study: dict) -> str:
+    """What the table shows and how its numbers came about."""
+    return (
+        "Compactness of each variant. The share of trainable parameters that it saves of its standard variant's, "
+        "100 (1 − variant / standard), and likewise of MACs; negative where the variant needs more. Standard variants "
+        "are torchvision's, which are made for images of 224x224: both are counted there, for 10 classes. Variants "
+        f"made for small images reduce theirs later, which costs MACs. {zoo.COUNTS}."
+    )

@@ -1,0 +1,54 @@
+from typing import TYPE_CHECKING
+
+from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.format import numbers
+from espalier.results.format.table import Table, of
+from espalier.results.read import coded_files
+from espalier.settings.registry import register
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BOUND = "order-0 entropy"
+
+
+@register("table", stage="encode")
+def size_ladder(frame, study: dict) -> Table:
+    """What the levels of every coded network take by the usual ways to keep them, and over their order-0 entropy."""
+    data = _with_missing(coded_files.ladders(frame, study), frame)
+    bound = data[data["method"] == _BOUND].set_index("configuration")["level_bytes"]
+    data["over_bound_percent"] = 100 * (data["level_bytes"] / data["configuration"].map(bound).astype(float) - 1)
+    labels = label_columns(frame[frame["run.encode"].notna()], data["configuration"], study)
+    words = headed(labels, study) | {"Method": data["method"].tolist()}
+    cells = {
+        "Levels (kB)": [numbers.scaled(value, 1000) for value in data["level_bytes"]],
+        "Over order-0 entropy (%)": [numbers.signed(value, 1) for value in data["over_bound_percent"]],
+        "All else (kB)": [numbers.scaled(value, 1000) for value in data["other_bytes"]],
+        "n": [str(int(n)) for n in data["n"]],
+    }
+    data = data.drop(columns="configuration")
+    for place, (axis, column) in enumerate(labels.items()):
+        data.insert(place, axis, column)
+    return of(data, words | cells, caption(study), len(words))
+
+
+def _with_missing(data: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The ladders in the order of the plan, a row without numbers for a configuration that has none yet."""
+    import pandas as pd
+
+    planned = frame[frame["run.encode"].notna()].drop_duplicates("run.encode")["configuration"].drop_duplicates()
+    absent = planned[~planned.isin(data["configuration"])]
+    empty = pd.DataFrame({"configuration": absent, "method": numbers.MISSING, "n": 0}, columns=data.columns)
+    both = pd.concat([part for part in (data, empty) if len(part)] or [data], ignore_index=True)
+    both[["level_bytes", "other_bytes"]] = both[["level_bytes", "other_bytes"]].astype(float)
+    return both.sort_values("configuration", kind="stable", ignore_index=True)
+
+
+def caption(study: dict) -> str:
+    """What the table shows and how its numbers came about."""
+    return (
+        "The same quantized weights by several ways to keep them. Levels are the bytes of all quantized weights "
+        "together (1 kB = 1,000 bytes), all else those of other parameters, where a way says how these are kept. "
+        "The order-0 entropy is that of every tensor's own histogram, zeros and values, without the histogram: a way "
+        "that sees more than single values may take less. The COO file holds scales too. Means over n repeats (seeds)."
+    )

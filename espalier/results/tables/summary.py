@@ -1,0 +1,23 @@
+from espalier.results.compare.comparison import first_places, grouped, headed, label_columns, printed, protocol
+from espalier.results.compare.verdicts import BOLD
+from espalier.results.format.table import Table, of
+from espalier.settings.registry import register
+
+
+@register("table")
+def summary(frame, study: dict) -> Table:
+    """Every configuration with its size, accuracy, spread and cost, in the order of the plan."""
+    data = grouped(frame, "configuration", study)
+    bold = first_places(frame, "configuration", data.index, study)
+    labels = label_columns(frame, data.index, study)
+    words = headed(labels, study)
+    for place, (axis, column) in enumerate(labels.items()):
+        data.insert(place, axis, column)
+    cells = printed(data, study)
+    (data["first_place"],) = bold.values()
+    return of(data, words | cells, caption(study), len(words), bold)
+
+
+def caption(study: dict) -> str:
+    """What the table shows and how its numbers came about."""
+    return f"All configurations, means over their repeats. {protocol(study)} {BOLD}"

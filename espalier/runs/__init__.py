@@ -1,0 +1,1 @@
+"""A run's folder while it is made: log, heartbeat, checkpoint, time, and the record at its end."""

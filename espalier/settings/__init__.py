@@ -1,0 +1,1 @@
+"""What a user may write: registries, sections, value types, and one message a mistake."""

@@ -1,0 +1,148 @@
+"""The sections of a study that stages read: frozen, checked, with every default in one place.
+
+A setting at its default is left out of a run's id, so a new setting with a default renames, and re-runs, nothing.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Strict, TypeAdapter
+
+from espalier.settings.registry import Spec, choice
+from espalier.settings.types import Bits, Count, Fraction, Natural, NonNegative, Positive, Widths
+
+
+def _default(kind: str, named: str | dict):
+    return TypeAdapter(choice(kind)).validate_python(named)
+
+
+class EarlyStopping(Spec):
+    """Stop when validation has not improved for a while."""
+
+    patience: Count
+    """epochs without improvement before training stops"""
+    min_delta: NonNegative = 0.0
+    """smallest change of the selection metric that counts as improvement (points of top-1, or nats of loss)"""
+
+
+class Lookahead(Spec):
+    """Slow weights that follow the optimizer's fast ones (Zhang et al. 2019, arXiv 1907.08610)."""
+
+    k: Count = 5
+    """optimizer steps between two updates of the slow weights"""
+    alpha: Fraction = 0.5
+    """step of the slow weights towards the fast ones"""
+
+
+class Training(Spec):
+    """How a network is trained."""
+
+    epochs: Natural = 10
+    """passes over the training split; 0 leaves weights that it starts from as they are"""
+    batch_size: Count = 128
+    """images a step, over all processes"""
+    optimizer: choice("optimizer", "sgd") = _default("optimizer", "sgd")
+    """optimizer, by name or with its settings"""
+    scheduler: choice("scheduler", "cosine") = _default("scheduler", "cosine")
+    """learning-rate schedule, by name or with its settings"""
+    warmup_epochs: NonNegative = 0.0
+    """epochs of linear warm-up from zero in front of the schedule; fractions are allowed"""
+    lookahead: Lookahead | None = None
+    """wrap the optimizer in Lookahead"""
+    label_smoothing: Fraction = 0.0
+    """probability mass taken from the true class and spread over all classes"""
+    clip_norm: Positive | None = None
+    """largest L2 norm of the gradient of all parameters together"""
+    early_stopping: EarlyStopping | None = None
+    """stop when validation has not improved for a while"""
+    select: Literal["top1", "loss"] = "top1"
+    """validation metric that chooses the best epoch; ties go to the lower loss, then to the earlier epoch"""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """arithmetic of the forward pass; parameters stay fp32"""
+    channels_last: bool = True
+    """keep images and weights in NHWC memory order"""
+    deterministic: bool = True
+    """only deterministic kernels, so that a run gives the same bits again on the same hardware"""
+    processes: Count = 1
+    """data-parallel processes, each with its share of every batch"""
+    compile: Literal[False, True, "auto"] = False
+    """compile the training steps; auto does it where it saves more time than it takes"""
+    nodes: Count = 1
+    """nodes of a SLURM job that share the processes equally; elsewhere all are on one machine"""
+
+
+class FineTuning(Training):
+    """How a network is trained after it was pruned: the keys of `train`, with a low rate."""
+
+    epochs: Natural = 5
+    """passes over the training split after pruning, in each round where there are several; 0 for none"""
+    optimizer: choice("optimizer", "sgd") = _default("optimizer", {"name": "sgd", "lr": 0.01})
+    """optimizer, by name or with its settings"""
+    compile: Literal[False] = False
+    """never: shapes change from round to round, and fine-tuning is short"""
+
+
+class Cell(Spec):
+    """One setting of a grid of widths."""
+
+    weight_bits: Bits
+    """width of the weights of convolutions and linear layers"""
+    activation_bits: Bits
+    """width of the inputs of these layers"""
+
+
+class Quantization(Spec):
+    """A grid of widths, and how a network is brought to them."""
+
+    scheme: choice("quantization", "calibrated") = _default("quantization", "calibrated")
+    """way to quantize, by name or with its settings"""
+    weight_bits: Widths = (8,)
+    """widths of the weights of convolutions and linear layers; 32 leaves them as they are"""
+    activation_bits: Widths = (8,)
+    """widths of the inputs of these layers; 32 leaves them as they are"""
+    keep: Cell | None = None
+    """the setting that the chain goes on with, of those of the grid; the first of each where none is named"""
+    calibration_images: Count = 1024
+    """training images, without labels, that a scheme may look at"""
+    fine_tune: FineTuning | None = None
+    """train on with the levels in sight and learned steps (LSQ, Esser et al. 2019, arXiv 1902.08153); takes one
+    width of each"""
+
+    def kept(self) -> Cell:
+        """The setting that the chain goes on with."""
+        return self.keep or Cell(weight_bits=self.weight_bits[0], activation_bits=self.activation_bits[0])
+
+
+class Export(Spec):
+    """Forms in which a network leaves, and how they are made."""
+
+    int8: bool = True
+    """also write a network of 8-bit weights and activations (QDQ), calibrated on training images"""
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    """range of an activation's levels in the 8-bit network"""
+    calibration_images: Count = 256
+    """training images, without labels, that the calibration looks at"""
+    reduce_range: bool = False
+    """7-bit weights in the 8-bit network, for CPUs whose 8-bit products saturate (AVX2 without VNNI)"""
+
+
+class Encoding(Spec):
+    """How a network is coded."""
+
+    fold: bool = False
+    """fold batch normalization into the layer before it, for a smaller file of a network that is no more trained"""
+    floats: Literal["fp32", "fp16"] = "fp32"
+    """type of all that is not quantized: scales, biases, statistics; fp16 rounds them"""
+    codecs: Annotated[tuple[Literal["dense", "bitmap", "relative", "range"], ...], Strict(False)] = (
+        "dense",
+        "bitmap",
+        "relative",
+        "range",
+    )
+    """ways to code a tensor's levels that are tried; the smallest is taken for each"""
+
+
+class Evaluation(Spec):
+    """What scoring the test split leaves beside its metrics."""
+
+    predictions: bool = False
+    """write predictions.csv: every test image with its class, the predicted one and the probability of each"""

@@ -1,0 +1,1 @@
+"""Where runs run: device, processes, SLURM, pilot, preflight, preloaded runs."""

@@ -1,0 +1,139 @@
+"""The training loop, shared by every stage that trains."""
+
+import math
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+
+from espalier.errors import Diverged
+from espalier.metrics.accuracy import score
+from espalier.settings.sections import Training
+from espalier.site import device, ranks
+from espalier.training import compiled_step
+from espalier.training.best_epoch import best, finished
+from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
+from espalier.training.state import State
+from espalier.training.strided import sound
+from espalier.training.watch import Watch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from espalier.data.policy import Policy
+    from espalier.data.resident import Resident
+
+
+def fit(
+    state: State,
+    data: "Resident",
+    policy: "Policy",
+    train: Training,
+    *,
+    seed: int,
+    accelerator: "Accelerator",
+    watch: Watch,
+    stepped: Callable[[State], None] = lambda state: None,
+    eligible: int = 1,
+    compiled: bool = False,
+) -> None:
+    """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
+
+    Every random draw is keyed by (seed, epoch, step or sample), and sums stay on the device until the epoch ends,
+    so a state saved between any two steps goes on with the same bits. Several processes share each batch and score
+    the main one's network, and so decide the same; one whose share is empty lets a black image count for nothing.
+    Losses are those of one process but for rounding, unless BatchNorm or dropout tells the shares apart.
+
+    Args:
+        stepped: called after each step of the optimizer, where pruned weights are put back to zero
+        eligible: first epoch that may be the best
+        compiled: whether the steps of full batches are compiled
+
+    Raises:
+        Diverged: a loss is not finite at the end of an epoch.
+        Interrupted: `watch` was asked to stop; the state is saved.
+    """
+    model = accelerator.prepare_model(state.model, device_placement=True)
+    full = compiled_step.compiled(model) if compiled else model
+    # Only fp16 needs the wrapper; each of its steps searches the whole import path for an optional package.
+    optimizer = accelerator.prepare_optimizer(state.optimizer, False) if accelerator.scaler else state.optimizer
+    world, rank = accelerator.num_processes, accelerator.process_index
+    # Images in a share from which on BatchNorm sees them alone; where full batches give each process one, one is.
+    enough = min(2, train.batch_size // world)
+    state.clock.lap()
+    with sound(state.model):
+        while not finished(state.history, train):
+            model.train()
+            for batch in data.train_batches(
+                policy,
+                epoch=state.epoch,
+                seed=seed,
+                batch_size=train.batch_size,
+                first_step=state.step,
+                rank=rank,
+                world=world,
+                channels_last=train.channels_last,
+            ):
+                if batch.global_size // world < enough:
+                    # The statistics that are used now must not depend on where the run was last taken up.
+                    ranks.share_buffers(state.model)
+                    if len(batch.labels) < enough:
+                        freeze_statistics(model)
+                device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
+                outputs = outputs_of(full if len(batch.labels) == train.batch_size else model, batch)
+                losses = loss_of(outputs, batch, train.label_smoothing)
+                accelerator.backward(losses.sum() / batch.global_size * world)
+                if train.clip_norm:
+                    accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
+                optimizer.step()
+                stepped(state)
+                state.optimizer.zero_grad()
+                state.sums += torch.stack((losses.detach().sum(), hits(outputs.detach(), batch).sum()))
+                state.lr = state.schedule.learning_rate
+                state.schedule.step()
+                state.step += 1
+                watch.step_ended(state)
+            loss, correct = (ranks.total(state.sums) / data.size("train")).tolist()
+            state.clock.lap("train", "epoch")
+            ranks.share_buffers(state.model)
+            found = validated(state.model, data, train)
+            state.clock.lap("epoch")
+            record(state, train, data.size("train"), loss, correct, found, eligible)
+            watch.epoch_ended(state)
+    watch.close()
+
+
+def validated(model: torch.nn.Module, data: "Resident", train: Training) -> dict[str, float]:
+    """What a network scores on the validation split, of which each of several processes takes some batches."""
+    batches = data.batches("validation", train.batch_size, channels_last=train.channels_last)
+    return score(model, islice(batches, ranks.rank(), None, ranks.world()), total=ranks.total)
+
+
+def record(
+    state: State, train: Training, images: int, loss: float, correct: float, found: dict[str, float], eligible: int = 1
+) -> None:
+    """End the epoch: a row of history, the best weights, the schedule's reaction, the next epoch's beginning."""
+    for split, value in (("training", loss), ("validation", found["loss"])):
+        if not math.isfinite(value):
+            raise Diverged(
+                f"epoch {state.epoch}: the {split} loss is {value}, with a learning rate of {state.lr:g} at its end. "
+                "Try a lower optimizer.lr, a warmup_epochs of 1 or more, or clip_norm: 1"
+            )
+    seconds = state.clock.seconds
+    row = {
+        "epoch": state.epoch,
+        "lr": state.lr,
+        "train_loss": loss,
+        "train_top1": 100 * correct,
+        **{f"validation_{metric}": value for metric, value in found.items()},
+        "images_per_s": round(images / seconds["train"], 1),
+        "epoch_s": round(seconds["epoch"], 3),
+    }
+    state.history.append(row)
+    if state.epoch >= eligible and best(state.history[eligible - 1 :], train.select) is row:
+        state.best = state.weights()
+    state.schedule.epoch_ended(row[f"validation_{train.select}"])
+    state.epoch, state.step = state.epoch + 1, 0
+    state.sums.zero_()
+    state.clock.next_epoch()

@@ -1,0 +1,94 @@
+"""What happens around the steps: checkpoints, stop requests, the history file, progress."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from espalier.runs import trackers
+from espalier.runs.checkpoint import Checkpoints
+from espalier.runs.columns import HISTORY, write_rows
+from espalier.runs.interruption import Interrupted
+from espalier.runs.progress import Progress
+from espalier.runs.work import Work
+from espalier.site import ranks
+from espalier.training.state import State
+
+EPOCH_SAVE_S = 10.0
+"""Epochs that follow each other faster than this are not all saved: a tiny run would spend its time on it."""
+
+
+def joined(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The histories of two trainings of one run as one, epochs numbered on."""
+    return [*earlier, *(row | {"epoch": len(earlier) + row["epoch"]} for row in rows)]
+
+
+class Watch:
+    """Saves at the end of an epoch, after `checkpoint_minutes` within a long one, and when asked to stop.
+
+    Several processes save and stop after the same step: when the main one's time has come, or any is asked to stop.
+
+    Args:
+        earlier: rows of history of the run's trainings before this one
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        checkpoints: Checkpoints,
+        state: State,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+        earlier: Sequence[Mapping[str, Any]] = (),
+    ):
+        self._history = work.folder / "history.csv"
+        self._earlier = earlier
+        self._checkpoints = checkpoints
+        self._interruption = work.interruption
+        self._every_s = 60 * work.checkpoint_minutes
+        self._progress = Progress(epochs, steps_per_epoch, work.heartbeat, state.epoch, state.step)
+        self._saved = time.monotonic()
+        trackers.begin(len(earlier) + state.epoch)
+
+    def step_ended(self, state: State) -> None:
+        """Look for a reason to save or to stop; costs no host sync unless there is one.
+
+        Raises:
+            Interrupted: the run was asked to stop, and its state is saved.
+        """
+        self._progress.step_ended(state.epoch, state.step)
+        self._look(state, self._every_s, "train", "epoch")
+
+    def epoch_ended(self, state: State) -> None:
+        """The epoch's row is in the history.
+
+        Raises:
+            Interrupted: the run was asked to stop, and its state is saved.
+        """
+        history = joined(self._earlier, state.history)
+        if ranks.main():
+            write_rows(self._history, HISTORY, history)
+        trackers.told(history[-1])
+        self._progress.epoch_ended(state.history[-1])
+        self._look(state, min(self._every_s, EPOCH_SAVE_S))
+
+    def close(self) -> None:
+        self._progress.close()
+
+    def _look(self, state: State, every_s: float, *parts: str) -> None:
+        reason = self._interruption.reason()
+        due = ranks.main() and time.monotonic() - self._saved >= every_s
+        agreed = ranks.agree(ranks.STOP if reason else ranks.SAVE if due else ranks.NOTHING)
+        if agreed:
+            begun = time.monotonic()
+            state.clock.lap(*parts)
+            self._checkpoints.save(state.state_dict())
+            state.clock.lap()
+            self._saved = time.monotonic()
+            self._interruption.saved(self._saved - begun)
+        if agreed == ranks.STOP:
+            self.close()
+            # None may end while the main process is writing.
+            ranks.agree(ranks.NOTHING)
+            reason = reason or "another process was asked to stop"
+            raise Interrupted(f"{reason}: stopped after step {state.step} of epoch {state.epoch}")

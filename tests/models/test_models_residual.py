@@ -1,0 +1,197 @@
+"""Residual networks, SpinalNets and ThriftyNet: counts, arithmetic, and what they state of themselves."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from espalier.metrics.cost import params
+from espalier.models.facts import prunable
+from espalier.models.lenet import lenet
+from espalier.models.mlp import mlp
+from espalier.models.preact_resnet import preact_resnet
+from espalier.models.pyramidnet import pyramidnet
+from espalier.models.resnet import resnet
+from espalier.models.resnet_imagenet import resnet_imagenet
+from espalier.models.spinalnet import halves, spinal_cnn, spinal_resnet, spinal_vgg
+from espalier.models.thriftynet import thriftynet
+
+SMALL = {
+    "resnet": (resnet, {"blocks": (1, 2), "channels": (4, 8)}),
+    "resnet option A": (resnet, {"blocks": (1, 1, 1), "channels": (4, 8, 13), "shortcut": "A"}),
+    "resnet squeezed": (resnet, {"blocks": (1, 1), "channels": (8, 16), "se_reduction": 4}),
+    "resnet_imagenet": (resnet_imagenet, {}),
+    "resnet_imagenet cifar": (resnet_imagenet, {"stem": "cifar"}),
+    "resnet_imagenet upsample": (resnet_imagenet, {"upsample": 70}),
+    "preact_resnet": (preact_resnet, {}),
+    "preact_resnet without final norm": (preact_resnet, {"final_norm": False}),
+    "pyramidnet": (pyramidnet, {"depth": 14, "alpha": 7}),
+    "spinal_cnn": (spinal_cnn, {}),
+    "spinal_resnet": (spinal_resnet, {}),
+    "spinal_vgg": (spinal_vgg, {}),
+    "thriftynet": (thriftynet, {}),
+    "lenet": (lenet, {}),
+    "mlp": (mlp, {"hidden": (8, 4)}),
+}
+SMALLEST = {"spinal_vgg": 32}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_every_parameter_learns_at_every_size(name, size):
+    network, settings = SMALL[name]
+    torch.manual_seed(0)
+    if size < SMALLEST.get(name, 1):
+        with pytest.raises(ValueError, match=f"{name} takes images of {SMALLEST[name]}x{SMALLEST[name]} and more"):
+            network(10, size, **settings)
+        return
+    model = network(10, size, **settings)
+    logits = model(torch.randn(2, 3, size, size))
+    assert logits.shape == (2, 10)
+    nn.functional.cross_entropy(logits, torch.tensor([1, 7])).backward()
+    dead = [path for path, one in model.named_parameters() if one.grad is None or not one.grad.abs().sum() > 0]
+    assert not dead
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_a_network_states_of_itself_is_so(name):
+    network, settings = SMALL[name]
+    model = network(10, 32, **settings).eval()
+    modules = dict(model.named_modules())
+    order = []
+    for module in modules.values():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(lambda module, _, out: order.append((module, out)))
+    logits = model(torch.randn(2, 3, 32, 32))
+    assert order[0][0] is modules[model.facts.first]
+    assert order[-1][0] is modules[model.facts.classifier]
+    assert order[-1][1] is logits
+    layers = {path for path, module in modules.items() if isinstance(module, nn.Conv2d | nn.Linear)}
+    assert prunable(model).keys() == layers - {model.facts.classifier, *model.facts.unprunable}
+
+
+def test_perceptron_without_hidden_layer_sees_pixels_in_its_classifier():
+    assert mlp(10, 4, hidden=()).facts.first == "classifier"
+
+
+def test_option_a_subsamples_and_adds_zeros_on_both_sides():
+    model = resnet(10, 8, blocks=(1, 1), channels=(4, 9), shortcut="A")
+    x = torch.randn(2, 4, 7, 7)
+    out = model.stages[1].shortcut(x)
+    assert torch.equal(out[:, 2:6], x[:, :, ::2, ::2])
+    assert out.shape == (2, 9, 4, 4)
+    assert not out[:, :2].any() and not out[:, 6:].any()
+
+
+def test_option_a_refuses_stages_that_shrink():
+    with pytest.raises(ValueError, match=r"channels \(8, 4\) must not shrink"):
+        resnet(10, 8, blocks=(1, 1), channels=(8, 4), shortcut="A")
+
+
+@pytest.mark.parametrize("reduction", [2, 4])
+def test_squeeze_and_excitation_adds_two_small_layers_a_block(reduction):
+    channels, blocks = (8, 16), (2, 1)
+    plain = params(resnet(10, 8, blocks=blocks, channels=channels))
+    squeezed = params(resnet(10, 8, blocks=blocks, channels=channels, se_reduction=reduction))
+    added = sum(n * (2 * c * (c // reduction) + c // reduction + c) for n, c in zip(blocks, channels, strict=True))
+    assert squeezed - plain == added
+
+
+@pytest.mark.parametrize(("n", "depth"), [(3, 20), (5, 32), (9, 56), (18, 110)])
+def test_depth_of_a_residual_network_is_six_n_plus_two(n, depth):
+    with torch.device("meta"):
+        model = resnet(10, 32, blocks=(n, n, n), shortcut="A")
+    assert sum(isinstance(module, nn.Conv2d | nn.Linear) for module in model.modules()) == depth
+
+
+def test_new_settings_draw_nothing_at_their_defaults():
+    """A seed makes the weights that it made before option A and squeeze-and-excitation were there."""
+    torch.manual_seed(0)
+    model = resnet(10, 8, blocks=(1, 1), channels=(4, 8))
+    expected = torch.tensor([-0.3368103504, -0.0611655712, 0.0037472763])
+    torch.testing.assert_close(model.classifier.bias[:3], expected)
+    assert {key.split(".")[2] for key in model.state_dict() if key.startswith("stages")} == {
+        *("conv1", "bn1", "conv2", "bn2", "shortcut")
+    }
+
+
+@pytest.mark.parametrize("size", [32, 48, 64])
+@pytest.mark.parametrize("network", [spinal_cnn, spinal_vgg])
+def test_halves_hold_every_feature(network, size):
+    model = network(10, size).eval()
+    features = model.features(torch.randn(1, 3, size, size))
+    assert torch.equal(torch.cat(halves(features), 1), features.flatten(1))
+    widths = [layer[1].in_features for layer in model.head.spine]
+    hidden = model.head.spine[0][1].out_features
+    assert widths[0] + widths[1] - hidden == features.flatten(1).shape[1]
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_spinal_layers_of_a_residual_network_read_all_four_positions(size):
+    model = spinal_resnet(10, size).eval()
+    features = model.features(torch.randn(1, 3, size, size))
+    assert torch.equal(torch.stack(model.head.cut(features), 2), features.flatten(2))
+    assert len(model.head.cut(features)) == len(model.head.spine) == 4
+
+
+@pytest.mark.parametrize("depth", [7, 9, 111])
+def test_pyramid_of_no_whole_blocks_is_refused(depth):
+    with pytest.raises(ValueError, match=f"not {depth}"):
+        pyramidnet(10, 32, depth=depth)
+
+
+def test_pyramid_widens_by_alpha():
+    with torch.device("meta"):
+        model = pyramidnet(10, 32)
+    widths = [16, *(block.conv2.out_channels for block in model.blocks)]
+    assert widths[0] == 16 and widths[-1] == 64
+    assert {wider - narrow for narrow, wider in pairwise(widths)} == {0, 1}
+
+
+def test_thriftynet_has_one_convolution_applied_at_every_step():
+    model = thriftynet(10, 16, steps=6)
+    seen = []
+    model.conv.register_forward_hook(lambda *call: seen.append(call[2].shape[-1]))
+    model(torch.randn(2, 3, 16, 16))
+    assert seen == [16] * 4 + [8] * 2
+    assert sum(isinstance(module, nn.Conv2d) for module in model.modules()) == 1
+
+
+def test_up_sampling_front_shows_the_network_large_images():
+    model = resnet_imagenet(10, 16, upsample=64).eval()
+    x = torch.randn(1, 3, 16, 16)
+    large = nn.functional.interpolate(x, size=(64, 64), mode="bilinear")
+    expected = model.conv1[1](large)
+    torch.testing.assert_close(model.conv1(x), expected)
+
+
+def test_residual_stages_of_a_preactivation_network_carry_what_comes_in():
+    model = preact_resnet(10, 8).eval()
+    block = model.stages[0].blocks[1]
+    nn.init.zeros_(block.conv2.weight)
+    x = torch.randn(1, 64, 8, 8)
+    assert torch.equal(block(x), x)
+
+
+def test_a_pyramid_block_of_zero_weights_pools_and_adds_zeros():
+    block = pyramidnet(10, 8, depth=8, alpha=12).blocks[1].eval()
+    nn.init.zeros_(block.bn3.weight)
+    x = torch.randn(1, 20, 8, 8)
+    out = block(x)
+    torch.testing.assert_close(out[:, :20], nn.functional.avg_pool2d(x, 2))
+    assert out.shape == (1, 24, 4, 4) and not out[:, 20:].any()
+
+
+def test_a_sum_of_spinal_residual_blocks_may_be_negative():
+    block = spinal_resnet(10, 8).features[3].eval()
+    nn.init.zeros_(block.bn2.weight)
+    x = torch.randn(1, 32, 8, 8)
+    assert torch.equal(block(x), x)
+
+
+def test_whatever_is_added_to_the_spinal_map_keeps_its_width():
+    one = spinal_resnet(10, 8, blocks=(2,), channels=(4,))
+    assert one.facts.unprunable == ("features.0", "features.3.conv2", "features.4.conv2")
+    two = spinal_resnet(10, 8, blocks=(1, 1), channels=(4, 8))
+    assert two.facts.unprunable == ("features.4.conv2", "features.4.shortcut.0")

@@ -1,0 +1,196 @@
+"""Captions, headings, figures and pages say where the epoch is chosen, and mark what is optimistic."""
+
+import re
+
+import compressed_on_disk as compressed
+import pytest
+import study_on_disk as disk
+from matplotlib.text import Text
+
+from espalier.results.format import style, table
+from espalier.results.format.marks import names
+from espalier.results.page import page
+from espalier.results.page.charts import lines
+from espalier.results.page.leaderboard import leaderboard
+from espalier.results.page.status import told
+from espalier.results.read import tidy
+from espalier.results.requested import Asked, asked
+from espalier.settings.registry import entries
+
+FALSE = ("split is scored once", "chosen on the validation split", "test split has no part", "no say in the order")
+"""What no caption may say of a study whose epochs are chosen on the test split."""
+
+
+def data_sets(study):
+    return [run for run in study["runs"].values() if run["stage"] == "prepare"]
+
+
+def of_both(**baseline):
+    """A plan of two networks under both protocols."""
+    labels = [
+        dict(disk.BASELINE) | {"model": model, "protocol": protocol}
+        for model in ("ResNet 8-16-32", "LeNet")
+        for protocol in ("clean", "published")
+    ]
+    study = disk.plan(labels, repeats=2)
+    (data,) = data_sets(study)
+    other = data | {"path": data["path"].replace("digits-", "digits-a"), "settings": {"protocol": "published"}}
+    study["runs"]["other"] = other
+    for point in study["points"]:
+        if point["labels"]["protocol"] == "published":
+            point["runs"]["prepare"] = "other"
+            study["runs"][point["runs"]["train"]]["parent"] = "other"
+    return study | {
+        "axes": [*study["axes"], "protocol"],
+        "baseline": dict(disk.BASELINE) | {"protocol": "clean"} | baseline,
+        "figures": [
+            *({"key": f"by-{axis}", "name": "by_axis", "axis": axis} for axis in ("model", "protocol")),
+            {"key": "curves", "name": "curves", "axis": "protocol"},
+            {"key": "tradeoff", "name": "tradeoff", "x": "params"},
+            {"key": "tuning", "name": "tuning"},
+        ],
+    }
+
+
+@pytest.fixture
+def both(tmp_path, monkeypatch, styled):
+    monkeypatch.chdir(tmp_path)
+    study = of_both()
+    disk.finish(tmp_path, study)
+    return study
+
+
+@pytest.fixture
+def coded(tmp_path, monkeypatch, styled):
+    """A study of every stage, all of it under published."""
+    monkeypatch.chdir(tmp_path)
+    study = compressed.plan(ways=("calibrated", "plain"))
+    compressed.finish(tmp_path, study)
+    return under(study)
+
+
+def under(study, protocol="published"):
+    for data in data_sets(study):
+        data["settings"] |= {"protocol": protocol}
+    return study
+
+
+def made(study, kind):
+    """Every table or figure that reads the study alone, with its caption."""
+    frame = tidy.runs(study)
+    arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
+    found = {}
+    for name, entry in entries(kind).items():
+        settings = {"axis": "prune"} if name == "by_axis" else entry.load().__kwdefaults__ or {}
+        if not {"reads", "axis"} & entry.facts.keys():
+            item = Asked(kind, name, name, settings)
+            found[name] = item.make(*arguments), item.caption(study)
+    return found
+
+
+def words_of(figure):
+    figure.draw_without_rendering()
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+@pytest.mark.parametrize("kind", ["table", "figure"])
+def test_no_caption_of_published_says_what_holds_for_clean_alone(coded, kind):
+    found = made(coded, kind)
+    assert len(found) >= 11
+    for name, (_, caption) in found.items():
+        assert not any(words in caption for words in FALSE), (name, caption)
+        assert "* Protocol published: best epoch on the test split: optimistic." in caption
+    clean = " ".join(caption for _, caption in made(under(coded, "clean"), kind).values())
+    assert "chosen on the validation split" in clean and "test split, so that" not in clean and "*" not in clean
+
+
+def test_every_column_of_accuracies_bears_the_mark_also_where_its_heading_does_not_name_them(coded):
+    found = made(coded, "table")
+    for name in ("bit_grid", "rounding"):
+        heads = list(found[name][0].printed)
+        assert [head for head in heads if head.endswith(" *")] == [
+            head for head in heads if head.startswith(("Float", "Activations ", "Plain", "Comp")) and "(%)" in head
+        ]
+    for name in ("summary", "accounting", "pruning", "equal_size", "bit_grid", "rounding"):
+        one, _ = found[name]
+        assert any(head.endswith(" *") for head in one.printed) and set(one.data["protocol"]) <= {"published"}
+        assert "protocol" in table.csv(one).splitlines()[0]
+    assert not any(head.endswith(" *") for name in ("size_ladder", "layers") for head in found[name][0].printed)
+
+
+def test_bold_stays_under_a_marked_heading(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = under(disk.plan(repeats=5))
+    disk.finish(tmp_path, study)
+    one = next(item for item in asked(study, "table") if item.name == "summary").make(tidy.runs(study), study)
+    shown = table.markdown(one).splitlines()
+    assert "Test top-1 (%) *" in shown[0].replace("\\", "") and any("**" in line for line in shown[2:-1])
+
+
+def test_a_figure_bears_the_mark_and_what_it_means(coded, tmp_path):
+    found = made(coded, "figure")
+    for name in ("bit_grid", "by_axis", "compression", "tradeoff", "tuning"):
+        words = words_of(found[name][0])
+        heads = [word for word in words if re.search(r"top-1\s*\(%\)", word, re.IGNORECASE)]
+        assert heads and all(head.endswith(" *") for head in heads), (name, words)
+        assert "* Protocol published: best epoch on the test split: optimistic." in words, name
+        style.save(found[name][0], tmp_path, name)
+    assert not any("optimistic" in word for word in words_of(found["size_anatomy"][0]))
+    assert not any("*" in word for one, _ in made(under(coded, "clean"), "figure").values() for word in words_of(one))
+
+
+def test_where_both_protocols_are_the_rows_and_points_of_one_bear_the_mark(both, tmp_path):
+    frame, history = tidy.runs(both), tidy.history(both)
+    for item in asked(both, "table"):
+        one = item.make(frame, both)
+        assert "* Where the protocol is published: best epoch on the test split: optimistic." in one.caption
+        assert "Under the protocol clean, the epoch is chosen on the validation split" in one.caption
+        assert not any(head.endswith(" *") for head in one.printed)
+        if "Protocol" in one.printed:
+            assert set(one.printed["Protocol"]) == {"clean", "published *"}
+    drawn = {item.key: words_of(item.make(frame, history, both)) for item in asked(both, "figure")}
+    for key, marks in (
+        ("by-protocol", {"published *"}),
+        ("curves", {"published (train) *", "published (validation) *"}),
+        ("tradeoff", {"protocol published *", "LeNet, published *"}),
+        ("tuning", {"ResNet 8-16-32 · published *", "LeNet · published *"}),
+    ):
+        marked = {word for word in drawn[key] if word.endswith(" *")}
+        assert marked == marks or (key == "tradeoff" and marked and all("published" in word for word in marked)), key
+        assert any("* Where the protocol is published" in word for word in drawn[key])
+    assert not any(word.endswith(" *") for word in drawn["by-model"])
+    # The baseline's one value of the augmentation is no comparison: a mean over all, of which half are optimistic.
+    captions = {item.key: item.caption(both) for item in asked(both, "table")}
+    assert "varies, both protocols among it: in part optimistic" in captions["by_axis-augment"]
+    assert "all else as in the baseline. Under" in captions["by_axis-model"]
+    assert [name.endswith(" *") for name in names(both).values()] == [False, True, False, True]
+
+
+def test_a_baseline_that_is_optimistic_says_so(tmp_path):
+    study = of_both(protocol="published")
+    assert names(study)[1] == "baseline *"
+    caption = next(item.caption(study) for item in asked(study, "figure"))
+    assert "* Where the protocol is published, as in the baseline: best epoch on the test split" in caption
+
+
+def test_the_status_marks_its_best_top1(coded, both):
+    for study in (coded, both):
+        lines = told(study).splitlines()
+        assert lines[0].endswith("  best top-1 *") and len(lines[1]) == len(lines[0])
+        assert any("published: best epoch on the test split: optimistic." in line for line in lines)
+    assert "*" not in told(under(coded, "clean"))
+
+
+def test_leaderboard_charts_and_pages_are_marked(coded, tmp_path):
+    frame, plan = tidy.runs(coded), disk.write_plan(tmp_path, coded)
+    heads = leaderboard(frame, coded).heads
+    assert [head for head in heads if head.endswith(" *")] == ["Validation top-1 (%) *", "Test top-1 (%) *"]
+    plots = [lines.of_grid(frame, coded), *lines.of_widths(frame, coded)]
+    assert all(plot.axes[-1].head == "Test top-1 (%) *" for plot in plots)
+    page.write(tmp_path / "index.html", plan, coded, frame, tidy.states(coded))
+    for name in ("index.html", "explore.html"):
+        text = (tmp_path / name).read_text()
+        assert "<strong>* Protocol published: best epoch on the test split: optimistic." in text
+        assert "a setting that is chosen by it is optimistic" in text
+        assert "Settings are to be chosen on the validation split" not in text
+    assert '"title":"Test top-1 (%) *"' in (tmp_path / "explore.html").read_text().replace('": "', '":"')

@@ -1,0 +1,130 @@
+"""The Pareto front, and its place in the figures."""
+
+import numpy as np
+import pytest
+import study_on_disk as disk
+
+from espalier.results.compare.costs import costs
+from espalier.results.compare.pareto import front
+from espalier.results.format import style
+from espalier.results.read import tidy
+from espalier.results.requested import Asked
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("cost", "value", "expected"),
+    [
+        ([1, 2, 3], [90, 95, 96], [True, True, True]),
+        ([1, 2, 3], [90, 89, 96], [True, False, True]),
+        # As good for less, and better for the same.
+        ([1, 2], [90, 90], [True, False]),
+        ([1, 1], [90, 91], [False, True]),
+        # Equal points dominate one another not, wherever they stand; a third of the same cost is dominated.
+        ([2, 1, 1, 1], [95, 90, 90, 89], [True, True, True, False]),
+        ([1, NAN, 2], [90, 99, NAN], [True, False, False]),
+        ([], [], []),
+    ],
+)
+def test_dominated_points_ties_and_missing_ones(cost, value, expected):
+    assert front(cost, value).tolist() == expected
+
+
+def dominated(cost, value, i):
+    """Straight from the definition."""
+    return any(
+        cost[j] <= cost[i] and value[j] >= value[i] and (cost[j], value[j]) != (cost[i], value[i])
+        for j in range(len(cost))
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_agrees_with_the_definition_in_any_order(seed):
+    generator = np.random.default_rng(seed)
+    # A coarse grid, so that there are ties of every kind.
+    cost, value = generator.integers(0, 8, 40), generator.integers(0, 8, 40)
+    expected = [not dominated(cost, value, i) for i in range(40)]
+    assert front(cost, value).tolist() == expected
+    order = generator.permutation(40)
+    assert front(cost[order], value[order]).tolist() == [expected[i] for i in order]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root, study = tmp_path_factory.mktemp("study"), disk.pruned(disk.plan())
+    disk.finish(root, study)
+    for point in study["points"]:
+        run = root / study["runs"][point["runs"]["train"]]["path"]
+        (run / "model.safetensors").write_bytes(b"\0" * disk.AXES["model"][point["labels"]["model"]][0])
+    return root, study
+
+
+@pytest.fixture
+def study(finished, monkeypatch):
+    monkeypatch.chdir(finished[0])
+    return finished[1]
+
+
+def drawn(study, name, **settings):
+    with style.applied():
+        return Asked("figure", name, name, settings).make(tidy.runs(study), tidy.history(study), study)
+
+
+def rings(figure):
+    """Points with a ring, in any order."""
+    found = [line for line in figure.axes[0].lines if line.get_gid() in ("front", "ring")]
+    found = [line for line in found if line.get_marker() == "o"]
+    return sorted(map(tuple, np.concatenate([line.get_xydata() for line in found])))
+
+
+COSTS = ("params", "macs", "nonzeros", "file_bytes", "latency_1", "latency_64")
+
+
+@pytest.mark.parametrize(
+    ("name", "x"), [*(("compression", x) for x in COSTS), *(("tradeoff", x) for x in (*COSTS, "train_time"))]
+)
+def test_the_front_of_the_means_is_ringed(study, name, x):
+    figure = drawn(study, name, x=x)
+    panel = figure.axes[0]
+    gid = "configuration" if name == "tradeoff" else None
+    points = [line for line in panel.lines if line.get_gid() == gid]
+    points = np.concatenate([line.get_xydata() for line in points if line.get_marker() != "None"])
+    assert len(points) >= 4
+    expected = points[[not dominated(*points.T, i) for i in range(len(points))]]
+    np.testing.assert_allclose(rings(figure), sorted(map(tuple, expected)))
+    assert "Pareto" in Asked("figure", name, name, {"x": x}).caption(study)
+
+
+def test_rings_stand_where_their_points_are_moved_to(study):
+    figure = drawn(study, "tradeoff", x="params")
+    lines = figure.axes[0].lines
+
+    def pixels(gid):
+        found = [line.get_transform().transform(line.get_xydata()) for line in lines if line.get_gid() == gid]
+        return np.concatenate(found)
+
+    apart = np.hypot(*(pixels("ring")[:, None] - pixels("configuration")[None]).transpose(2, 0, 1))
+    np.testing.assert_allclose(apart.min(axis=1), 0, atol=1e-6)
+
+
+def test_costs_of_networks_that_nothing_has_pruned(study):
+    frame = tidy.runs(study)
+    trained = frame["run.prune"].isna()
+    base = frame["configuration"] == 0
+    params = frame["label.model"].map({model: size[0] for model, size in disk.AXES["model"].items()})
+    assert costs(frame, study, "nonzeros")[trained].tolist() == params[trained].tolist()
+    assert costs(frame, study, "file_bytes")[trained].tolist() == params[trained].tolist()
+    # 0.9 ms before pruning, measured in turn with the networks pruned from it; of the others there is no measurement.
+    assert costs(frame, study, "latency_1")[base].tolist() == pytest.approx([0.9] * 3)
+    assert costs(frame, study, "latency_1")[trained & ~base].isna().all()
+    pruned = frame.loc[~trained, "file_bytes"]
+    assert costs(frame, study, "file_bytes")[~trained].tolist() == pruned.tolist()
+
+
+def test_quantized_networks_have_no_latency_of_their_own(study):
+    frame = tidy.runs(study)
+    frame["run.quantize"] = frame["run.prune"].where(frame["label.prune.ratio"] == "0.7")
+    found = costs(frame, study, "latency_64")
+    assert found[frame["run.quantize"].notna()].isna().all()
+    assert found[frame["run.prune"].notna() & frame["run.quantize"].isna()].notna().all()

@@ -1,0 +1,65 @@
+"""Tables and figures of pruned networks."""
+
+import pytest
+import study_on_disk as disk
+
+from espalier.results.format import style
+from espalier.results.read import tidy
+from espalier.results.requested import Asked
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = disk.pruned(disk.plan())
+    disk.finish(tmp_path, study)
+    return study
+
+
+def made(kind, name, study, **settings):
+    frame = tidy.runs(study)
+    arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
+    item = Asked(kind, name, name, settings)
+    assert item.caption(study)
+    with style.applied():
+        return item.make(*arguments)
+
+
+def test_change_is_that_of_each_repeat_from_its_own_parent(study):
+    found = made("table", "pruning", study)
+    frame = tidy.runs(study)
+    before = frame[frame["run.prune"].isna()].groupby("run.train")["test_top1"].first()
+    for ratio, row in zip(disk.RATIOS, found.data.to_dict("records"), strict=True):
+        runs = frame[frame["label.prune.ratio"] == str(ratio)]
+        change = runs["test_top1"] - runs["run.train"].map(before)
+        assert row["n"] == 3
+        assert row["change_mean"] == pytest.approx(change.mean())
+        assert row["change_std"] == pytest.approx(change.std(ddof=1))
+        assert row["compression"] == pytest.approx(1 / (1 - ratio) ** 2)
+    assert found.printed["Latency, 1 image (ms)"][1] == "0.45 (2.00×)"
+    assert found.printed["Params (k)"].tolist()[0] == "9.7 (49 %)"
+
+
+def test_layers_stand_side_by_side(study):
+    found = made("table", "layers", study, repeat=2)
+    assert found.data["layer"].tolist() == ["stem", "classifier"]
+    assert len(found.printed.columns) == 4
+
+
+@pytest.mark.parametrize("x", ["nonzeros", "params", "macs", "file_bytes", "latency_1", "latency_64"])
+def test_a_line_joins_the_ratios_of_one_way_to_prune(study, x):
+    figure = made("figure", "compression", study, x=x)
+    (panel,) = figure.axes
+    means = {line.get_label(): line for line in panel.lines if line.get_gid() != "runs"}
+    assert len(means["channels"].get_xdata()) == 3
+    assert sorted(means["channels"].get_xdata()) == list(means["channels"].get_xdata())
+    assert not any(name.startswith("_") for name in means)
+
+
+def test_without_results_it_says_so(study, tmp_path):
+    for run in study["runs"].values():
+        if run["stage"] != "prepare":
+            disk.undo(tmp_path, run, "waiting")
+    figure = made("figure", "compression", study, x="params")
+    assert "planned" in figure.axes[0].texts[0].get_text()
+    assert made("table", "pruning", study).data["n"].tolist() == [0, 0, 0]

@@ -1,0 +1,220 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import study_on_disk as disk
+
+from espalier.results.page.status import told
+from espalier.results.read.hours import facts, hours
+from espalier.results.read.run_state import SILENT_S, chain_state, state_of
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/status.py"
+
+
+@pytest.fixture
+def one(tmp_path):
+    """A study of one finished chain, and its training run."""
+    study = disk.plan([dict(disk.BASELINE)], repeats=1)
+    disk.finish(tmp_path, study)
+    return tmp_path, study, study["runs"][study["points"][0]["runs"]["train"]]
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("state", ["waiting", "running", "failed", "lost"])
+def test_state_from_files(one, state):
+    root, _, run = one
+    assert state_of(run, root).name == "done"
+    disk.undo(root, run, state)
+    assert state_of(run, root).name == state
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"pid": "dead"}, "lost"),
+        ({"pid": "dead", "host": "another"}, "running"),
+        ({"pid": -1}, "running"),
+        ({"pid": "not a number"}, "running"),
+        ({"age": 60}, "running"),
+        ({"age": 3600, "host": "another"}, "lost"),
+        ({"time": None}, "lost"),
+        ({"state": "requeue"}, "waiting"),
+        ({"state": "done"}, "waiting"),
+    ],
+)
+def test_heartbeats_of_every_kind(one, said, expected):
+    root, _, run = one
+    if said.get("pid") == "dead":
+        said = said | {"pid": dead_pid()}
+    if "age" in said:
+        # Counted from now: the cases were listed when the tests were collected, which may be minutes ago.
+        said = {key: value for key, value in said.items() if key != "age"} | {"time": time.time() - said["age"]}
+    disk.undo(root, run, "running", **said)
+    assert state_of(run, root).name == expected
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_a_stage_that_falls_silent_is_lost(one, stage):
+    root, study, _ = one
+    run = study["runs"][study["points"][0]["runs"][stage]]
+    for age, expected in ((SILENT_S - 30, "running"), (SILENT_S + 30, "lost")):
+        disk.undo(root, run, "running", time=time.time() - age, host="another")
+        assert state_of(run, root).name == expected
+
+
+def test_a_torn_heartbeat_is_no_heartbeat(one):
+    root, _, run = one
+    disk.undo(root, run, "running")
+    (root / run["path"] / "heartbeat.json").write_text('{"state": "run')
+    # What is left is a fresh log without an error.
+    assert state_of(run, root).name == "running"
+
+
+def test_a_new_attempt_outdates_the_failure_before_it(one):
+    root, _, run = one
+    disk.undo(root, run, "failed", time=time.time() - 300)
+    (root / run["path"] / "run.log").write_text("2026-03-01 12:00:00 INFO started again\n")
+    assert state_of(run, root).name == "running"
+
+
+def test_without_a_heartbeat_the_log_tells(one):
+    root, study, _ = one
+    run = study["runs"][study["points"][0]["runs"]["prepare"]]
+    log = (root / run["path"]).with_suffix(".log")
+    assert state_of(run, root).name == "done"
+    (root / run["path"]).unlink()
+    assert state_of(run, root).name == "waiting"
+    log.write_text("error: no such folder\n")
+    assert state_of(run, root).name == "failed"
+    log.write_text("reading\n")
+    assert state_of(run, root).name == "running"
+    os.utime(log, (time.time() - 600,) * 2)
+    assert state_of(run, root).name == "lost"
+
+
+def test_a_chain_is_as_far_as_the_run_that_holds_it_up():
+    assert chain_state(["done", "done", "done"]) == "done"
+    assert chain_state(["done", "done", "waiting"]) == "waiting"
+    assert chain_state(["done", "running", "waiting"]) == "running"
+    assert chain_state(["done", "failed", "waiting"]) == "failed"
+
+
+def test_what_is_told(tmp_path):
+    study = disk.plan()
+    disk.finish(tmp_path, study)
+    train = [study["runs"][point["runs"]["train"]] for point in study["points"]]
+    for point in study["points"][:3]:
+        disk.undo(tmp_path, study["runs"][point["runs"]["evaluate"]], "waiting")
+    disk.undo(tmp_path, train[0], "running", epoch=3, epochs=6, top1=99.95, seconds_left=75)
+    disk.undo(tmp_path, train[1], "failed")
+    silent = time.time() - 600
+    disk.undo(tmp_path, train[2], "lost", time=silent, host="node7")
+    os.utime(tmp_path / train[2]["path"] / "run.log", (silent, silent))
+    lines = told(study, tmp_path).splitlines()
+    assert lines[0].split() == ["demo", "done", "running", "failed", "lost", "waiting", "best", "top-1"]
+    assert lines[2].split() == ["train", "18", "1", "1", "1", "-", "99.95"]
+    assert lines[3].split() == ["evaluate", "18", "-", "-", "-", "3", "-"]
+    assert lines[4].split() == ["all", "37", "1", "1", "1", "3"]
+    assert "run-hours spent" in lines[5] and "1 min 15 s left" not in lines[5]
+    assert lines[6].startswith("running") and "epoch 3/6  top-1 99.95 %  1 min 15 s left" in lines[6]
+    assert lines[7].startswith("failed") and "CUDA out of memory" in lines[7]
+    assert lines[7].endswith(f"{train[1]['path']}/run.log")
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(silent))
+    assert lines[8].startswith("lost") and f"silent since {since} on node7" in lines[8]
+    assert "left" not in lines[8]
+
+
+def on_gpu(root, run, seconds):
+    """Let a finished run say that it took `seconds` on a GPU."""
+    path = root / run["path"] / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "NVIDIA A100", "wall_s": seconds}))
+
+
+def hours_of(root, study):
+    states = {id_: state_of(run, root) for id_, run in study["runs"].items()}
+    return hours(study, states, facts(study, states, root))
+
+
+def test_hours_spent_and_to_go(tmp_path):
+    study = disk.plan([dict(disk.BASELINE), dict(disk.BASELINE) | {"model": "LeNet"}], repeats=3)
+    disk.finish(tmp_path, study)
+    train = [study["runs"][point["runs"]["train"]] for point in study["points"]]
+    for run, seconds in zip(train, [3600, 7200, 0, 1800, 1800, 0], strict=True):
+        on_gpu(tmp_path, run, seconds)
+    found = hours_of(tmp_path, study)
+    # The evaluations ran on a CPU, and are no GPU-hours.
+    assert (found.spent, found.to_go, found.left, found.gpu, found.unknown) == (4.0, 0.0, None, True, 0)
+    disk.undo(tmp_path, train[2], "waiting")
+    found = hours_of(tmp_path, study)
+    # As long as the two of the same network, not as the mean of all.
+    assert (found.spent, found.to_go, found.left) == (4.0, 1.5, None)
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - 1800))
+    disk.undo(tmp_path, train[5], "running", seconds_left=900)
+    (tmp_path / train[5]["path"] / "run.log").write_text(f"{started} INFO 6 epochs\n")
+    found = hours_of(tmp_path, study)
+    assert found.spent == pytest.approx(4.5, abs=0.01)
+    assert found.to_go == pytest.approx(1.75, abs=0.01)
+    assert found.left == pytest.approx(1.75, abs=0.01)
+
+
+def test_processes_count_one_each(tmp_path):
+    study = disk.plan([dict(disk.BASELINE)], repeats=1)
+    disk.finish(tmp_path, study)
+    run = study["runs"][study["points"][0]["runs"]["train"]]
+    run["settings"]["train.processes"] = 4
+    on_gpu(tmp_path, run, 3600)
+    assert hours_of(tmp_path, study).spent == 4.0
+
+
+def test_nothing_is_foretold_of_a_stage_that_has_not_ended(tmp_path):
+    study = disk.plan([dict(disk.BASELINE)], repeats=2)
+    found = hours_of(tmp_path, study)
+    assert (found.spent, found.to_go, found.left, found.unknown) == (0.0, 0.0, None, 4)
+    assert "without the 4 runs" in told(study, tmp_path)
+
+
+def test_damaged_records_are_no_hours(one):
+    root, study, run = one
+    (root / run["path"] / "run.json").write_text('{"wall_s": "long", "dev')
+    (root / run["path"] / "metrics.csv").write_text("")
+    assert hours_of(root, study).spent == pytest.approx(5 / 3600)
+    assert told(study, root).splitlines()[2].split() == ["train", "1", "-", "-", "-", "-", "-"]
+
+
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_a_thousand_runs_in_a_second_without_heavy_imports(tmp_path, state):
+    models = [dict(disk.BASELINE) | {"model": f"net {index}"} for index in range(100)]
+    study = disk.plan(models, repeats=5)
+    disk.finish(tmp_path, study)
+    if state == "running":
+        for run in study["runs"].values():
+            if run["stage"] != "prepare":
+                disk.undo(tmp_path, run, "running")
+    disk.write_plan(tmp_path, study)
+    program = (
+        f"import runpy, sys; sys.argv = ['status.py']\n"
+        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+        "import time; print(time.process_time(), *sorted({'pandas', 'numpy', 'torch', 'pydantic'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
+    command = [sys.executable, "-c", program]
+    out = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert out.count("\nrunning") == (1000 if state == "running" else 0)
+    cpu_s, *heavy = out.splitlines()[-1].split()
+    assert not heavy
+    assert float(cpu_s) < 1
+
+
+def test_without_a_plan_the_mistake_is_told(tmp_path):
+    done = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: results/studies: holds no plan.json; `snakemake status` writes it\n"

@@ -1,0 +1,217 @@
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import study_on_disk as disk
+
+from espalier.results.compare.statistics import estimate
+from espalier.results.format import numbers, table
+from espalier.results.read import tidy
+from espalier.results.requested import Asked, asked, captions
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/tabulate_runs.py"
+HOSTILE = "<script>alert(1)</script> & 50% $x_1$ | *b* {c} \\d ~ ^ #"
+
+
+def made(root, name, study=None, **settings):
+    study = study or disk.plan()
+    return Asked("table", name, name, settings).make(tidy.runs(study, root), study)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    disk.finish(root, disk.plan(disk.product()))
+    return root
+
+
+def test_summary_has_the_estimates_of_every_configuration(root):
+    study = disk.plan()
+    frame = tidy.runs(study, root)
+    found = made(root, "summary")
+    assert len(found.data) == 7
+    for number, row in enumerate(found.data.to_dict("records")):
+        values = frame[frame["configuration"] == number]
+        assert {axis: row[axis] for axis in study["axes"]} == study["points"][3 * number]["labels"]
+        expected = estimate(values["test_top1"])
+        got = [row[f"test_top1_{part}"] for part in ("n", "mean", "sd", "low", "high")]
+        assert got == pytest.approx(list(expected), rel=1e-12)
+        assert row["validation_top1_mean"] == pytest.approx(values["validation_top1"].mean())
+        assert (row["params"], row["macs"]) == disk.AXES["model"][row["model"]]
+        assert row["train_wall_s_mean"] == pytest.approx(values["train_wall_s"].mean())
+    first = found.data.iloc[0]
+    assert found.printed["Test top-1 (%)"][0] == f"{first['test_top1_mean']:.2f} ± {first['test_top1_sd']:.2f}"
+    assert found.printed["95 % interval (%)"][0] == f"{first['test_top1_low']:.2f} to {first['test_top1_high']:.2f}"
+    assert found.printed["Params (k)"].tolist()[:3] == ["19.8", "77.8", "31.3"]
+
+
+def test_by_axis_compares_with_the_baseline_in_everything_else(root):
+    study = disk.plan(disk.product())
+    frame = tidy.runs(study, root)
+    found = made(root, "by_axis", study, axis="model")
+    alone = frame[(frame["label.augment"] == "crop") & (frame["label.train.optimizer"] == "SGD")]
+    assert found.data["model"].tolist() == list(disk.AXES["model"])
+    for label, mean, n in found.data[["model", "test_top1_mean", "test_top1_n"]].itertuples(index=False):
+        own = alone.loc[alone["label.model"] == label, "test_top1"]
+        assert (mean, n) == (pytest.approx(own.mean()), 3)
+    assert "as in the baseline" in found.caption
+
+
+def test_by_axis_without_a_baseline_takes_all_points_and_says_so(root):
+    study = disk.plan(disk.product(), baseline=None)
+    frame = tidy.runs(study, root)
+    found = made(root, "by_axis", study, axis="augment")
+    means = frame.groupby("label.augment", sort=False)["test_top1"].mean()
+    assert found.data["test_top1_mean"].tolist() == pytest.approx(means.tolist())
+    assert found.data["test_top1_n"].tolist() == [27, 27, 27]
+    # Networks of different size share a row: it has no parameter count.
+    assert found.data["params"].isna().all()
+    assert "everything else" in found.caption
+
+
+def test_best_is_chosen_on_validation_never_on_test(tmp_path):
+    study = disk.plan()
+    disk.finish(tmp_path, study)
+    frame = tidy.runs(study, tmp_path)
+    frame["test_top1"] = -frame["validation_top1"]
+    found = Asked("table", "best", "best", {"count": 2}).make(frame, study)
+    order = frame.groupby("configuration")["validation_top1"].mean().nlargest(2)
+    assert found.data["validation_top1_mean"].tolist() == pytest.approx(order.tolist())
+
+
+def test_one_repeat_prints_no_spread_and_no_interval(tmp_path):
+    study = disk.plan(repeats=1)
+    disk.finish(tmp_path, study)
+    found = made(tmp_path, "summary", study)
+    assert not any("±" in cell for cell in found.printed["Test top-1 (%)"])
+    assert set(found.printed["95 % interval (%)"]) == {"–"}
+    assert found.data[["test_top1_sd", "test_top1_low", "test_top1_high"]].isna().all(axis=None)
+
+
+def test_a_study_without_evaluation_shows_validation_and_says_it_is_optimistic(tmp_path):
+    study = disk.plan()
+    disk.finish(tmp_path, study)
+    for point in study["points"]:
+        study["runs"].pop(point["runs"].pop("evaluate"))
+    found = made(tmp_path, "summary", study)
+    assert not [head for head in found.printed if "Test" in head]
+    assert "optimistic" in found.caption
+    assert found.data["validation_top1_n"].tolist() == [3] * 7
+
+
+@pytest.mark.parametrize("name", sorted(disk.of_training("table")))
+def test_every_table_stands_without_a_single_run(tmp_path, name):
+    settings = {"by_axis": {"axis": "model"}, "best": {"count": 3}}.get(name, {})
+    found = made(tmp_path, name, **settings)
+    table.write(tmp_path, name, found)
+    assert {path.suffix for path in tmp_path.glob(f"{name}.*")} == {".csv", ".md", ".tex", ".html"}
+    assert "validation split" in found.caption
+
+
+class Cells(HTMLParser):
+    """Texts of all cells of a page, and every tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.tags = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_data(self, data):
+        if self.tags[-1:] and self.tags[-1] in ("td", "th"):
+            self.cells[-1] += data
+
+
+def test_hostile_labels_are_text_in_every_form(tmp_path):
+    study = disk.plan([dict(disk.BASELINE), dict(disk.BASELINE) | {"model": HOSTILE}])
+    found = made(tmp_path, "summary", study)
+    assert next(csv.reader(io.StringIO(table.csv(found).splitlines()[2])))[0] == HOSTILE
+    html = Cells(table.page(found, "summary"))
+    assert "script" not in html.tags
+    assert HOSTILE in [cell.strip() for cell in html.cells]
+    row = table.markdown(found).splitlines()[3]
+    assert "<script>" not in row.replace(r"\<script\>", "")
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(found.printed.columns) + 1
+    line = next(line for line in table.latex(found, "summary").splitlines() if "alert" in line)
+    assert not re.search(r"(?<!\\)[%$#_]", line)
+    assert len(re.findall(r"(?<!\\)&", line)) == len(found.printed.columns) - 1
+
+
+def test_latex_is_booktabs_with_balanced_braces(root):
+    text = table.latex(made(root, "summary"), "summary")
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert text.count(f"\\{rule}\n") == 1
+    assert text.count("{") == text.count("}")
+    assert r"98." in text and r"$\pm$" in text and "±" not in text
+    assert r"\begin{tabular}{lllrrrrrrrr}" in text
+
+
+def test_markdown_columns_agree(root):
+    lines = table.markdown(made(root, "summary")).splitlines()[:9]
+    assert len({line.count("|") for line in lines}) == 1
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "printed"),
+    [
+        ((98.614, 0.277), "98.61 ± 0.28"),
+        ((98.614, float("nan")), "98.61"),
+        ((float("nan"), float("nan")), "–"),
+    ],
+)
+def test_printed_numbers(values, printed):
+    assert numbers.spread(*values) == printed
+
+
+def test_units_suit_the_column():
+    assert numbers.count_unit([950.0, 12.0]) == (1.0, "")
+    assert numbers.count_unit([5.2e6, 1e3, float("nan")]) == (1e6, "M")
+    assert numbers.time_unit([30.0, 100.0]) == (1.0, "s")
+    assert numbers.time_unit([30.0, 9000.0]) == (3600.0, "h")
+    assert numbers.scaled(950.0, 1.0, whole=True) == "950"
+    assert numbers.scaled(5.2e6, 1e6, whole=True) == "5.2"
+    assert numbers.scaled(49_792, 1e6, whole=True) == "0.05"
+    assert numbers.scaled(0, 1e6, whole=True) == "0.0"
+
+
+def test_the_script_writes_all_and_twice_the_same(root, tmp_path):
+    study = disk.plan()
+    plan = disk.write_plan(root, study)
+    for folder in ("one", "two"):
+        subprocess.run([sys.executable, SCRIPT, tmp_path / folder, "--plan", plan], cwd=root, check=True)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
+    assert len(files) == 1 + 4 * len(study["tables"])
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files)
+    frame = pd.read_csv(tmp_path / "one/runs.csv")
+    summary = pd.read_csv(tmp_path / "one/tables/summary.csv")
+    assert summary["test_top1_mean"].tolist() == pytest.approx(
+        frame.groupby("configuration")["test_top1"].mean().tolist()
+    )
+
+
+def test_captions_need_the_plan_alone_and_no_heavy_import(tmp_path):
+    study = disk.plan()
+    plan = disk.write_plan(tmp_path, study)
+    program = (
+        f"import json, sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
+        "from espalier.results.requested import captions; from espalier.results.read.planned_study import read\n"
+        f"study = read({str(plan)!r}); found = {{k: captions(study, k) for k in ('table', 'figure')}}\n"
+        "print(json.dumps([found, sorted({'pandas', 'matplotlib', 'torch', 'numpy'} & set(sys.modules))]))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    found, heavy = json.loads(out)
+    assert not heavy
+    assert found["table"] == captions(study, "table")
+    assert list(found["figure"]) == [item.key for item in asked(study, "figure")]

@@ -1,0 +1,57 @@
+import json
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from espalier.errors import ArtifactError, Mistake
+from espalier.runs.interruption import Interrupted
+from espalier.runs.log import log, recording
+from espalier.runs.progress import Heartbeat
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "state"),
+    [
+        (Mistake("x.yaml: write it so"), 2, "failed"),
+        (ArtifactError("model.json: gone"), 2, "failed"),
+        (RuntimeError("a surprise"), 1, "failed"),
+        (Interrupted("SIGTERM: stopped"), 75, "requeue"),
+        (KeyboardInterrupt(), 130, "requeue"),
+    ],
+)
+def test_how_a_run_ends_is_in_its_code_its_log_and_its_heartbeat(error, code, state, tmp_path):
+    with pytest.raises(SystemExit) as end, recording(tmp_path, Heartbeat(tmp_path)):
+        raise error
+    assert end.value.code == code
+    assert json.loads((tmp_path / "heartbeat.json").read_text())["state"] == state
+    text = (tmp_path / "run.log").read_text()
+    assert str(error) in text
+    assert ("Traceback" in text) == (code == 1)
+    assert code == 1 or len(text.splitlines()) == 1
+
+
+def test_lines_and_warnings_are_kept_once(tmp_path):
+    for _ in range(2):
+        with recording(tmp_path):
+            log.info("a line")
+            warnings.warn("a warning", stacklevel=1)
+    text = (tmp_path / "run.log").read_text()
+    assert text.count("a line") == 2
+    assert text.count("a warning") >= 1
+
+
+def test_stderr_that_is_the_log_already_is_not_written_twice(tmp_path):
+    code = f"""
+from pathlib import Path
+from espalier.runs.log import log, recording
+with recording(Path({str(tmp_path)!r})):
+    log.info("only once")
+    raise RuntimeError("a surprise")
+"""
+    with (tmp_path / "run.log").open("w") as stderr:
+        subprocess.run([sys.executable, "-c", code], stderr=stderr, env={"PYTHONPATH": ":".join(sys.path)}, check=False)
+    text = (tmp_path / "run.log").read_text()
+    assert text.count("only once") == 1
+    assert text.count("Traceback") == 1

@@ -1,0 +1,148 @@
+"""Trackers follow a training from outside: every epoch is told once, and no bit of a result changes."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+
+from espalier.errors import Mistake
+from espalier.plan import config
+from espalier.runs import trackers
+from espalier.settings.problems import StudyError
+from support.scripts_as_run import ENVIRONMENT, SCRIPTS, run
+
+WORDS = ("model.name=resnet", "model.blocks=[1]", "model.channels=[4]", "train.epochs=2")
+FINE = ("prune.name=magnitude", "prune.ratio=0.5", "fine_tune.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """Prepared digits, and a run that nothing follows."""
+    root = tmp_path_factory.mktemp("tracking")
+    data = root / "digits-0123456789.safetensors"
+    assert run("prepare_data", data, "dataset.name=digits").returncode == 0
+    done = run("train", root / "net-0000000000", "--data", data, *WORDS)
+    assert done.returncode == 0, done.stderr
+    return data, root / "net-0000000000"
+
+
+def history(folder):
+    with (folder / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def scalars(folder, tag):
+    """(step, value) of every event of a tag in the TensorBoard files of a run."""
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
+    )
+    events = accumulator.EventAccumulator(str(folder / "tracking/tensorboard")).Reload()
+    return [(one.step, one.value) for one in events.Scalars(tag)]
+
+
+def test_tensorboard_is_told_every_epoch_and_changes_no_bit(plain, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
+    data, alone = plain
+    folder = tmp_path / "net-0000000000"
+    done = run("train", folder, "--data", data, "--trackers", "tensorboard", *WORDS)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+    assert not (alone / "tracking").exists()
+    rows = history(folder)
+    for column in ("validation_top1", "train_loss", "lr"):
+        told = scalars(folder, column)
+        assert told == [(int(row["epoch"]), pytest.approx(float(row[column]), rel=1e-6)) for row in rows]
+
+
+def test_a_pruning_is_followed_too(plain, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
+    data, parent = plain
+    folder = tmp_path / "net-1111111111"
+    done = run("prune", folder, "--parent", parent, "--data", data, "--trackers", "tensorboard", *FINE)
+    assert done.returncode == 0, done.stderr
+    assert [step for step, _ in scalars(folder, "validation_loss")] == [1]
+
+
+def test_mlflow_is_told_the_same_beside_the_run(plain, tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: uv sync --group trackers")
+    data, alone = plain
+    folder = tmp_path / "net-0000000000"
+    environment = {key: value for key, value in ENVIRONMENT.items() if not key.startswith("MLFLOW")}
+    command = [sys.executable, SCRIPTS / "train.py", folder, "--data", data, "--trackers=mlflow", *WORDS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name}
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/tracking/mlflow.db")
+    (one,) = client.search_runs([client.get_experiment_by_name(trackers.PROJECT).experiment_id])
+    assert one.info.run_name == folder.name and one.data.params["train.epochs"] == "2"
+    told = [each.value for each in client.get_metric_history(one.info.run_id, "validation_top1")]
+    assert told == [float(row["validation_top1"]) for row in history(folder)]
+
+
+def test_a_missing_library_ends_the_run_before_it_begins(plain, tmp_path):
+    data, _ = plain
+    hidden = "import importlib.util as u, runpy, sys; found = u.find_spec\n"
+    hidden += "u.find_spec = lambda name, *rest: None if name == 'tensorboard' else found(name, *rest)\n"
+    hidden += "sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+    hidden += "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    command = [sys.executable, "-c", hidden, SCRIPTS / "train.py", tmp_path / "net-0000000000", "--data", data]
+    done = subprocess.run(
+        [*command, "--trackers", "tensorboard", *WORDS], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "uv sync --group trackers" in done.stderr and done.stderr.count("\n") == 1
+    assert {path.name for path in (tmp_path / "net-0000000000").iterdir()} == {"run.log", "heartbeat.json"}
+
+
+def test_an_unknown_tracker_is_told_before_any_job():
+    with pytest.raises(StudyError, match=r"tracking\.0"):
+        config.read({"tracking": ["excel"]})
+    with pytest.raises(Mistake, match="not known"):
+        trackers.named("excel")
+
+
+def test_the_key_takes_a_word_or_a_list_and_is_off():
+    assert config.read({})[0].tracking == ()
+    assert config.read({"tracking": "tensorboard,mlflow"})[0].tracking == ("tensorboard", "mlflow")
+
+
+def test_following_makes_no_run_anew(finished):
+    tracked = ("--config", "studies=tiny", "tracking=tensorboard")
+    assert finished.jobs(*tracked) == {}
+
+
+def test_the_key_reaches_every_training(finished, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
+    copy = finished.copy(tmp_path / "copy")
+    before = set(copy.folder.glob("results/runs/train/*"))
+    copy.snakemake("-c2", "--until", "train", "--config", "studies=tiny", "tracking=tensorboard", "seed=7")
+    new = set(copy.folder.glob("results/runs/train/*")) - before
+    assert len(new) == 2 and not any((run / "tracking").exists() for run in before)
+    assert all(len(scalars(run, "lr")) == 2 for run in new)
+
+
+def test_a_tracker_that_fails_does_not_cost_the_training(tmp_path, caplog):
+    class Full:
+        def log(self, values, step):
+            raise OSError("no space left on device")
+
+        def finish(self):
+            """Nothing is open."""
+
+    with trackers.following(tmp_path, "", []):
+        trackers._following.open["tensorboard"] = Full()
+        with caplog.at_level("WARNING", "espalier"):
+            trackers.told({"epoch": 1, "lr": 0.1})
+            trackers.told({"epoch": 2, "lr": 0.1})
+    assert [record.getMessage().count("no space left") for record in caplog.records] == [1]
+
+
+def test_a_resumed_run_shows_each_epoch_once(plain, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
+    for begin, epochs in ((1, (1, 2, 3)), (3, (3, 4))):
+        with trackers.following(tmp_path, "tensorboard", WORDS):
+            trackers.begin(begin)
+            for epoch in epochs:
+                trackers.told({"epoch": epoch, "lr": epoch / begin})
+    assert scalars(tmp_path, "lr") == [(1, 1.0), (2, 2.0), (3, 1.0), (4, pytest.approx(4 / 3, rel=1e-6))]

@@ -1,0 +1,217 @@
+"""Runs forked where torch is imported: the same bits, the same ends, and none outlives what it stands for."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from espalier.site.preload import SOCKET
+from support.preload_server import Server, at_work, ended, train
+from support.scripts_as_run import ENVIRONMENT, ROOT, preloaded
+
+NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
+QUICK, LONGER, ENDLESS = ((*NETWORK, f"train.epochs={epochs}") for epochs in (2, 10, 100_000))
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = Server()
+    yield one
+    assert one.end() == ""
+
+
+@pytest.fixture
+def own_server():
+    """One that a test may end as it likes."""
+    one = Server()
+    yield one
+    one.process.kill()
+    one.process.communicate()
+    shutil.rmtree(one.socket.parent, ignore_errors=True)
+
+
+def test_the_same_bits_and_a_record_of_how_it_began(server, digits, tmp_path):
+    folders = tmp_path / "alone-00000000a1", tmp_path / "forked-00000000a2"
+    subprocess.run(train(folders[0], digits, *QUICK), env=ENVIRONMENT, check=True, capture_output=True)
+    done = server.run(*train(folders[1], digits, *QUICK))
+    assert done.returncode == 0, done.stderr
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 1
+    alone, forked = (json.loads((folder / "run.json").read_text()) for folder in folders)
+    assert (alone["preloaded"], forked["preloaded"]) == (False, True)
+    assert forked["threads"] == alone["threads"] == 1
+    assert forked["command"].startswith("python")
+    assert str(folders[1]) in forked["command"]
+
+
+def test_logs_and_a_mistakes_exit_code_reach_the_caller(server, digits, tmp_path):
+    done = server.run(*train(tmp_path / "run-00000000a1", digits, "train.epochs=none"))
+    assert done.returncode == 2
+    assert "train.epochs" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_stop_is_passed_on_and_the_run_saves_its_state(server, digits, tmp_path, number):
+    folder = tmp_path / "run-00000000a1"
+    process = server.begin(train(folder, digits, *ENDLESS))
+    assert at_work(process, folder) != process.pid
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 75
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(server, digits, tmp_path):
+    folders = tmp_path / "whole-00000000a1", tmp_path / "killed-00000000a2"
+    assert server.run(*train(folders[0], digits, *LONGER)).returncode == 0
+    process = server.begin(train(folders[1], digits, *LONGER))
+    forked = at_work(process, folders[1])
+    process.kill()
+    assert ended(forked)
+    assert server.run(*train(folders[1], digits, *LONGER)).returncode == 0
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 1
+
+
+def test_a_run_that_is_killed_itself_ends_its_client_likewise(server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = server.begin(train(folder, digits, *ENDLESS))
+    os.kill(at_work(process, folder), signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+
+
+def test_a_run_that_is_killed_while_torch_is_imported_never_begins(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    processes = [own_server.begin(train(folder, digits, *ENDLESS)) for _ in range(2)]
+    # One has been heard, and its import is under way.
+    maps = Path(f"/proc/{own_server.process.pid}/maps")
+    while "torch" not in maps.read_text():
+        time.sleep(0.01)
+    for process in processes:
+        process.kill()
+        process.wait()
+    assert own_server.end() == ""
+    assert not folder.exists()
+
+
+def test_as_many_ends_as_beginnings(server, digits, tmp_path):
+    processes = [server.begin(train(tmp_path / f"run-00000000{n}", digits, "train.epochs=none")) for n in range(10, 22)]
+    assert {process.wait(timeout=120) for process in processes} == {2}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        ("1 / 0", 1, "ZeroDivisionError"),
+        ("raise KeyboardInterrupt", -signal.SIGINT, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, ""),
+        ("print(sys.stdin.read()[::-1], 'torch' in sys.modules)", 0, ""),
+    ],
+)
+def test_a_script_ends_and_reads_as_it_would_alone(server, tmp_path, body, code, told):
+    program = tmp_path / "script.py"
+    program.write_text(f"import sys\nfrom espalier.site.process import run\ndef main():\n    {body}\nrun(main)\n")
+    environment = server.environment | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, program]
+    alone = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)
+    del environment["PYTHONPATH"]
+    head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    program.write_text(head + program.read_text())
+    forked = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)
+    assert alone.returncode == forked.returncode == code
+    assert told in forked.stderr
+    if not code:
+        assert (alone.stdout, forked.stdout) == ("cba False\n", "cba True\n")
+
+
+def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(server, digits, tmp_path):
+    first, other = tmp_path / "first-00000000a1", tmp_path / "other-00000000a2"
+    done = server.run(*train(first, digits, *QUICK))
+    assert done.returncode == 0 and "imports torch for itself" not in done.stderr
+    changed = {"OMP_NUM_THREADS": "2", "KMP_BLOCKTIME": "0", "LD_\udcff": "no UTF-8"}
+    done = server.run(*train(other, digits, *QUICK), **changed)
+    assert done.returncode == 0
+    assert "this run imports torch for itself: another KMP_BLOCKTIME, LD_?, OMP_NUM_THREADS than" in done.stderr
+    assert [json.loads((folder / "run.json").read_text())["preloaded"] for folder in (first, other)] == [True, False]
+
+
+def test_signals_to_every_process_stop_runs_alone(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = own_server.begin(train(folder, digits, *ENDLESS))
+    at_work(process, folder)
+    # The server's session: itself and the run.
+    os.killpg(own_server.process.pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
+    assert own_server.run(*train(tmp_path / "next-00000000a2", digits, *QUICK)).returncode == 0
+    assert json.loads((tmp_path / "next-00000000a2/run.json").read_text())["preloaded"]
+
+
+def test_a_signal_that_the_caller_ignores_is_ignored(server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    words = train(folder, digits, *ENDLESS)
+    process = server.begin(["nohup", *words])
+    forked = at_work(process, folder)
+    os.kill(forked, signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
+
+
+def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = own_server.begin(train(folder, digits, *LONGER))
+    at_work(process, folder)
+    assert own_server.end() == ""
+    assert process.wait(timeout=60) == 0
+    assert (folder / "run.json").exists()
+    assert not own_server.socket.parent.exists()
+    late = tmp_path / "late-00000000a2"
+    assert own_server.run(*train(late, digits, *QUICK)).returncode == 0
+    assert not json.loads((late / "run.json").read_text())["preloaded"]
+
+
+def test_runs_of_other_tests_are_forked_whatever_has_been_imported_there(digits, tmp_path, monkeypatch):
+    # As scikit-learn does when it is imported.
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
+    environment = preloaded.__wrapped__()
+    folder = tmp_path / "run-00000000a1"
+    subprocess.run(train(folder, digits, *QUICK), env=environment, check=True)
+    assert json.loads((folder / "run.json").read_text())["preloaded"] == (SOCKET in environment)
+
+
+def test_no_run_outlives_a_killed_server(own_server, digits, tmp_path):
+    folder = tmp_path / "run-00000000a1"
+    process = own_server.begin(train(folder, digits, *ENDLESS))
+    forked = at_work(process, folder)
+    own_server.process.kill()
+    assert process.wait(timeout=60) == 1
+    assert ended(forked)
+
+
+def test_a_server_ends_with_the_process_that_began_it():
+    code = (
+        "import os\n"
+        "from espalier.site.preload import SOCKET, start\n"
+        "start.begin()\n"
+        "print(os.environ[SOCKET], start._servers[0].pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    socket, pid = done.stdout.split()
+    assert ended(int(pid))
+    assert not Path(socket).exists()
+
+
+def test_a_temporary_folder_may_have_a_long_name_and_go_before_the_end(digits, tmp_path, monkeypatch):
+    place = tmp_path / ("long" * 20)
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    one = Server()
+    folder = tmp_path / "run-00000000a1"
+    assert one.run(*train(folder, digits, *QUICK)).returncode == 0
+    assert json.loads((folder / "run.json").read_text())["preloaded"]
+    subprocess.run(["rm", "-r", one.socket.parent], check=True)
+    assert one.end() == ""

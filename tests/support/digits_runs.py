@@ -1,0 +1,63 @@
+"""Trainings on the prepared digits in this process, stopped and resumed at will."""
+
+from pathlib import Path
+
+import torch
+
+from espalier.data.resident import Resident
+from espalier.runs.checkpoint import Checkpoints
+from espalier.runs.interruption import Interrupted
+from espalier.runs.progress import Heartbeat
+from espalier.runs.work import Work
+from espalier.settings.words import parse
+from espalier.site import device
+from espalier.stages.train import build
+from espalier.training.loop import fit
+from espalier.training.state import State
+from espalier.training.watch import Watch
+
+
+class StopAt:
+    """An interruption that comes after so many looks; never for None."""
+
+    def __init__(self, looks: int | None = None):
+        self.looks = looks
+
+    def reason(self) -> str | None:
+        if self.looks is not None:
+            self.looks -= 1
+        return "asked to" if self.looks == 0 else None
+
+    def saved(self, seconds: float) -> None:
+        """Nothing is timed here."""
+
+
+def train(folder: Path, data: Resident, words: list[str], stop: int | None = None) -> State | None:
+    """The state at the end of training, or None when it was stopped at that look (steps and epoch ends count)."""
+    device.prepare()
+    spec = parse("train", words)
+    accelerator = device.accelerate()
+    model, policy = build(spec, data, accelerator.device)
+    steps = data.steps_per_epoch(spec.train.batch_size)
+    state = State.begin(model, spec.train, steps)
+    checkpoints = Checkpoints(folder / "checkpoint", {"words": words})
+    if saved := checkpoints.load():
+        state.load_state_dict(saved)
+    work = Work(folder, StopAt(stop), Heartbeat(folder), checkpoint_minutes=60)
+    watch = Watch(work, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
+    try:
+        own = {"seed": spec.seed, "accelerator": accelerator, "watch": watch, "compiled": spec.train.compile is True}
+        fit(state, data, policy, spec.train, **own)
+    except Interrupted:
+        return None
+    return state
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether two networks have the same bits."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def timeless(history: list[dict]) -> list[dict]:
+    """History without the columns that depend on the machine's mood."""
+    return [{k: v for k, v in row.items() if k not in ("images_per_s", "epoch_s")} for row in history]

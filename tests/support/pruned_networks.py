@@ -1,0 +1,46 @@
+"""Every model of the zoo, small, with statistics unlike those of a new network."""
+
+import torch
+from torch import nn
+
+from espalier.settings.registry import entries
+
+SIZES = {"ghostnet": 17, "spinal_vgg": 32, "lenet": 16}
+SMALL = {
+    "cct": {"layers": 2, "heads": 2, "dim": 16},
+    "cvt": {"layers": 2, "heads": 2, "dim": 16},
+    "densenet": {"blocks": (2, 2)},
+    "efficientnet": {"width": 0.25, "depth": 0.3},
+    "mobilenetv2": {"width": 0.25},
+    "shufflenetv2": {"blocks": (2, 2, 2), "channels": (24, 32, 48), "head": 32},
+    "pyramidnet": {"depth": 14},
+}
+VARIANTS = {
+    "cct-sine": ("cct", {"positional": "sine"}),
+    "cct-none": ("cct", {"positional": "none", "convs": 2}),
+    "cvt-sine": ("cvt", {"positional": "sine"}),
+    "efficientnet-head": ("efficientnet", {"head": 64}),
+    "ghostnet-v3": ("ghostnet", {"version": "v3"}),
+    "mobilenetv2-projection": ("mobilenetv2", {"shortcut": "projection"}),
+    "preact_resnet-bare": ("preact_resnet", {"final_norm": False}),
+    "resnet-padded": ("resnet", {"shortcut": "A"}),
+    "resnet-se": ("resnet", {"se_reduction": 4}),
+}
+UNPRUNABLE = {"thriftynet": "its convolution reads what it writes"}
+NAMES = [*(name for name in entries("model") if name not in UNPRUNABLE), *VARIANTS]
+
+
+def size(name: str) -> int:
+    return SIZES.get(name.partition("-")[0], 8)
+
+
+def built(name: str, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    family, settings = VARIANTS.get(name, (name, {}))
+    model = entries("model")[family].load()(10, size(name), **{**SMALL.get(family, {}), **settings})
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.normal_(module.bias, std=0.1)
+    return model

@@ -1,0 +1,79 @@
+"""Scripts run as processes, killed and started again."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+from espalier.site.preload import SOCKET, start
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "workflow" / "scripts"
+ENVIRONMENT = start.environment()
+"""That of a run with one thread, which imports torch for itself."""
+
+
+@cache
+def preloaded():
+    """That of a run which is forked where torch has been imported, as Snakemake has its runs on Linux."""
+    # A server's forks are not among the processes whose coverage is measured.
+    if not start.wanted("auto") or any(key.startswith("COV") for key in os.environ):
+        return ENVIRONMENT
+    # Here alone: what tests start otherwise has no part in it. With the variables that libraries have set since, when
+    # they were imported here, a server would take none of these runs.
+    with mock.patch.dict(os.environ, ENVIRONMENT, clear=True):
+        start.begin()
+        return ENVIRONMENT | {SOCKET: os.environ[SOCKET]}
+
+
+def script(name, *words):
+    """The command line of a script."""
+    return [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, words)]
+
+
+def run(name, *words):
+    """Run a script to its end."""
+    return subprocess.run(script(name, *words), env=preloaded(), capture_output=True, text=True, check=False)
+
+
+def interrupt(command, folder, number, saves, seconds, env=ENVIRONMENT):
+    """Start a run, let it save its state so often, send it a signal so many seconds later; its exit code."""
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+    seen = saved(folder)
+    while process.poll() is None and saves:
+        time.sleep(0.002)
+        if saved(folder) not in (seen, None):
+            seen, saves = saved(folder), saves - 1
+    time.sleep(seconds)
+    process.send_signal(number)
+    return process.wait()
+
+
+def saved(folder):
+    """When the newest checkpoint was written."""
+    try:
+        return (folder / "checkpoint/latest.safetensors").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def interrupted_to_the_end(command, folder, most):
+    """Kill a run at random moments, at most so often, then let it end; how often it was killed."""
+    folder.mkdir()
+    draw = random.Random(0)
+    kills = 0
+    while kills < most:
+        # Moments are counted in saves, not seconds, so that a slow machine is interrupted as often as a fast one.
+        code = interrupt(command, folder, signal.SIGKILL, draw.randint(1, 4), draw.uniform(0, 0.05), preloaded())
+        assert code in (-9, 0)
+        if code == 0:
+            return kills
+        kills += 1
+    done = subprocess.run(command, env=preloaded(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return kills

@@ -1,0 +1,94 @@
+import json
+import os
+import time
+
+import pytest
+
+from espalier.runs import progress
+from espalier.runs.progress import Heartbeat, Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [500.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def beat(folder):
+    return json.loads((folder / "heartbeat.json").read_text())
+
+
+def row(epoch, top1=50.0):
+    metrics = {"lr": 0.1, "train_loss": 1.0, "train_top1": 40.0, "validation_loss": 1.0, "validation_top1": top1}
+    return {"epoch": epoch, "images_per_s": 10.0, **metrics}
+
+
+def test_the_heartbeat_says_who_and_how_far(tmp_path):
+    Heartbeat(tmp_path).beat(now=True, epoch=3, epochs=7, top1=90.5)
+    found = beat(tmp_path)
+    assert found.pop("time") > 0
+    assert found.pop("host")
+    assert found == {
+        "state": "running",
+        "pid": os.getpid(),
+        "epoch": 3,
+        "epochs": 7,
+        "top1": 90.5,
+        "seconds_left": None,
+        "log": str(tmp_path / "run.log"),
+    }
+
+
+def test_steps_beat_every_five_seconds_and_epochs_always(tmp_path, clock):
+    heartbeat = Heartbeat(tmp_path)
+    shown = Progress(epochs=2, steps_per_epoch=10, heartbeat=heartbeat)
+    for step in range(1, 5):
+        clock[0] += 2
+        shown.step_ended(1, step)
+        # 4 steps at 2 s: the beat of the third step, six seconds in, knows of 17 more.
+        assert beat(tmp_path)["seconds_left"] == (None if step < 3 else 34.0)
+    shown.epoch_ended(row(1, 77.0))
+    assert (beat(tmp_path)["epoch"], beat(tmp_path)["top1"]) == (1, 77.0)
+
+
+def test_work_without_steps_beats_by_itself_until_its_end(tmp_path):
+    heartbeat = Heartbeat(tmp_path, every_s=0.01).alone()
+    (tmp_path / "heartbeat.json").unlink()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "heartbeat.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert beat(tmp_path)["state"] == "running"
+    heartbeat.beat("done")
+    time.sleep(0.1)
+    assert beat(tmp_path)["state"] == "done"
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "requeue"])
+def test_a_final_state_is_written_at_once(state, tmp_path):
+    heartbeat = Heartbeat(tmp_path)
+    heartbeat.beat(now=True, epoch=1)
+    heartbeat.beat(state)
+    assert (beat(tmp_path)["state"], beat(tmp_path)["epoch"]) == (state, 1)
+
+
+def test_time_left_is_paced_by_what_this_process_did(tmp_path, clock):
+    shown = Progress(epochs=4, steps_per_epoch=10, heartbeat=Heartbeat(tmp_path), epoch=3, step=0)
+    clock[0] += 10
+    shown.epoch_ended(row(3))
+    assert beat(tmp_path)["seconds_left"] == 10.0
+
+
+def test_a_terminal_gets_a_bar_and_a_log_gets_lines(tmp_path, monkeypatch, capsys, caplog):
+    caplog.set_level("INFO", "espalier")
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    shown = Progress(epochs=2, steps_per_epoch=2, heartbeat=Heartbeat(tmp_path))
+    shown.step_ended(1, 1)
+    shown.epoch_ended(row(1, 88.5))
+    shown.close()
+    bar = capsys.readouterr().err
+    assert "epoch 2/2" in bar
+    assert "top-1 88.50 %" in bar
+    assert "epoch 1/2" in caplog.text
+    assert "validation loss 1.0000 top-1 88.50 %" in caplog.text
