@@ -24,7 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
-from espalier.runs.columns import HISTORY, LAYERS, METRICS
+from espalier.runs.columns import HISTORY, LAYERS
+from espalier.stages import STAGES
 
 SCRIPTS = ROOT / "workflow/scripts"
 EPOCHS = 12
@@ -90,11 +91,11 @@ def finish(root: Path, study: dict) -> None:
         if run["stage"] == "prune":
             rows = [(layer, 1000, 500, 50.0) for layer in LAYERS_OF]
             _write(path / "layers.csv", LAYERS, [dict(zip(LAYERS, row, strict=True)) for row in rows])
-        row = {column: round(generator.uniform(1, 2), 6) for column in METRICS[run["stage"]]}
+        row = {column: round(generator.uniform(1, 2), 6) for column in STAGES[run["stage"]].metrics}
         row |= {"run": id_, "parent": run["parent"]}
         row |= {name: round(top1, 2) for name in ("train_top1", "validation_top1", "test_top1") if name in row}
         row |= {name: 19802 for name in ("params", "macs", "nonzeros") if name in row}
-        _write(path / "metrics.csv", METRICS[run["stage"]], [row])
+        _write(path / "metrics.csv", STAGES[run["stage"]].metrics, [row])
         (path / "run.json").write_text(json.dumps(_record(id_, run), indent=2) + "\n")
         (path / "run.log").write_text("2026-03-01 12:00:00 INFO 12 epochs\n" * EPOCHS)
 

@@ -31,9 +31,7 @@ def rows(args: argparse.Namespace, weight_bits: list[int], activation_bits: list
     from espalier.models.mobilenetv2 import mobilenetv2
     from espalier.quantization import schemes
     from espalier.quantization.rows_of_widths import grid
-    from espalier.site.process import keep_memory
 
-    keep_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = mobilenetv2(10, args.side, width=args.width).eval()

@@ -39,7 +39,6 @@ from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared, write
 from espalier.data.resident import Batch, Resident
 from espalier.settings.registry import choice, entries
-from espalier.site.process import keep_memory
 from espalier.training.objective import loss_of
 
 Policies = list[tuple[str, tuple]]
@@ -189,7 +188,6 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the steps of the efficiency")
     parser.add_argument("--part", nargs="+", choices=["rates", "efficiency"], default=["rates", "efficiency"])
     args = parser.parse_args()
-    keep_memory()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = args.data or Path(folder) / "images.safetensors"

@@ -79,8 +79,10 @@ def trained(folder: Path, data: Path, words: list[str], environment: list[str]) 
     folder.mkdir()
     run, score = folder / "run-0000000001", folder / "score-0000000002"
     command = ["env", *environment, f"TORCHINDUCTOR_CACHE_DIR={folder}/compiled", f"TRITON_CACHE_DIR={folder}/triton"]
-    cpu, wall = timed([*command, PYTHON, SCRIPTS / "train.py", run, "--data", data, *words], folder)
-    _, test = timed([*command, PYTHON, SCRIPTS / "evaluate.py", score, "--parent", run, "--data", data], folder)
+    cpu, wall = timed([*command, PYTHON, SCRIPTS / "stage.py", "train", run, "--data", data, *words], folder)
+    _, test = timed(
+        [*command, PYTHON, SCRIPTS / "stage.py", "evaluate", score, "--parents", run, "--data", data], folder
+    )
     with (run / "history.csv").open() as file:
         history = [{name: float(value) for name, value in line.items()} for line in csv.DictReader(file)]
     images = len(Prepared.read(data, ("train",)).splits["train"].labels)

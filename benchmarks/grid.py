@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT))
 from espalier.data.policy import Policy
 from espalier.data.resident import Resident
 from espalier.settings.words import parse
+from espalier.stages import STAGES
 
 RIVALS = ROOT / "benchmarks/rivals"
 EPOCHS = 12
@@ -114,7 +115,7 @@ def making(data_file: Path, command: str) -> float:
     import shlex
 
     words = [word for word in shlex.split(command) if "=" in word and not word.startswith("-")]
-    spec = parse("train", words)
+    spec = parse(STAGES["train"].settings, words)
     resident, policy = Resident.load(data_file, torch.device("cpu")), Policy(spec.augment)
     begun = cpu_seconds()
     for epoch in range(1, EPOCHS + 1):
@@ -194,7 +195,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
     with tempfile.TemporaryDirectory() as name:
         data = Path(name, "data-00000000aa.safetensors")
-        timed([PYTHON, ROOT / "workflow/scripts/prepare_data.py", data, "dataset=digits"], Path(name))
+        timed([PYTHON, ROOT / "workflow/scripts/stage.py", "prepare", data, "dataset=digits"], Path(name))
         for number in range(args.rounds):
             for arm in arms[number % len(arms) :] + arms[: number % len(arms)]:
                 folder = Path(name, f"{arm}-{number}")

@@ -68,11 +68,20 @@ def measure(images: int, batch: int, together: int, folder: Path) -> None:
     place = Path(tempfile.mkdtemp(dir=folder))
     runs = [place / f"run-{seed:010x}" for seed in range(together)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    script = ROOT / "workflow/scripts/train.py"
     before = on_device() if gpus() else 0.0
     processes = [
         subprocess.Popen(
-            [PYTHON, script, run, "--data", data, *RUN, f"train.batch_size={batch}", f"seed={seed}"],
+            [
+                PYTHON,
+                ROOT / "workflow/scripts/stage.py",
+                "train",
+                run,
+                "--data",
+                data,
+                *RUN,
+                f"train.batch_size={batch}",
+                f"seed={seed}",
+            ],
             env=environment,
             stderr=subprocess.DEVNULL,
         )

@@ -67,7 +67,7 @@ def server(folder: Path) -> Iterator[dict[str, str]]:
 def start(
     folder: Path, data: Path, words: list[str], seed: int, pilot: Pilot, told: dict[str, str]
 ) -> subprocess.Popen:
-    script = [sys.executable, ROOT / "workflow/scripts/train.py", folder / f"run-{seed:010x}", "--data", data]
+    script = [sys.executable, ROOT / "workflow/scripts/stage.py", "train", folder / f"run-{seed:010x}", "--data", data]
     environment = os.environ | pilot.environment | {"OMP_NUM_THREADS": str(pilot.threads)} | told
     return subprocess.Popen([*script, *words, f"seed={seed}"], env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -144,7 +144,7 @@ def main() -> None:
     # A server that ends may still write to its log.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, server(Path(name, "mps")) as mps:
         data = Path(name, "data-00000000aa.safetensors")
-        prepare = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", data, f"dataset={args.dataset}"]
+        prepare = [sys.executable, ROOT / "workflow/scripts/stage.py", "prepare", data, f"dataset={args.dataset}"]
         subprocess.run(prepare, check=True, stderr=subprocess.DEVNULL)
         served = "an MPS server" if mps else "no MPS server"
         print(f"{hardware(where)}; {cores()} cores for the runs; {served}; {versions()}; load {os.getloadavg()[0]:.1f}")

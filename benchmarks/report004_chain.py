@@ -42,10 +42,10 @@ from ruamel.yaml import YAML
 from espalier.files import write_text
 from espalier.plan.build import PlannedStudy, build
 from espalier.plan.manifest import manifest
-from espalier.plan.runs import Run
-from espalier.plan.spec import STAGES
+from espalier.plan.runs import SCRIPT, Run
 from espalier.runs.interruption import STOPPED
 from espalier.site.pilot.gpus import gpus
+from espalier.stages import STAGES
 
 STUDY = "mobilenetv2-compression"
 REPORT = {"train": "Original", "prune": "Pruned", "encode": "Sparse Compressed"}
@@ -87,10 +87,7 @@ class Chain:
 
     def _made(self, run: Run) -> int:
         """Make a run, or a part of it; the exit code."""
-        name = "prepare_data" if run.stage == "prepare" else run.stage
-        words = [PYTHON, str(ROOT / f"workflow/scripts/{name}.py"), run.path, *run.words, *run.options]
-        if run.stage != "prepare":
-            words += ["--data", run.data.path]
+        words = [PYTHON, str(ROOT / SCRIPT), *run.command[2:]]
         if run.stage in GO_ON and math.isfinite(self.deadline):
             words += ["--minutes", f"{self.left() / 60:.3f}"]
         started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()

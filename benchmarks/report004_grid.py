@@ -29,7 +29,6 @@ from espalier.metrics.accuracy import score
 from espalier.models.mobilenetv2 import mobilenetv2
 from espalier.quantization.rows_of_widths import rows
 from espalier.quantization.schemes import calibrated, naive
-from espalier.site.process import keep_memory
 
 SCHEMES = {
     "naive": naive(),
@@ -84,7 +83,6 @@ def main() -> None:
     parser.add_argument("--activation-bits", type=int, nargs="+", default=[8, 6, 4])
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["naive", "calibrated"])
     args = parser.parse_args()
-    keep_memory()
     torch.set_num_threads(1)
     model = network(args.weights)
     count = args.images or (TAIL if args.split == "train-tail" else 10_000)

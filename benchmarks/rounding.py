@@ -42,7 +42,6 @@ from espalier.quantization.qat import convert, prepare_qat
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated
 from espalier.settings.registry import choice
-from espalier.site.process import keep_memory
 from espalier.training.objective import loss_of
 
 BATCH = 64
@@ -119,7 +118,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8, help="of the ResNet")
     parser.add_argument("--networks", nargs="+", choices=["report004", "resnet8"], default=["report004", "resnet8"])
     args = parser.parse_args()
-    keep_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     command = shlex.join(["python", "benchmarks/rounding.py", args.weights.name, *sys.argv[2:]])

@@ -48,13 +48,13 @@ def cost(command: list, code: int = 0, **more: str) -> tuple[float, float]:
 def arms(folder: Path, without_bytecode: bool) -> dict[str, Callable[[int], tuple[float, float]]]:
     """Name → what measures it once, in the round with a number."""
     data = folder / "digits-00000000aa.safetensors"
-    cost([sys.executable, ROOT / "workflow/scripts/prepare_data.py", data, "dataset.name=digits"])
+    cost([sys.executable, ROOT / "workflow/scripts/stage.py", "prepare", data, "dataset.name=digits"])
 
     def train(name: str, **more: str) -> Callable[[int], tuple[float, float]]:
         def once(number: int) -> tuple[float, float]:
             run = folder / f"{name}-{number:010x}"
             words = [run, "--data", data, "--minutes", "0.0001", "model={name: resnet, channels: [8, 16, 32]}"]
-            return cost([sys.executable, ROOT / "workflow/scripts/train.py", *words], STOPPED, **more)
+            return cost([sys.executable, ROOT / "workflow/scripts/stage.py", "train", *words], STOPPED, **more)
 
         return once
 

@@ -18,9 +18,7 @@ import time
 from pathlib import Path
 
 from aggregate import finish, plan, write_plan
-from demo import PYTHON, ROOT
-
-SCRIPT = ROOT / "workflow/scripts/status.py"
+from demo import PYTHON
 
 
 def unsettle(root: Path, study: dict) -> None:
@@ -62,7 +60,7 @@ def main() -> None:
             write_plan(root, study)
             finish(root, study)
             unsettle(root, study)
-            told = [seconds([PYTHON, SCRIPT], root) for _ in range(args.rounds)]
+            told = [seconds([PYTHON, "-m", "espalier", "status"], root) for _ in range(args.rounds)]
             bare = min(seconds([PYTHON, "-c", ""], root)[0] for _ in range(args.rounds))
             wall, cpu = (min(times) for times in zip(*told, strict=True))
             print(f"{runs:7}{wall:9.2f}{cpu:8.2f}{bare:12.2f}")

@@ -44,7 +44,6 @@ from espalier.data.resident import Resident
 from espalier.metrics.activations import saved_bytes
 from espalier.metrics.cost import params, training_macs
 from espalier.settings.registry import choice
-from espalier.site.process import keep_memory
 
 NETWORKS = {
     "demo": {"name": "resnet", "channels": [8, 16, 32]},
@@ -218,7 +217,6 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     args = parser.parse_args()
-    keep_memory()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.safetensors"

@@ -19,3 +19,7 @@ class CheckpointError(Mistake):
 
 class Diverged(Mistake):
     """Training has left the finite numbers."""
+
+
+class Interrupted(Exception):
+    """The state is saved; run the same command again to go on."""

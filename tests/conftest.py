@@ -12,15 +12,11 @@ import pytest
 from filelock import FileLock
 
 from espalier.results.format import style
-from espalier.site.process import spare_compiler
 from support.scripts_as_run import run
 from support.snakemake_as_run import snakemake
 
 # Before torch starts: workers that have all cores each would wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
-
-# As scripts are, without the three seconds that torchvision takes to import it.
-spare_compiler()
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("config", "workflow", "profiles", "envs", "espalier")
@@ -95,7 +91,7 @@ def _fresh(folder: Path) -> Repository:
 def digits(tmp_path_factory) -> Path:
     """The embedded digits at 8×8 as a prepared file, made by the script."""
     path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    done = run("prepare_data", path, "dataset.name=digits", "dataset.image_size=8")
+    done = run("prepare", path, "dataset.name=digits", "dataset.image_size=8")
     assert done.returncode == 0, done.stderr
     return path
 

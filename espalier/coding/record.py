@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from espalier.networks.artifact import FORMAT
+from espalier.models.facts import FORMAT
 from espalier.runs.checkpoint import Damaged
 from espalier.settings.registry import choice
 

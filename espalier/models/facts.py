@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+FORMAT = 1
+"""Of the settings and widths that a network is saved with; raised when a reader of the old ones would rebuild another
+network."""
+
 
 @dataclass(frozen=True)
 class Facts:

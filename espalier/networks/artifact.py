@@ -9,6 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from espalier.errors import ArtifactError, Mistake
 from espalier.files import replacing, write_text
+from espalier.models.facts import FORMAT
+from espalier.networks.network import Network
 from espalier.settings.registry import Choice, choice
 
 if TYPE_CHECKING:
@@ -18,22 +20,6 @@ if TYPE_CHECKING:
 
 CODED = "model.esp"
 LEVELS = "levels.safetensors"
-FORMAT = 1
-"""Raised when a reader of the old format would rebuild another network."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network as loaded: on the CPU, in evaluation mode."""
-
-    model: "nn.Module"
-    choice: Choice
-    num_classes: int
-    image_size: int
-    shapes: dict[str, Any] | None = None
-    """widths after structured pruning, where they are not those of the settings"""
-    quantization: "Quantization | None" = None
-    """levels of weights and activations, where the network has them; they are installed in the model"""
 
 
 def save(

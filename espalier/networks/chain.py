@@ -12,7 +12,7 @@ from torch import nn
 from espalier.errors import ArtifactError
 from espalier.networks import artifact
 from espalier.quantization.qparams import FULL
-from espalier.runs import provenance
+from espalier.runs.record import identifier
 
 EAGER = "eager"
 
@@ -38,7 +38,7 @@ def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -
     widths = {"weight_bits": FULL, "activation_bits": FULL}
     for folder in map(Path, folders):
         stage = stage_of(folder)
-        names = {"stage": stage, "run": provenance.identifier(folder)}
+        names = {"stage": stage, "run": identifier(folder)}
         if stage == "export":
             from espalier.export.sessions import forms
 

@@ -7,14 +7,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from espalier.coding import activations
+from espalier.coding import activations, words
 from espalier.coding.bounded import Bounded
 from espalier.coding.decoder import LIMIT, Contents, decode
 from espalier.coding.record import Record, parse
 from espalier.coding.rounding import half, shortened
 from espalier.errors import ArtifactError, Mistake
 from espalier.metrics.cost import weighted
-from espalier.networks.artifact import FORMAT, Network
+from espalier.models.facts import FORMAT
+from espalier.networks.network import Network
 from espalier.pruning.shapes import rebuild as cut
 from espalier.quantization.folding import fold as fold_in
 from espalier.quantization.folding import foldable
@@ -162,3 +163,21 @@ def _check_types(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], fl
         own, theirs = expected[name].dtype, found[name].dtype
         if theirs != own and not (floats == "fp16" and (theirs, own) == (torch.float16, torch.float32)):
             raise ValueError(f"{name} is {theirs} and not {own}")
+
+
+def differing(found: Tensors, wanted: Tensors) -> str | None:
+    """The first name, in order, whose tensors are not the same bit for bit; None where all are."""
+    for one, other in zip(found, wanted, strict=True) if len(found) == len(wanted) else [("a tensor", "")]:
+        if one != other or not _same(found[one], wanted[other]):
+            return one
+    return None
+
+
+def _same(one: Quantized | Tensor, other: Quantized | Tensor) -> bool:
+    if isinstance(one, Quantized) and isinstance(other, Quantized):
+        pairs = ((one.levels, other.levels), *zip(one.qparams[:2], other.qparams[:2], strict=True))
+        return one.qparams[2:] == other.qparams[2:] and all(_same(*pair) for pair in pairs)
+    if isinstance(one, Quantized) or isinstance(other, Quantized):
+        return False
+    alike = one.dtype == other.dtype and one.shape == other.shape
+    return alike and bool((words.bits(one) == words.bits(other)).all())

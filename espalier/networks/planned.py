@@ -1,10 +1,17 @@
-"""Counts of one network of a plan, before anything is trained."""
+"""Counts of the networks of a plan, before anything is trained: python -m espalier.networks.planned
 
+Standard input has a JSON list of [model, classes, image size, pruning or null]; on standard output comes a list of
+{params, macs}, or {error} for a network that cannot be built or pruned so.
+"""
+
+import json
+import sys
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter
 
+from espalier.errors import Mistake
 from espalier.metrics import cost
 from espalier.settings.registry import choice
 
@@ -30,3 +37,17 @@ def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, in
         chosen = {key: prune[key] for key in ("steps", "round_to") if key in prune}
         structured.prune(network, image_size, prune["ratio"], prune.get("importance", "l1"), drawn=True, **chosen)
     return {"params": cost.params(network), "macs": cost.macs(network, image_size)}
+
+
+def main() -> None:
+    rows = []
+    for asked in json.load(sys.stdin):
+        try:
+            rows.append(count(*asked))
+        except (ValueError, Mistake) as error:
+            rows.append({"error": str(error)})
+    json.dump(rows, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from espalier.plan.chain import Settings, chain
 from espalier.plan.points import StudyPoints
-from espalier.plan.runs import Run, chain
-from espalier.plan.spec import STAGES, Settings
+from espalier.plan.runs import Run
 from espalier.plan.study import Study
 from espalier.plan.study_file import find
 from espalier.settings.problems import Problem, StudyError
 from espalier.settings.registry import Spec
+from espalier.stages import STAGES
 
 
 @dataclass(frozen=True)

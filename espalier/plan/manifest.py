@@ -37,8 +37,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
                 "stage": run.stage,
                 "path": run.path,
                 "parent": run.parent.id if run.parent else None,
-                "options": run.options,
-                "words": run.words,
+                "command": run.command,
                 "settings": dict(flat(run.spec.model_dump(mode="json"))),
             }
             for run in runs.values()

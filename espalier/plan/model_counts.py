@@ -12,7 +12,7 @@ from espalier.files import write_text
 from espalier.settings.registry import Choice
 
 CACHE = Path("results/model_counts.json")
-_PROGRAM = Path(__file__).parents[2] / "workflow/scripts/count.py"
+_PROGRAM = ("-m", "espalier.networks.planned")
 _PRUNING = Path(__file__).parents[1] / "pruning"
 
 
@@ -53,7 +53,7 @@ def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[
             for model, classes, size, prune in wanted.values()
         ]
         done = subprocess.run(
-            [sys.executable, _PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
+            [sys.executable, *_PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise RuntimeError(done.stderr.strip().splitlines()[-1])

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from espalier.plan import model_counts, scale, unmet
+from espalier.plan.chain import Settings
 from espalier.plan.fits import image_size, misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
-from espalier.plan.spec import Settings
 from espalier.plan.study import SECTIONS, Block, load
 from espalier.settings.keys import flat, put
 from espalier.settings.problems import Problem, describe, unknown, written

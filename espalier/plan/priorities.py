@@ -8,7 +8,9 @@ from espalier.plan import model_counts
 from espalier.plan.build import Plan
 from espalier.plan.fits import image_size
 from espalier.plan.runs import Run
-from espalier.plan.spec import PruneStage, QuantizeStage, TrainStage
+from espalier.stages.prune import PruneStage
+from espalier.stages.quantize import QuantizeStage
+from espalier.stages.train import TrainStage
 
 _CLASSES, _IMAGE_SIZE = 10, 32
 """For data sets that tell theirs only once they are prepared; a study's runs share them."""

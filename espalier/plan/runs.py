@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from espalier.plan.spec import BRANCHES, PrepareStage, PruneStage, QuantizeStage, TrainStage
 from espalier.settings.registry import Spec
 from espalier.settings.words import words
+from espalier.stages import STAGES
 
-_WEIGHTS = "model.safetensors"
-_NETWORK = {"train": _WEIGHTS, "prune": _WEIGHTS, "quantize": _WEIGHTS, "export": "fp32.onnx", "encode": "model.esp"}
+SCRIPT = "workflow/scripts/stage.py"
+"""What makes a run, from the repository on."""
 
 
 @dataclass(frozen=True)
@@ -46,43 +45,29 @@ class Run:
 
     @property
     def _slug(self) -> str:
-        if isinstance(self.spec, PrepareStage):
-            return self.spec.dataset.name
-        if isinstance(self.spec, TrainStage):
-            return f"{self.spec.model.name}-{self.spec.train.optimizer.name}-s{self.spec.seed}"
-        if isinstance(self.spec, PruneStage):
-            return f"{self.parent._slug}-{self.spec.control or self.spec.prune.name}"
-        if isinstance(self.spec, QuantizeStage):
-            kept = self.spec.quantize.kept()
-            return f"{self.parent._slug}-w{kept.weight_bits}a{kept.activation_bits}"
-        return self.parent._slug
+        own = STAGES[self.stage].slug(self.spec)
+        if self.parent is None or self.parent.parent is None:
+            return own
+        return f"{self.parent._slug}-{own}" if own else self.parent._slug
 
     @cached_property
     def path(self) -> str:
         """The run's artifact, relative to the repository: a file for a data set, a folder for the rest."""
-        if self.stage == "prepare":
+        if self.parent is None:
             return f"results/data/{self.name}.safetensors"
         return f"results/runs/{self.stage}/{self.name}"
 
     @cached_property
-    def words(self) -> list[str]:
-        """The run's settings as the words of its command line."""
-        return words(self.spec)
-
-    @cached_property
-    def options(self) -> list[str]:
-        """The runs that it reads, as options of its command line."""
-        if self.parent is None or self.parent.parent is None:
-            return []
-        line = [run.path for run in self.networks if run not in self.branches]
-        words = ["--parent", line[-1]]
-        if self.stage == "encode":
-            words += ["--original", line[0]]
-        if self.stage in ("export", "evaluate") and len(line) > 1:
-            words += ["--before", *line[:-1]]
-        if self.branches:
-            words += ["--branches", *(run.path for run in self.branches)]
-        return words
+    def command(self) -> list[str]:
+        """The words of the command line that makes it, relative to the repository: its folder, what it reads, and its
+        settings."""
+        line = ["python", SCRIPT, self.stage, self.path]
+        if self.parent is not None:
+            before = [run.path for run in self.networks if run not in self.branches]
+            line += ["--parents", *before] if before else []
+            line += ["--branches", *(run.path for run in self.branches)] if self.branches else []
+            line += ["--data", self.data.path]
+        return [*line, *words(self.spec)]
 
     @property
     def data(self) -> "Run":
@@ -92,7 +77,7 @@ class Run:
     @property
     def files(self) -> list[str]:
         """What tells others that the artifact is whole: weights are deleted to make room, run.json is written last."""
-        return [f"{self.path}/{name}" for name in (_NETWORK[self.stage], "run.json")]
+        return [f"{self.path}/{name}" for name in (STAGES[self.stage].network, "run.json")]
 
     @property
     def networks(self) -> "list[Run]":
@@ -103,19 +88,3 @@ class Run:
             line.append(run)
             run = run.parent
         return [*reversed(line), *self.branches]
-
-
-def chain(specs: dict[str, Spec], full: Mapping[str, Run] | None = None) -> dict[str, Run]:
-    """The runs of one point, each the parent of the next; a branch has a parent and is none.
-
-    Args:
-        full: the runs whose places these smoke runs take
-    """
-    runs: dict[str, Run] = {}
-    parent = None
-    for stage, spec in specs.items():
-        branches = tuple(runs[name] for name in BRANCHES if name in runs) if stage == "evaluate" else ()
-        runs[stage] = Run(stage, spec, parent, branches, full[stage].id if full else "")
-        if stage not in BRANCHES:
-            parent = runs[stage]
-    return runs

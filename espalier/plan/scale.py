@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from espalier.models import rules
+from espalier.plan.chain import Settings
 from espalier.plan.fits import misfits
 from espalier.plan.grid import attribute, has
-from espalier.plan.spec import Settings
 from espalier.plan.study import SECTIONS, Study
 from espalier.settings.keys import put
 from espalier.settings.problems import describe, unknown

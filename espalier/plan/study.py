@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError
 
-from espalier.plan.spec import STAGES
+from espalier.plan.chain import Settings
 from espalier.plan.study_file import Source, retyped
 from espalier.settings.problems import Problem, describe, written
 from espalier.settings.registry import Spec, choice
-from espalier.settings.sections import Encoding, Evaluation, Export, FineTuning, Quantization, Training
-from espalier.settings.types import AlsoWritten, Count, Natural, Protocol
+from espalier.settings.types import AlsoWritten, Count, Natural
+from espalier.stages import STAGES
+
+_RUN = tuple(stage.name for stage in STAGES.values() if stage.reads != "source")
 
 Point = dict[str, Any]
 Values = Annotated[dict[str, Any], Field(min_length=1)]
@@ -56,46 +58,23 @@ class Block(Spec):
     """conditions, e.g. batch size 64 only for adam"""
 
 
-class Study(Spec):
-    """One question: data, defaults, the grid around them, and the tables and figures wanted."""
+class Heading(Spec):
+    """What a study is called, and what it asks."""
 
     title: str
     """one line, the heading of the report"""
     description: str = ""
     """what is asked and why, a paragraph"""
+
+
+class Study(Settings, Heading):
+    """One question: data, defaults, the grid around them, and the tables and figures wanted."""
+
     dataset: choice("dataset") | None = None
     """data set, by name or with its settings"""
-    protocol: Protocol = "clean"
-    """where choices are made: clean on images set aside from training; published on the test split, as reports did,
-    with all other images to train on, so that accuracies are optimistic"""
     model: choice("model") | None = None
     """network, by name or with its settings"""
-    augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
-    """augmentations of the training images, in order"""
-    train: Training = Training()
-    """how the networks are trained"""
-    pretrained: bool = False
-    """start from the ImageNet weights that torchvision or timm publish, as far as their shapes fit"""
-    checkpoint: str | None = None
-    """start from weights of your own: a file in safetensors, or a state dict saved by torch"""
-    prune: choice("pruning") | None = None
-    """what to prune and how, by name or with its settings; null for nothing"""
-    control: Literal["random", "scratch"] | None = None
-    """what pruned networks are compared with: random weights or channels pruned, or the pruned structure trained
-    from scratch for the same total epochs; meant as an axis beside null, which is the pruned network itself"""
-    fine_tune: FineTuning = FineTuning()
-    """how the pruned networks are trained"""
-    export: Export | None = None
-    """ONNX files of the float networks, checked and timed; {} for the defaults, null for none"""
-    quantize: Quantization | None = None
-    """grid of widths and how networks are brought to them; {} for the defaults, null for none"""
-    encode: Encoding | None = None
-    """one small file of each network; {} for the defaults, null for none"""
-    evaluate: Evaluation = Evaluation()
-    """what evaluation writes"""
-    stages: Annotated[
-        tuple[Literal["train", "prune", "export", "quantize", "encode", "evaluate"], ...], Strict(False)
-    ] = ("train", "prune", "export", "quantize", "encode", "evaluate")
+    stages: Annotated[tuple[Literal[_RUN], ...], Strict(False)] = _RUN
     """stages to run, those left out whose section is null; the data set is always prepared"""
     repeats: Count = 1
     """runs of each configuration, with seeds `seed`, `seed` + 1, …"""
@@ -116,9 +95,7 @@ class Study(Spec):
     """figures wanted, by name or with their settings"""
 
 
-SECTIONS = tuple(
-    key for key in Study.model_fields if key != "seed" and any(key in stage.model_fields for stage in STAGES.values())
-)
+SECTIONS = tuple(key for key in Study.model_fields if key in Settings.model_fields and key != "seed")
 """Study keys that stages read and axes may change; the seed belongs to the repeats."""
 
 

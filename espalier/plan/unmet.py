@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from espalier.plan import published_numbers
+from espalier.plan.chain import Settings
 from espalier.plan.grid import label
-from espalier.plan.spec import Settings
 from espalier.plan.study import Study
 from espalier.settings.problems import unknown
 from espalier.settings.registry import Choice

@@ -1,6 +1,7 @@
 """Torch-Pruning's view of a network: which layers lose what when a channel goes."""
 
 import copy
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from espalier.errors import Mistake
-from espalier.site.process import without
 
 if TYPE_CHECKING:
     from torch_pruning import BasePruner
@@ -24,9 +24,23 @@ _MAPPED = "espalier_mapped"
 
 def torch_pruning() -> ModuleType:
     """Torch-Pruning, imported when it is first wanted, and without what it would count with."""
-    with without("timm"):
+    with _without("timm"):
         import torch_pruning
     return torch_pruning
+
+
+@contextmanager
+def _without(library: str) -> Iterator[None]:
+    """Have what is imported meanwhile find this library missing, unless it is imported already."""
+    if library in sys.modules:
+        yield
+        return
+    # For the import system a name with None is one that was looked for in vain.
+    sys.modules[library] = None
+    try:
+        yield
+    finally:
+        del sys.modules[library]
 
 
 @contextmanager

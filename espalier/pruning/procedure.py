@@ -13,8 +13,6 @@ from espalier.data.policy import Policy
 from espalier.data.resident import Resident
 from espalier.metrics import cost
 from espalier.metrics.accuracy import score
-from espalier.networks import artifact
-from espalier.plan.spec import PruneStage
 from espalier.pruning import masks
 from espalier.pruning.account import nonzeros, sparsity
 from espalier.pruning.cuts import Cut, Subject
@@ -22,10 +20,10 @@ from espalier.pruning.round_state import Good, Rounds, Saver
 from espalier.pruning.scratch import initialized
 from espalier.pruning.shapes import rebuild, shapes
 from espalier.runs.checkpoint import read, write
-from espalier.runs.clock import Clock
-from espalier.runs.columns import HISTORY, METRICS, ROUNDS, write_rows
+from espalier.runs.columns import BEST_EPOCH, ROUNDS, write_rows
 from espalier.runs.work import Work
 from espalier.seeding import key
+from espalier.settings.registry import Choice
 from espalier.settings.sections import Training
 from espalier.site import device, ranks
 from espalier.training.best_epoch import best
@@ -47,20 +45,27 @@ log = logging.getLogger("espalier")
 class Pruning:
     """One run's settings and surroundings."""
 
-    spec: PruneStage
-    parent: artifact.Network
+    method: Choice
+    """what to prune and how"""
+    control: str | None
+    """what the pruned network is compared with: random choices, or the pruned structure trained from scratch"""
+    policy: Policy
+    seed: int
+    parent: nn.Module
+    choice: Choice
+    """settings that build the parent, before any pruning"""
+    shapes: dict[str, Any] | None
+    """the parent's widths, where they are not those of its settings"""
     data: Resident
     train: Training
     """how each round trains: fine-tuning, or the whole training of a control from scratch"""
     accelerator: "Accelerator"
     work: Work
-    clock: Clock
 
     def __post_init__(self) -> None:
-        self.cut: Cut = self.spec.prune.build()
-        self.policy = Policy(self.spec.augment)
-        self.params_before = cost.params(self.parent.model)
-        self.floor = self.cut.floor(self._score(self._placed(self.parent.model))["validation_top1"])
+        self.cut: Cut = self.method.build()
+        self.params_before = cost.params(self.parent)
+        self.floor = self.cut.floor(self._score(self._placed(self.parent))["validation_top1"])
 
     def run(self, rounds: Rounds, saver: Saver) -> nn.Module:
         """Cut and train, round after round, from where `rounds` is; the network to keep, on the CPU."""
@@ -72,16 +77,16 @@ class Pruning:
                 saver.save(None)
         if rounds.good is None:
             log.warning("the first round ended below the floor of %.2f %%, so nothing is pruned", self.floor)
-            return self.parent.model
+            return self.parent
         model = self._rebuilt(rounds.good.shapes).cpu()
         model.load_state_dict(rounds.good.weights)
         return self.cut.finish(model, self.data.image_size)
 
     def scores(self, rounds: Rounds) -> dict[str, Any]:
         """What the network to keep scored, and after how many rounds and epochs: columns of metrics.csv."""
-        found = rounds.good.scores if rounds.good else self._score(self._placed(self.parent.model))
+        found = rounds.good.scores if rounds.good else self._score(self._placed(self.parent))
         kept = sum(row["kept"] for row in rounds.rows)
-        row = {name: found.get(name) for name in HISTORY if name in METRICS["prune"]}
+        row = {name: found.get(name) for name in BEST_EPOCH}
         return row | {"rounds": kept, "epochs": len(rounds.history), "best_epoch": found.get("epoch", 0)}
 
     def _over(self, rounds: Rounds) -> bool:
@@ -108,13 +113,13 @@ class Pruning:
 
     def _further(self, rounds: Rounds) -> nn.Module:
         good = rounds.good
-        model = self._rebuilt(good.shapes if good else self.parent.shapes)
-        model.load_state_dict(good.weights if good else self.parent.model.state_dict())
+        model = self._rebuilt(good.shapes if good else self.shapes)
+        model.load_state_dict(good.weights if good else self.parent.state_dict())
         rounds.kept = self.cut.cut(self._subject(model, rounds), good.kept if good else None)
         rounds.shapes = shapes(model)
-        if self.spec.control == "scratch":
-            device.seed(self.accelerator.device, self.spec.seed, "init")
-            fresh = self.parent.choice.build(self.data.num_classes, self.data.image_size)
+        if self.control == "scratch":
+            device.seed(self.accelerator.device, self.seed, "init")
+            fresh = self.choice.build(self.data.num_classes, self.data.image_size)
             model = initialized(fresh, rounds.shapes)
         if rounds.kept is not None:
             masks.apply(model, rounds.kept)
@@ -129,7 +134,7 @@ class Pruning:
         self.accelerator.free_memory()
         if self.accelerator.scaler:
             self.accelerator.scaler = type(self.accelerator.scaler)()
-        state = State.begin(model, self.train, steps, scaler=self.accelerator.scaler, clock=self.clock)
+        state = State.begin(model, self.train, steps, scaler=self.accelerator.scaler, clock=self.work.clock)
         if rounds.inner:
             state.load_state_dict(rounds.inner)
             log.info("resumed in round %d, epoch %d, step %d", len(rounds.rows) + 1, state.epoch, state.step)
@@ -148,13 +153,13 @@ class Pruning:
             keep_zeros()
 
         # From scratch, the final structure is there from the first epoch.
-        eligible = 1 if self.spec.control == "scratch" else self.cut.eligible(self.train.epochs)
+        eligible = 1 if self.control == "scratch" else self.cut.eligible(self.train.epochs)
         fit(
             state,
             self.data,
             self.policy,
             self.train,
-            seed=key("round", self.spec.seed, len(rounds.rows) + 1),
+            seed=key("round", self.seed, len(rounds.rows) + 1),
             accelerator=self.accelerator,
             watch=watch,
             stepped=stepped,
@@ -197,14 +202,14 @@ class Pruning:
         return Subject(
             model=model,
             image_size=self.data.image_size,
-            seed=key("prune", self.spec.seed, len(rounds.rows) + 1),
-            control=self.spec.control,
+            seed=key("prune", self.seed, len(rounds.rows) + 1),
+            control=self.control,
             gradients=self._gradients,
         )
 
     def _rebuilt(self, widths: dict[str, Any] | None) -> nn.Module:
         """The parent's network with the given widths, freshly initialized, on the device."""
-        model = self.parent.choice.build(self.data.num_classes, self.data.image_size)
+        model = self.choice.build(self.data.num_classes, self.data.image_size)
         return self._placed(rebuild(model, widths) if widths else model)
 
     def _placed(self, model: nn.Module) -> nn.Module:
@@ -220,7 +225,7 @@ class Pruning:
         """Gradients of the loss on the first training batches, without augmentation, into the parameters."""
         model.eval()
         model.zero_grad()
-        batches = self.data.train_batches(Policy(), epoch=1, seed=self.spec.seed, batch_size=self.train.batch_size)
+        batches = self.data.train_batches(Policy(), epoch=1, seed=self.seed, batch_size=self.train.batch_size)
         with sound(model):
             for _, batch in zip(range(_TAYLOR_BATCHES), batches, strict=False):
                 cross_entropy(model(batch.inputs), batch.labels).backward()

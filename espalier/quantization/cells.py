@@ -42,6 +42,17 @@ class Cells:
             quantization = Quantization(self._weights[weight_bits], activations, dynamic)
             yield Cell(weight_bits, activation_bits, quantization, statistics)
 
+    def of(self, weight_bits: int, activation_bits: int) -> Cell:
+        """The setting of these widths.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for cell in self:
+            if (cell.weight_bits, cell.activation_bits) == (weight_bits, activation_bits):
+                return cell
+        raise KeyError(f"no setting of {weight_bits}-bit weights and {activation_bits}-bit activations")
+
     def state_dict(self) -> dict[str, Any]:
         """Plain data and tensors."""
         weights = {bits: {path: pack(one) for path, one in each.items()} for bits, each in self._weights.items()}

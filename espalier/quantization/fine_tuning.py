@@ -8,14 +8,13 @@ from torch import nn
 
 from espalier.data.policy import Policy
 from espalier.data.resident import Resident
-from espalier.plan.spec import QuantizeStage
 from espalier.quantization.calibration import calibration_batches
 from espalier.quantization.qat import convert, prepare_qat
 from espalier.quantization.quantized import Quantization
 from espalier.runs.checkpoint import Checkpoints
-from espalier.runs.clock import Clock
 from espalier.runs.work import Work
 from espalier.seeding import key
+from espalier.settings.sections import Quantization as Settings
 from espalier.training.best_epoch import best
 from espalier.training.loop import fit
 from espalier.training.state import State
@@ -39,15 +38,16 @@ class Tuned(NamedTuple):
 
 
 def fine_tune(
-    spec: QuantizeStage,
+    asked: Settings,
     model: nn.Module,
     data: Resident,
     work: Work,
     *,
+    policy: Policy,
+    seed: int,
     accelerator: "Accelerator",
     checkpoints: Checkpoints,
     saved: dict[str, Any] | None,
-    clock: Clock,
 ) -> Tuned:
     """Train the network, in place, with the levels of its kept setting in sight; steps and weights are learned.
 
@@ -55,19 +55,19 @@ def fine_tune(
         Diverged: the loss is not finite.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    asked, train = spec.quantize, spec.quantize.fine_tune
-    kept, images = asked.kept(), calibration_batches(data, asked.calibration_images, spec.seed)
+    train = asked.fine_tune
+    kept, images = asked.kept(), calibration_batches(data, asked.calibration_images, seed)
     prepare_qat(model, kept.weight_bits, kept.activation_bits, asked.scheme.build(), images)
     layout = torch.channels_last if train.channels_last else torch.contiguous_format
     model = model.to(accelerator.device, memory_format=layout)
     steps = data.steps_per_epoch(train.batch_size)
-    state = State.begin(model, train, steps, scaler=accelerator.scaler, clock=clock)
+    state = State.begin(model, train, steps, scaler=accelerator.scaler, clock=work.clock)
     if saved:
         state.load_state_dict(saved)
         log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
     watch = Watch(work, checkpoints, state, epochs=train.epochs, steps_per_epoch=steps)
-    seed = key("quantization-aware", spec.seed)
-    fit(state, data, Policy(spec.augment), train, seed=seed, accelerator=accelerator, watch=watch)
+    own = key("quantization-aware", seed)
+    fit(state, data, policy, train, seed=own, accelerator=accelerator, watch=watch)
     model.load_state_dict(state.best)
     found = convert(model)
     return Tuned(

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from espalier.data.resident import Resident
+from espalier.errors import Interrupted
 from espalier.metrics.accuracy import score
 from espalier.quantization.batchnorm import statistics
 from espalier.quantization.calibration import calibration_batches
@@ -16,7 +17,7 @@ from espalier.quantization.quantized import Quantization
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.sizes import Sizes
 from espalier.runs.checkpoint import Checkpoints
-from espalier.runs.interruption import Interrupted, Interruption
+from espalier.runs.interruption import Interruption
 from espalier.runs.progress import Heartbeat
 from espalier.settings.sections import Quantization as Settings
 

@@ -18,10 +18,6 @@ def job_started(started: float) -> float:
     return started if begun is None else min(started, time.monotonic() - (time.time() - float(begun)))
 
 
-class Interrupted(Exception):
-    """The state is saved; run the same command again to go on."""
-
-
 class Interruption:
     """Notes SIGTERM and SIGUSR1, and watches a budget of `minutes` that began at `started` (`time.monotonic`).
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from espalier.errors import Mistake
+from espalier.errors import Interrupted, Mistake
+from espalier.runs.interruption import STOPPED
 from espalier.site import ranks
 
 log = logging.getLogger("espalier")
@@ -69,8 +70,6 @@ def _stderr_is(path: Path) -> bool:
 
 def _end(error: BaseException) -> tuple[int, str]:
     """Log how a block ended; the exit code and the heartbeat's state that tell of it."""
-    from espalier.runs.interruption import STOPPED, Interrupted
-
     if isinstance(error, Interrupted):
         log.warning("%s. Run the same command again to go on", error)
         return STOPPED, "requeue"

@@ -4,6 +4,7 @@ A look from outside: no setting of a run, so it names none and changes none. Eve
 the main process and written beside the run; an address of a server is used where its environment variable gives one.
 """
 
+import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,9 +120,7 @@ def _tensorboard(following: _Following, epoch: int) -> Any:
 
 
 def _mlflow(following: _Following, epoch: int) -> Any:
-    from espalier.results.mlflow.store import module
-
-    mlflow, place = module(), _place(following)
+    mlflow, place = mlflow_library(), _place(following)
     if "MLFLOW_TRACKING_URI" not in os.environ:
         mlflow.set_tracking_uri(f"sqlite:///{place}/mlflow.db")
     from accelerate.tracking import MLflowTracker
@@ -138,6 +137,20 @@ def _mlflow(following: _Following, epoch: int) -> Any:
     tracker.start()
     tracker.store_init_configuration(following.settings)
     return tracker
+
+
+def mlflow_library() -> Any:
+    """MLflow itself, told to send nothing anywhere.
+
+    Raises:
+        Mistake: it is not installed.
+    """
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    try:
+        return importlib.import_module("mlflow")
+    except ModuleNotFoundError as error:
+        raise Mistake(f"mlflow is not installed ({error}): uv sync --group trackers") from error
 
 
 def _wandb(following: _Following, epoch: int) -> Any:

@@ -45,3 +45,11 @@ def flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping that `flat` made leaves of."""
+    found: dict[str, Any] = {}
+    for path, value in settings.items():
+        put(found, path, value)
+    return found

@@ -9,7 +9,6 @@ text, so that a study is checked without importing torch; `Choice.build` imports
 import ast
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -19,7 +18,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
 from espalier.settings import types
-from espalier.site.process import without
 
 _ROOT = Path(__file__).parents[1]
 
@@ -89,9 +87,7 @@ class Entry:
         return _ROOT.joinpath(*self.module.split(".")[1:]).with_suffix(".py")
 
     def load(self) -> Callable:
-        # timm, of which some networks are made, would import it to log what nobody asks for.
-        with without("wandb") if self.kind == "model" else nullcontext():
-            return getattr(importlib.import_module(self.module), self.name)
+        return getattr(importlib.import_module(self.module), self.name)
 
 
 def _files(kind: str) -> Iterator[Path]:

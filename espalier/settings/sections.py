@@ -64,8 +64,8 @@ class Training(Spec):
     """only deterministic kernels, so that a run gives the same bits again on the same hardware"""
     processes: Count = 1
     """data-parallel processes, each with its share of every batch"""
-    compile: Literal[False, True, "auto"] = False
-    """compile the training steps; auto does it where it saves more time than it takes"""
+    compile: bool = False
+    """compile the training steps, which takes about a minute on a CPU"""
     nodes: Count = 1
     """nodes of a SLURM job that share the processes equally; elsewhere all are on one machine"""
 

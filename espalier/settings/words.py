@@ -7,9 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML, YAMLError
 
-from espalier.plan.spec import STAGES
 from espalier.settings.keys import flat, put
-from espalier.settings.problems import Problem, StudyError, describe, unknown
+from espalier.settings.problems import Problem, StudyError, describe
 from espalier.settings.registry import Spec
 
 
@@ -34,14 +33,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) and value.isidentifier() else json.dumps(value)
 
 
-def parse(stage: str, pairs: Iterable[str]) -> Spec:
-    """The settings of a stage from ``key=value`` words.
+def parse(kind: type[Spec], pairs: Iterable[str]) -> Spec:
+    """Settings of one kind from ``key=value`` words.
 
     Raises:
         StudyError: every unknown key, wrong value or malformed word, with what is allowed.
     """
-    if stage not in STAGES:
-        raise StudyError([Problem(stage, unknown("stage", stage, STAGES))])
     nested: dict[str, Any] = {}
     problems = []
     for pair in pairs:
@@ -54,9 +51,9 @@ def parse(stage: str, pairs: Iterable[str]) -> Spec:
             problems.append(Problem(key, str(error), "command line"))
     spec = None
     try:
-        spec = STAGES[stage].model_validate(nested)
+        spec = kind.model_validate(nested)
     except ValidationError as error:
-        problems += [Problem(*describe(e, STAGES[stage]), "command line") for e in error.errors()]
+        problems += [Problem(*describe(e, kind), "command line") for e in error.errors()]
     if problems:
         raise StudyError(problems)
     return spec

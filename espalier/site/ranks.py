@@ -1,7 +1,7 @@
 """The processes that train one network together: which one this is, and what they tell each other.
 
 Every function is for one process too, where it does nothing. Ranks are known without torch, from the environment
-that `torchrun`, `accelerate launch` and `espalier.stages.launch` set alike.
+that `torchrun`, `accelerate launch` and `espalier.stages.frame.launch` set alike.
 """
 
 import hashlib

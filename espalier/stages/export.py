@@ -1,70 +1,75 @@
 """The export stage: from a float network to ONNX files that were checked and timed beside it."""
 
-import logging
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from espalier.data.resident import Resident
-from espalier.errors import ArtifactError, Mistake
-from espalier.export import onnx_files
-from espalier.export.agreement import Outcome, outcome
-from espalier.export.processor import processor, saturates
-from espalier.export.sessions import FP32, INT8, Session
-from espalier.export.timing import timed
-from espalier.export.writing import write
-from espalier.metrics import cost
-from espalier.metrics.latency import BATCHES
-from espalier.networks import artifact
-from espalier.plan.spec import ExportStage
-from espalier.runs import record
-from espalier.runs.clock import Clock
+from espalier.errors import ArtifactError
 from espalier.runs.columns import FORMATS, write_rows
-from espalier.runs.progress import Heartbeat
-from espalier.site import device
+from espalier.runs.log import log
+from espalier.settings.registry import Spec
+from espalier.settings.sections import Export
+from espalier.stages.stage import Outcome, stage
+
+if TYPE_CHECKING:
+    from espalier.export.agreement import Outcome as Scored
+    from espalier.networks.artifact import Network
+    from espalier.stages.frame.stage_run import StageRun
 
 EAGER, BEFORE = "eager", "eager, before pruning"
 _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
-log = logging.getLogger("espalier")
+
+class ExportStage(Spec):
+    """The float network as ONNX files, checked and timed."""
+
+    export: Export | None = None
+    """ONNX files of the float networks, checked and timed; {} for the defaults, null for none"""
 
 
-def export(
-    folder: Path,
-    spec: ExportStage,
-    parent: Path,
-    data_file: Path,
-    *,
-    before: Path | None,
-    heartbeat: Heartbeat,
-    started: float,
-) -> None:
+@stage(
+    place=30,
+    settings=ExportStage,
+    reads="network",
+    network="fp32.onnx",
+    files=("formats.csv",),
+    columns=(
+        *("onnx_fp32_bytes", "onnx_int8_bytes", "fp32_logit_difference", "fp32_top1_difference"),
+        *("int8_logit_difference", "int8_top1_difference"),
+        *("fp32_speedup_1", "fp32_speedup_64", "int8_speedup_1", "int8_speedup_64"),
+    ),
+    branch=True,
+)
+def export(run: "StageRun", spec: ExportStage) -> Outcome:
     """Write a network as ONNX files, and what they score and cost beside eager PyTorch on the CPU.
 
-    Args:
-        parent: the run whose network is exported
-        before: the run whose network was pruned to that one; it is timed with the others
+    A network that was pruned is timed beside the one it was pruned from. int8.onnx is there where it is asked for.
 
     Raises:
         Mistake: the network or data cannot be used, or the network has no ONNX form.
     """
-    clock = Clock(started)
-    if spec.export is None:
-        raise Mistake("nothing is exported; set export")
+    from espalier.export import onnx_files
+    from espalier.export.agreement import outcome
+    from espalier.export.processor import processor, saturates
+    from espalier.export.sessions import INT8, Session
+    from espalier.export.timing import timed
+    from espalier.export.writing import write
+    from espalier.metrics import cost
+    from espalier.site import device
+
     device.prepare()
     cpu = processor()
     if spec.export.int8 and saturates(cpu) and not spec.export.reduce_range:
         log.warning("8-bit products saturate on this CPU, which may cost accuracy; set export.reduce_range to true")
-    data = Resident.load(data_file)
-    folders = {EAGER: Path(parent)} | ({BEFORE: Path(before)} if before else {})
-    networks = {form: _network(run, data_file, data) for form, run in folders.items()}
-    eager = networks[EAGER]
-    name = f"the network of {parent} ({eager.choice.name})"
-    outcomes = {form: outcome(network.model, data, heartbeat.beat) for form, network in networks.items()}
-    files = {form: run / "model.safetensors" for form, run in folders.items()}
-    written = write(Path(folder), spec.export, eager.model, outcomes[EAGER], data, name=name, beat=heartbeat.beat)
-    for form, path, found in written:
+    data = run.load()
+    folders = {EAGER: run.parent} | ({BEFORE: run.parents[-2]} if len(run.parents) > 1 else {})
+    networks = {form: _network(run, folder) for form, folder in folders.items()}
+    eager, beat = networks[EAGER], run.heartbeat.beat
+    name = f"the network of {run.parent} ({eager.choice.name})"
+    outcomes = {form: outcome(network.model, data, beat) for form, network in networks.items()}
+    files = {form: folder / "model.safetensors" for form, folder in folders.items()}
+    for form, path, found in write(run.folder, spec.export, eager.model, outcomes[EAGER], data, name=name, beat=beat):
         files[form], outcomes[form] = path, found
         log.info("%s: %d bytes, %s", form, path.stat().st_size, _agreement(found, outcomes[EAGER]))
     arms = {form: networks[form].model if form in networks else Session(path).forward for form, path in files.items()}
@@ -76,43 +81,33 @@ def export(
         for form, path in files.items()
     }
 
-    write_rows(Path(folder) / "formats.csv", FORMATS, rows.values())
-    record.write(
-        folder,
-        "export",
-        spec,
-        _metrics(rows),
-        parent=parent,
-        data_file=data_file,
-        data=data,
-        clock=clock,
-        seed=None,
-        cpu=cpu,
-        params=cost.params(eager.model),
-        macs=cost.macs(eager.model, data.image_size),
-        resumed=0,
-        opset=onnx_files.OPSET,
-        exporter={library: metadata.version(library) for library in _LIBRARIES},
-        int8=files[INT8].name if INT8 in files else None,
-    )
+    write_rows(run.folder / "formats.csv", FORMATS, rows.values())
+    facts = {
+        "cpu": cpu,
+        "params": cost.params(eager.model),
+        "macs": cost.macs(eager.model, data.image_size),
+        "opset": onnx_files.OPSET,
+        "exporter": {library: metadata.version(library) for library in _LIBRARIES},
+        "int8": files[INT8].name if INT8 in files else None,
+    }
+    return Outcome(_metrics(rows), f"{', '.join(path.name for path in files.values())} are there", facts)
 
 
-def _network(folder: Path, data_file: Path, data: Resident) -> artifact.Network:
-    network = artifact.load(folder)
-    artifact.check(network, folder, data_file, data.num_classes, data.image_size)
+def _network(run: "StageRun", folder: Path) -> "Network":
+    network = run.network(folder)
     if network.quantization is not None:
         raise ArtifactError(f"{folder}: has few bits already; export the network that it was quantized from")
     return network
 
 
-def _agreement(found: Outcome, eager: Outcome) -> str:
+def _agreement(found: "Scored", eager: "Scored") -> str:
     return (
         f"validation top-1 {found.top1:.2f} % ({found.top1 - eager.top1:+.2f} points from eager), "
         f"largest difference of a logit {found.difference(eager):.3g}"
     )
 
 
-def _differences(found: Outcome, eager: Outcome, *, same: bool) -> dict[str, Any]:
+def _differences(found: "Scored", eager: "Scored", *, same: bool) -> dict[str, Any]:
     """Columns of formats.csv; empty for another network, whose logits may be anything."""
     if not same:
         return {"max_logit_difference": "", "top1_difference": ""}
@@ -121,6 +116,9 @@ def _differences(found: Outcome, eager: Outcome, *, same: bool) -> dict[str, Any
 
 def _metrics(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Columns of metrics.csv; those of a form that was not asked for are empty."""
+    from espalier.export.sessions import FP32, INT8
+    from espalier.metrics.latency import BATCHES
+
     found: dict[str, Any] = {}
     for short, form in (("fp32", FP32), ("int8", INT8)):
         row = rows.get(form, {})

@@ -1,99 +1,123 @@
 """The prune stage: from a trained network to a pruned and fine-tuned one."""
 
 import json
-import logging
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from espalier.data.resident import Resident
-from espalier.errors import ArtifactError, Mistake
-from espalier.networks import artifact
-from espalier.plan.fits import unfit_pruning
-from espalier.plan.spec import PruneStage
-from espalier.pruning.account import account, layer_rows
-from espalier.pruning.procedure import Pruning
-from espalier.pruning.round_state import Rounds, Saver
-from espalier.pruning.shapes import shapes
-from espalier.runs import provenance, record
-from espalier.runs.checkpoint import Checkpoints
-from espalier.runs.clock import Clock
-from espalier.runs.columns import HISTORY, LAYERS, write_rows
-from espalier.runs.work import Work
-from espalier.settings.keys import flat
-from espalier.settings.sections import Training
-from espalier.site import device, ranks
-from espalier.site.process import spare_compiler
+from pydantic import Strict
 
-log = logging.getLogger("espalier")
+from espalier.errors import ArtifactError
+from espalier.runs.columns import BEST_EPOCH, HISTORY, LAYERS, write_rows
+from espalier.settings.registry import Spec, choice
+from espalier.settings.sections import FineTuning, Training
+from espalier.settings.types import Natural
+from espalier.stages.stage import Misfits, Outcome, stage
+from espalier.stages.train import process_misfits
+
+if TYPE_CHECKING:
+    from espalier.stages.frame.stage_run import StageRun
 
 
-def prune(spec: PruneStage, parent: Path, data_file: Path, work: Work) -> None:
-    """Prune and fine-tune, or go on with it, and write the run's folder; of several processes the main one writes.
+class PruneStage(Spec):
+    """Weights or channels removed from a trained network, and the rest fine-tuned."""
+
+    prune: choice("pruning") | None = None
+    """what to prune and how, by name or with its settings; null for nothing"""
+    control: Literal["random", "scratch"] | None = None
+    """what pruned networks are compared with: random weights or channels pruned, or the pruned structure trained
+    from scratch for the epochs of training and fine-tuning together; meant as an axis beside null, which is the pruned
+    network itself"""
+    fine_tune: FineTuning = FineTuning()
+    """how the pruned network is trained"""
+    augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
+    """augmentations of the training images, those of training"""
+    seed: Natural = 0
+    """seed of order, augmentation, dropout and random choices"""
+
+
+def _misfits(settings: PruneStage) -> Misfits:
+    facts = settings.prune.entry().facts
+    if settings.control == "scratch" and facts.get("rounds"):
+        yield "control", f"scratch needs a size known before training, which {settings.prune.name} finds round by round"
+    if not settings.fine_tune.epochs and facts.get("trains"):
+        yield "fine_tune.epochs", f"{settings.prune.name} prunes while it trains; give it epochs"
+    if settings.fine_tune.early_stopping and facts.get("trains"):
+        yield "fine_tune.early_stopping", f"{settings.prune.name} could end before its ratio is reached; leave it out"
+    yield from process_misfits("fine_tune", settings.fine_tune)
+
+
+@stage(
+    place=20,
+    settings=PruneStage,
+    reads="network",
+    network="model.safetensors",
+    files=("model.json", "history.csv", "rounds.csv", "layers.csv"),
+    columns=(
+        *("params", "macs", "nonzeros", "sparsity", "params_left", "macs_left", "file_bytes", "rounds", "epochs"),
+        *("best_epoch", *BEST_EPOCH[:-1], "latency_1_ms", "latency_1_iqr_ms", "latency_64_ms", "latency_64_iqr_ms"),
+        *("speedup_1", "speedup_64", "images_per_s"),
+    ),
+    training="fine_tune",
+    gpu=True,
+    resumable=True,
+    slug=lambda spec: spec.control or spec.prune.name,
+    misfits=_misfits,
+)
+def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
+    """Prune a trained network and fine-tune it, or go on with it; of several processes the main one writes.
 
     Raises:
         Mistake: the network, data or checkpoint cannot be used, the network cannot be pruned so, or the loss has
             diverged.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    if wrong := [f"{path}: {message}" for path, message in unfit_pruning(spec)]:
-        raise Mistake("; ".join(wrong))
-    folder = work.folder
-    spare_compiler()
-    train = _recipe(spec, parent)
+    from espalier.data.policy import Policy
+    from espalier.networks import artifact
+    from espalier.pruning.account import account, layer_rows
+    from espalier.pruning.procedure import Pruning
+    from espalier.pruning.round_state import Rounds, Saver
+    from espalier.pruning.shapes import shapes
+    from espalier.site import device, ranks
+
+    train = _recipe(spec, run.parent)
     ranks.expect(train.processes, train.batch_size)
     device.prepare(train.deterministic)
     accelerator = device.accelerate(train.precision)
-    data = Resident.load(data_file, accelerator.device)
-    network = artifact.load(parent)
-    artifact.check(network, parent, data_file, data.num_classes, data.image_size)
-    settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
-    origin = {"data": data.checksum, "parent": provenance.identifier(parent)}
-    checkpoints = Checkpoints(folder / "checkpoint", settings | origin)
+    data = run.load(accelerator.device)
+    network = run.network()
+    checkpoints = run.checkpoints()
     saved = checkpoints.load()
     rounds = Rounds.resume(saved) if saved else Rounds()
-    clock = Clock(work.started)
     if saved and not rounds.inner:
-        clock.resume(rounds.seconds)
+        run.clock.resume(rounds.seconds)
     pruning = Pruning(
-        spec=spec,
-        parent=network,
+        method=spec.prune,
+        control=spec.control,
+        policy=Policy(spec.augment),
+        seed=spec.seed,
+        parent=network.model,
+        choice=network.choice,
+        shapes=network.shapes,
         data=data,
         train=train,
         accelerator=accelerator,
-        work=work,
-        clock=clock,
+        work=run,
     )
-    ready = time.process_time()
-    model = pruning.run(rounds, Saver(checkpoints, rounds, clock))
+    run.ready()
+    model = pruning.run(rounds, Saver(checkpoints, rounds, run.clock))
     scores = pruning.scores(rounds)
     if not ranks.main():
-        return
+        return None
 
-    artifact.save(folder, model.state_dict(), network.choice, data.num_classes, data.image_size, shapes(model))
-    write_rows(folder / "history.csv", HISTORY, rounds.history)
-    write_rows(folder / "layers.csv", LAYERS, layer_rows(model))
-    row = account(model, network.model, data, folder / "model.safetensors") | scores
-    record.write(
-        folder,
-        "prune",
-        spec,
-        row,
-        parent=parent,
-        data_file=data_file,
-        data=data,
-        clock=clock,
-        seed=spec.seed,
-        startup_cpu_s=round(ready, 3),
-        params=row["params"],
-        macs=row["macs"],
-        resumed=rounds.resumed,
+    artifact.save(run.folder, model.state_dict(), network.choice, data.num_classes, data.image_size, shapes(model))
+    write_rows(run.folder / "history.csv", HISTORY, rounds.history)
+    write_rows(run.folder / "layers.csv", LAYERS, layer_rows(model))
+    row = account(model, network.model, data, run.folder / "model.safetensors") | scores
+    said = (
+        f"{row['params']} of {pruning.params_before} parameters are left, {row['nonzeros']} of them not zero: "
+        f"validation top-1 {row['validation_top1']:.2f} %"
     )
-    checkpoints.remove()
-    work.heartbeat.beat("done")
-    log.info(
-        "%d of %d parameters are left, %d of them not zero: validation top-1 %.2f %%",
-        *(row["params"], pruning.params_before, row["nonzeros"], row["validation_top1"]),
-    )
+    return Outcome(row, said, {"params": row["params"], "macs": row["macs"], "resumed": rounds.resumed})
 
 
 def _recipe(spec: PruneStage, parent: Path) -> Training:
@@ -109,11 +133,10 @@ def _recipe(spec: PruneStage, parent: Path) -> Training:
         told = json.loads(path.read_text())
         if told["stage"] != "train":
             raise ValueError(f"its stage is {told['stage']}, and training from scratch follows train")
-        given = told["spec"].get("train", {})
-        train = Training.model_validate_json(json.dumps(given))
+        train = Training.model_validate_json(json.dumps(told["spec"].get("train", {})))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ArtifactError(
             f"{path}: does not say how the network was trained ({error}); make the run of {parent} again"
         ) from error
-    given = {"epochs": train.epochs + spec.fine_tune.epochs, "processes": spec.fine_tune.processes}
+    given = {"epochs": train.epochs + spec.fine_tune.epochs, "processes": spec.fine_tune.processes, "compile": False}
     return train.model_copy(update=given)

@@ -1,77 +1,123 @@
 """The quantize stage: from a float network to one of few bits, and what every other setting of the grid scores."""
 
 import copy
-import logging
-import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
-from torch import nn
+from pydantic import Strict
 
-from espalier.data.resident import Resident
-from espalier.errors import Mistake
-from espalier.metrics import cost
-from espalier.metrics.accuracy import score
-from espalier.networks import artifact
-from espalier.plan.fits import unfit_quantization
-from espalier.plan.spec import QuantizeStage
-from espalier.pruning.account import nonzeros, sparsity
-from espalier.quantization.cells import Cells, at
-from espalier.quantization.fine_tuning import fine_tune
-from espalier.quantization.quantized import Quantization, install
-from espalier.quantization.sizes import Sizes
-from espalier.quantization.width_grid import EVALUATION_BATCH, BitGrid
-from espalier.runs import provenance, record
-from espalier.runs.checkpoint import Checkpoints
-from espalier.runs.clock import Clock
-from espalier.runs.columns import GRID, HISTORY, write_rows
-from espalier.runs.work import Work
-from espalier.settings.keys import flat
-from espalier.site import device
-from espalier.site.process import spare_compiler
+from espalier.runs.columns import BEST_EPOCH, GRID, HISTORY, write_rows
+from espalier.runs.log import log
+from espalier.settings.registry import Spec, choice
+from espalier.settings.sections import Quantization
+from espalier.settings.types import Natural
+from espalier.stages.stage import Misfits, Outcome, stage
+
+if TYPE_CHECKING:
+    from espalier.stages.frame.stage_run import StageRun
 
 _TRAINED = ("epochs", "best_epoch", "train_loss", "train_top1", "images_per_s")
 
-log = logging.getLogger("espalier")
+
+class QuantizeStage(Spec):
+    """A network with weights and activations of few bits, at every setting of a grid of widths."""
+
+    quantize: Quantization | None = None
+    """grid of widths and how networks are brought to them; {} for the defaults, null for none"""
+    augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
+    """augmentations of the training images, those of training; only quantization-aware fine-tuning sees them"""
+    seed: Natural = 0
+    """seed of order, augmentation and dropout"""
 
 
-def quantize(spec: QuantizeStage, parent: Path, data_file: Path, work: Work) -> None:
-    """Bring a network to every setting of the grid, keep one, and write the run's folder.
+def _misfits(settings: QuantizeStage) -> Misfits:
+    asked = settings.quantize
+    kept = asked.kept()
+    for name in ("weight_bits", "activation_bits"):
+        if getattr(kept, name) not in getattr(asked, name):
+            yield f"quantize.keep.{name}", f"{getattr(kept, name)} is not in quantize.{name}; name one that is"
+    given = asked.scheme.settings()
+    if given.get("rounding") == "compensated" and not given["symmetric_weights"]:
+        yield "quantize.scheme", "compensated rounding needs symmetric levels; use rounding: nearest beside them"
+    train = asked.fine_tune
+    if train is None:
+        return
+    if len(asked.weight_bits) * len(asked.activation_bits) > 1:
+        message = "it trains one setting; give one width of each, and vary quantize.weight_bits as an axis"
+        yield "quantize.fine_tune", message
+    if kept.weight_bits == kept.activation_bits == 32:
+        yield "quantize.fine_tune", "at 32 bits there are no levels to train with"
+    if kept.activation_bits != 32 and asked.scheme.entry().facts.get("dynamic"):
+        message = f"activations of {asked.scheme.name} have no step to learn; use calibrated, or activation_bits: [32]"
+        yield "quantize.fine_tune", message
+    if not train.epochs:
+        yield "quantize.fine_tune.epochs", "0 trains nothing; leave fine_tune out"
+    for name in ("processes", "nodes"):
+        if getattr(train, name) > 1:
+            yield f"quantize.fine_tune.{name}", "quantization-aware fine-tuning runs in one process; use 1"
+
+
+@stage(
+    place=40,
+    settings=QuantizeStage,
+    reads="network",
+    network="model.safetensors",
+    files=("model.json", "levels.safetensors", "cells.safetensors", "grid.csv", "history.csv"),
+    columns=(
+        *("params", "macs", "nonzeros", "sparsity", "weight_bits", "activation_bits", "theoretical_mib"),
+        *("activation_mib", "file_bytes", "epochs", "best_epoch", *BEST_EPOCH),
+    ),
+    training="quantize.fine_tune",
+    gpu=True,
+    resumable=True,
+    slug=lambda spec: "w{0.weight_bits}a{0.activation_bits}".format(spec.quantize.kept()),
+    misfits=_misfits,
+)
+def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
+    """Bring a network to every setting of a grid of widths, and keep one.
 
     Raises:
-        Mistake: the network, data or checkpoint cannot be used, or the settings do not go together.
+        Mistake: the network, data or checkpoint cannot be used.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    if wrong := [f"{path}: {message}" for path, message in unfit_quantization(spec)]:
-        raise Mistake("; ".join(wrong))
-    folder = work.folder
-    spare_compiler()
-    train = spec.quantize.fine_tune
+    import torch
+
+    from espalier.data.policy import Policy
+    from espalier.metrics import cost
+    from espalier.metrics.accuracy import score
+    from espalier.networks import artifact
+    from espalier.pruning.account import nonzeros, sparsity
+    from espalier.quantization.cells import at
+    from espalier.quantization.fine_tuning import fine_tune
+    from espalier.quantization.quantized import install
+    from espalier.quantization.sizes import Sizes
+    from espalier.quantization.width_grid import EVALUATION_BATCH, BitGrid
+    from espalier.site import device
+
+    asked, train = spec.quantize, spec.quantize.fine_tune
     device.prepare(train is None or train.deterministic)
     accelerator = device.accelerate(train.precision if train else "fp32")
-    data = Resident.load(data_file, accelerator.device)
-    network = artifact.load(parent)
-    artifact.check(network, parent, data_file, data.num_classes, data.image_size)
+    data = run.load(accelerator.device)
+    network = run.network()
     model = network.model.to(accelerator.device, memory_format=torch.channels_last)
-    settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
-    origin = {"data": data.checksum, "parent": provenance.identifier(parent)}
-    checkpoints = Checkpoints(folder / "checkpoint", settings | origin)
+    checkpoints = run.checkpoints()
     saved = checkpoints.load()
-    sizes, clock, ready = Sizes(model, data.image_size, data.channels), Clock(work.started), time.process_time()
-    grid = BitGrid(spec.quantize, checkpoints, 60 * work.checkpoint_minutes)
+    sizes = Sizes(model, data.image_size, data.channels)
+    run.ready()
+    grid = BitGrid(asked, checkpoints, 60 * run.checkpoint_minutes)
     history: list[dict[str, Any]] = []
     trained: dict[str, Any] = {"epochs": 0, "best_epoch": 0}
+    kept = asked.kept()
     if train:
         tuned = fine_tune(
-            spec,
+            asked,
             model,
             data,
-            work,
+            run,
+            policy=Policy(spec.augment),
+            seed=spec.seed,
             accelerator=accelerator,
             checkpoints=checkpoints,
             saved=saved,
-            clock=clock,
         )
         model, made, history, resumed = tuned.model, tuned.quantization, tuned.history, tuned.resumed
         trained = {"epochs": len(history), "best_epoch": tuned.chosen["epoch"], **tuned.chosen}
@@ -81,47 +127,26 @@ def quantize(spec: QuantizeStage, parent: Path, data_file: Path, work: Work) -> 
         if saved:
             grid.resume(saved)
             log.info("resumed after %d settings", len(grid.rows))
-        grid.run(model, data, spec.seed, work.interruption, work.heartbeat)
-        made, model = _kept(grid.cells, model, spec)
+        grid.run(model, data, spec.seed, run.interruption, run.heartbeat)
+        cell = grid.cells.of(kept.weight_bits, kept.activation_bits)
+        made, model = cell.quantization, at(copy.deepcopy(model), cell)
         weights, resumed = model.state_dict(), grid.resumed
-    kept = spec.quantize.kept()
     widths = {"weight_bits": kept.weight_bits, "activation_bits": kept.activation_bits}
     found = score(model, data.batches("validation", EVALUATION_BATCH))
     scores = {f"validation_{name}": value for name, value in found.items()}
     rows = grid.rows or [widths | {"kept": 1} | sizes.row(made) | scores]
 
-    artifact.save(folder, weights, network.choice, data.num_classes, data.image_size, network.shapes, made)
-    grid.cells.write(folder / "cells.safetensors")
-    write_rows(folder / "grid.csv", GRID, rows)
-    write_rows(folder / "history.csv", HISTORY, history)
-    size, macs = cost.params(model), cost.macs(model, data.image_size)
-    row = {"params": size, "macs": macs, "nonzeros": nonzeros(model), "sparsity": sparsity(model)}
+    sides = data.num_classes, data.image_size
+    artifact.save(run.folder, weights, network.choice, *sides, network.shapes, made)
+    grid.cells.write(run.folder / "cells.safetensors")
+    write_rows(run.folder / "grid.csv", GRID, rows)
+    write_rows(run.folder / "history.csv", HISTORY, history)
+    counted = {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
+    row = counted | {"nonzeros": nonzeros(model), "sparsity": sparsity(model)}
     row |= widths | sizes.row(made) | scores | {name: trained.get(name, "") for name in _TRAINED}
-    row |= {"file_bytes": (folder / "model.safetensors").stat().st_size}
-    record.write(
-        folder,
-        "quantize",
-        spec,
-        row,
-        parent=parent,
-        data_file=data_file,
-        data=data,
-        clock=clock,
-        seed=spec.seed,
-        startup_cpu_s=round(ready, 3),
-        params=size,
-        macs=macs,
-        resumed=resumed,
+    row |= {"file_bytes": (run.folder / "model.safetensors").stat().st_size}
+    said = (
+        f"{kept.weight_bits}-bit weights and {kept.activation_bits}-bit activations are kept: "
+        f"validation top-1 {found['top1']:.2f} %"
     )
-    checkpoints.remove()
-    work.heartbeat.beat("done")
-    log.info(
-        "%d-bit weights and %d-bit activations are kept: validation top-1 %.2f %%",
-        *(kept.weight_bits, kept.activation_bits, found["top1"]),
-    )
-
-
-def _kept(cells: Cells, model: nn.Module, spec: QuantizeStage) -> tuple[Quantization, nn.Module]:
-    kept = spec.quantize.kept()
-    cell = next(each for each in cells if (each.weight_bits, each.activation_bits) == tuple(kept.model_dump().values()))
-    return cell.quantization, at(copy.deepcopy(model), cell)
+    return Outcome(row, said, counted | {"resumed": resumed})

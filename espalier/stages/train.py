@@ -1,117 +1,169 @@
-"""The train stage: from settings and a prepared data set to an artifact."""
+"""The train stage: from settings and a prepared data set to a network."""
 
-import logging
 import math
-import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+from pydantic import Strict
 
-from espalier.data.policy import Policy
-from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
-from espalier.metrics import cost
-from espalier.networks import artifact, own_weights
-from espalier.plan.spec import TrainStage
-from espalier.runs import record
-from espalier.runs.checkpoint import Checkpoints
-from espalier.runs.clock import Clock
-from espalier.runs.columns import HISTORY, METRICS, write_rows
-from espalier.runs.work import Work
-from espalier.settings.keys import flat
-from espalier.site import device, ranks
-from espalier.site.process import spare_compiler
-from espalier.training import compiled_step
-from espalier.training.best_epoch import best
-from espalier.training.loop import fit, validated
-from espalier.training.state import State
-from espalier.training.watch import Watch
+from espalier.models import rules
+from espalier.runs.columns import HISTORY, write_rows
+from espalier.runs.log import log
+from espalier.settings.registry import Choice, Spec, choice, entries
+from espalier.settings.sections import Training
+from espalier.settings.types import AUGMENT_STAGES, Natural
+from espalier.stages.stage import Misfits, Outcome, stage
 
-log = logging.getLogger("espalier")
+if TYPE_CHECKING:
+    import torch
+
+    from espalier.data.policy import Policy
+    from espalier.data.resident import Resident
+    from espalier.stages.frame.stage_run import StageRun
 
 
-def train(spec: TrainStage, data_file: Path, work: Work) -> None:
-    """Train, or go on training, and write the run's folder; of several processes the main one writes.
+class TrainStage(Spec):
+    """A network trained on the train split, its best epoch chosen on the validation split."""
+
+    model: choice("model")
+    """network, by name or with its settings"""
+    augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
+    """augmentations of the training images, in order, by name or with their settings"""
+    train: Training = Training()
+    """how the network is trained"""
+    pretrained: bool = False
+    """start from the ImageNet weights that torchvision or timm publish, as far as their shapes fit"""
+    checkpoint: str | None = None
+    """start from weights of your own: a file in safetensors, or a state dict saved by torch"""
+    seed: Natural = 0
+    """seed of initialization, order, augmentation and dropout"""
+
+
+def _misfits(settings: TrainStage) -> Misfits:
+    model, train = settings.model, settings.train
+    if settings.pretrained and not rules.published(model.entry(), model.settings()):
+        yield "pretrained", _fitting(model)
+    if settings.checkpoint and settings.pretrained:
+        yield "checkpoint", "pretrained starts from other weights; keep one of the two"
+    if settings.checkpoint and not Path(settings.checkpoint).is_file():
+        yield "checkpoint", f"there is no file {settings.checkpoint!r}; name one that holds weights"
+    if not train.epochs and not (settings.checkpoint or settings.pretrained):
+        yield "train.epochs", "0 leaves a network untrained; name a checkpoint that it starts from, or train it"
+    yield from augmentation_misfits(settings.augment)
+    yield from process_misfits("train", train)
+    if train.compile and train.processes > 1:
+        yield "train.compile", "steps of several processes are not compiled; set it to false, or processes to 1"
+
+
+def _fitting(model: Choice) -> str:
+    """Which published weights there are instead."""
+    if fitting := model.entry().facts.get("pretrained"):
+        return f"published weights of {model.name} fit where {'; or '.join(dict.fromkeys(fitting.values()))}"
+    names = ", ".join(name for name, one in entries("model").items() if "pretrained" in one.facts)
+    return f"no weights of {model.name} are published; there are some of {names}"
+
+
+def augmentation_misfits(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str]]:
+    """Every (key path, message) of augmentations that do not follow one another."""
+    kinds = [AUGMENT_STAGES.index(one.entry().facts["stage"]) for one in augment]
+    for position, (before, after) in enumerate(pairwise(kinds), 1):
+        first, second = augment[position - 1].name, augment[position].name
+        if after < before:
+            yield "augment", f"{second} works on {AUGMENT_STAGES[after]} images and must stand before {first}"
+        elif after == before == AUGMENT_STAGES.index("mixing"):
+            yield "augment", f"{first} and {second} both mix images; keep one"
+
+
+def process_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
+    """Every (key path, message) of processes that cannot share the batches of a training."""
+    if train.batch_size < train.processes:
+        message = f"{train.batch_size} images leave some of {train.processes} processes without one; raise it"
+        yield f"{section}.batch_size", message
+    if train.processes % train.nodes:
+        message = f"{train.nodes} nodes share processes equally, not {train.processes}; make these a multiple"
+        yield f"{section}.nodes", message
+
+
+@stage(
+    place=10,
+    settings=TrainStage,
+    reads="data",
+    network="model.safetensors",
+    files=("model.json", "history.csv"),
+    columns=(
+        *("params", "macs", "epochs", "best_epoch", "train_loss", "train_top1"),
+        *("validation_loss", "validation_top1", "validation_top5", "images_per_s"),
+    ),
+    training="train",
+    gpu=True,
+    resumable=True,
+    slug=lambda spec: f"{spec.model.name}-{spec.train.optimizer.name}-s{spec.seed}",
+    misfits=_misfits,
+)
+def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
+    """Train a network, or go on training; of several processes the main one writes.
 
     Raises:
         Mistake: settings, data or checkpoint cannot be used, or the loss has diverged.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    folder = work.folder
-    spare_compiler()
+    from espalier.metrics import cost
+    from espalier.networks import artifact, own_weights
+    from espalier.site import device, ranks
+    from espalier.training.best_epoch import best
+    from espalier.training.loop import fit
+    from espalier.training.state import State
+    from espalier.training.watch import Watch
+
     ranks.expect(spec.train.processes, spec.train.batch_size)
     device.prepare(spec.train.deterministic)
     accelerator = device.accelerate(spec.train.precision)
-    data = Resident.load(data_file, accelerator.device)
-    settings = dict(flat(spec.model_dump(mode="json", exclude_defaults=True)))
+    data = run.load(accelerator.device)
     weights_of = {"checkpoint_sha256": own_weights.checksum(Path(spec.checkpoint))} if spec.checkpoint else {}
-    identity = settings | {"data": data.checksum} | weights_of
-    checkpoints = Checkpoints(folder / "checkpoint", identity)
+    checkpoints = run.checkpoints(**weights_of)
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
     if saved is None:
         log.info("%s: %d parameters, %d MACs, on %s", spec.model.name, size, macs, accelerator.device)
-    clock = Clock(work.started)
-    ready = time.process_time()
+    run.ready()
     if spec.train.epochs:
         steps = data.steps_per_epoch(spec.train.batch_size)
-        state = State.begin(model, spec.train, steps, scaler=accelerator.scaler, clock=clock)
+        state = State.begin(model, spec.train, steps, scaler=accelerator.scaler, clock=run.clock)
         if saved:
             state.load_state_dict(saved)
             log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
-        watch = Watch(work, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
-        with_compiler = compiled_step.wanted(model, spec.train, data.size("train"), data.image_size, accelerator.device)
-        fit(
-            state,
-            data,
-            policy,
-            spec.train,
-            seed=spec.seed,
-            accelerator=accelerator,
-            watch=watch,
-            compiled=with_compiler,
-        )
+        watch = Watch(run, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
+        fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
         weights, history, resumed = state.best, state.history, state.resumed
         chosen = best(history, spec.train.select)
     else:
-        work.heartbeat.beat(now=True, epoch=0, epochs=0)
+        run.heartbeat.beat(now=True, epoch=0, epochs=0)
         weights, history, resumed = model.state_dict(), [], 0
         chosen = _untrained(model, data, spec)
     if not ranks.main():
-        return
+        return None
 
-    artifact.save(folder, weights, spec.model, data.num_classes, data.image_size)
-    write_rows(folder / "history.csv", HISTORY, history)
-    row = {key: chosen.get(key, "") for key in METRICS["train"]}
-    row |= {"params": size, "macs": macs, "epochs": len(history), "best_epoch": chosen["epoch"]}
-    record.write(
-        folder,
-        "train",
-        spec,
-        row,
-        parent=data_file,
-        data_file=data_file,
-        data=data,
-        clock=clock,
-        seed=spec.seed,
-        startup_cpu_s=round(ready, 3),
-        params=size,
-        macs=macs,
-        resumed=resumed,
-        **weights_of,
-    )
-    checkpoints.remove()
-    work.heartbeat.beat("done")
-    log.info("best epoch %d: validation top-1 %.2f %%", chosen["epoch"], chosen["validation_top1"])
+    artifact.save(run.folder, weights, spec.model, data.num_classes, data.image_size)
+    write_rows(run.folder / "history.csv", HISTORY, history)
+    counted = {"params": size, "macs": macs}
+    row = {key: chosen.get(key, "") for key in run.stage.columns}
+    row |= counted | {"epochs": len(history), "best_epoch": chosen["epoch"]}
+    said = f"best epoch {chosen['epoch']}: validation top-1 {chosen['validation_top1']:.2f} %"
+    return Outcome(row, said, counted | {"resumed": resumed} | weights_of)
 
 
-def _untrained(model: torch.nn.Module, data: Resident, spec: TrainStage) -> dict[str, float]:
+def _untrained(model: "torch.nn.Module", data: "Resident", spec: TrainStage) -> dict[str, Any]:
     """What the weights that a run starts from score, as a row of history has it.
 
     Raises:
         ArtifactError: their loss is not finite.
     """
+    from espalier.training.loop import validated
+
     found = validated(model, data, spec.train)
     if not math.isfinite(found["loss"]):
         start = spec.checkpoint or "the published weights"
@@ -120,8 +172,8 @@ def _untrained(model: torch.nn.Module, data: Resident, spec: TrainStage) -> dict
 
 
 def build(
-    spec: TrainStage, data: Resident, where: torch.device, *, fresh: bool = True
-) -> tuple[torch.nn.Module, Policy]:
+    spec: TrainStage, data: "Resident", where: "torch.device", *, fresh: bool = True
+) -> "tuple[torch.nn.Module, Policy]":
     """The network, initialized from the seed and on its device, and the augmentations.
 
     Args:
@@ -130,6 +182,12 @@ def build(
     Raises:
         Mistake: the settings do not go together, or weights to start from cannot be had.
     """
+    import torch
+
+    from espalier.data.policy import Policy
+    from espalier.networks import own_weights, pretrained
+    from espalier.site import device
+
     try:
         policy = Policy(spec.augment)
         device.seed(where, spec.seed, "init")
@@ -137,9 +195,7 @@ def build(
     except ValueError as error:
         raise Mistake(str(error)) from error
     if spec.pretrained and fresh:
-        from espalier.networks.pretrained import load
-
-        left = load(model, spec.model)
+        left = pretrained.load(model, spec.model)
         log.info("published weights loaded; initialized from the seed: %s", ", ".join(left) or "nothing")
     if spec.checkpoint and fresh:
         own_weights.load(model, Path(spec.checkpoint))

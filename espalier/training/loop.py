@@ -11,7 +11,6 @@ from espalier.errors import Diverged
 from espalier.metrics.accuracy import score
 from espalier.settings.sections import Training
 from espalier.site import device, ranks
-from espalier.training import compiled_step
 from espalier.training.best_epoch import best, finished
 from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
 from espalier.training.state import State
@@ -36,7 +35,6 @@ def fit(
     watch: Watch,
     stepped: Callable[[State], None] = lambda state: None,
     eligible: int = 1,
-    compiled: bool = False,
 ) -> None:
     """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
 
@@ -48,14 +46,14 @@ def fit(
     Args:
         stepped: called after each step of the optimizer, where pruned weights are put back to zero
         eligible: first epoch that may be the best
-        compiled: whether the steps of full batches are compiled
 
     Raises:
         Diverged: a loss is not finite at the end of an epoch.
         Interrupted: `watch` was asked to stop; the state is saved.
     """
     model = accelerator.prepare_model(state.model, device_placement=True)
-    full = compiled_step.compiled(model) if compiled else model
+    # Batches of one shape; the last of an epoch is as it comes.
+    full = torch.compile(model, dynamic=False) if train.compile else model
     # Only fp16 needs the wrapper; each of its steps searches the whole import path for an optional package.
     optimizer = accelerator.prepare_optimizer(state.optimizer, False) if accelerator.scaler else state.optimizer
     world, rank = accelerator.num_processes, accelerator.process_index

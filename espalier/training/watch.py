@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from espalier.errors import Interrupted
 from espalier.runs import trackers
 from espalier.runs.checkpoint import Checkpoints
 from espalier.runs.columns import HISTORY, write_rows
-from espalier.runs.interruption import Interrupted
 from espalier.runs.progress import Progress
 from espalier.runs.work import Work
 from espalier.site import ranks

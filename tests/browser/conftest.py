@@ -6,14 +6,14 @@ from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
 
-import compressed_on_disk as compressed
 import pytest
-import study_on_disk as disk
 
 from espalier.results.drawing import draw
 from espalier.results.page import page
 from espalier.results.read import tidy
 from espalier.results.requested import asked
+from support import compressed_on_disk as compressed
+from support import study_on_disk as disk
 
 FIGURES = (
     {"key": "curves", "name": "curves", "axis": None},

@@ -9,8 +9,8 @@ from timm.models.regnet import generate_regnet
 from torch import nn
 
 from espalier.models import rules
+from espalier.plan.chain import Settings
 from espalier.plan.fits import misfits
-from espalier.plan.spec import Settings
 from espalier.settings.registry import Entry, entries
 
 SIDES = range(4, 41)

@@ -6,6 +6,7 @@ from espalier.plan.build import build
 from espalier.plan.runs import Run
 from espalier.settings.problems import StudyError
 from espalier.settings.words import parse
+from espalier.stages import STAGES
 
 BASE = "title: a study\ndataset: digits\nmodel: resnet\n"
 
@@ -13,8 +14,8 @@ BASE = "title: a study\ndataset: digits\nmodel: resnet\n"
 def train(*words):
     return Run(
         "train",
-        parse("train", ["model.name=resnet", *words]),
-        Run("prepare", parse("prepare", ["dataset.name=digits"])),
+        parse(STAGES["train"].settings, ["model.name=resnet", *words]),
+        Run("prepare", parse(STAGES["prepare"].settings, ["dataset.name=digits"])),
     )
 
 
@@ -34,13 +35,13 @@ def test_the_order_of_augmentations_is_part_of_the_id():
 
 
 def test_the_parent_is_part_of_the_id():
-    other = Run("prepare", parse("prepare", ["dataset.name=digits", "dataset.image_size=32"]))
+    other = Run("prepare", parse(STAGES["prepare"].settings, ["dataset.name=digits", "dataset.image_size=32"]))
     assert Run("train", train().spec, other).id != train().id
 
 
 def test_known_ids_stay():
     """A changed id trains a user's whole grid again. If a default had to change, say so in the release notes."""
-    assert Run("prepare", parse("prepare", ["dataset.name=digits"])).id == PREPARE
+    assert Run("prepare", parse(STAGES["prepare"].settings, ["dataset.name=digits"])).id == PREPARE
     assert train("train.optimizer.name=adam", "train.optimizer.lr=0.01", "seed=3").id == TRAIN
 
 

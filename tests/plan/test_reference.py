@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 from test_bad_studies import CASES, GOOD
 
-from espalier.plan.reference import made, schemas
+from espalier.reference import made, schemas
 
 ROOT = Path(__file__).parents[2]
 MADE = dict(made(ROOT))

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import study_on_disk as disk
 
 from espalier.results.format import style
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
+from support import study_on_disk as disk
 
 pytestmark = pytest.mark.usefixtures("styled")
 

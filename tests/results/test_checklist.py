@@ -3,11 +3,11 @@
 import json
 
 import pytest
-import study_on_disk as disk
 
 from espalier.results.format import table
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
+from support import study_on_disk as disk
 
 CONTROLS = {
     "random": "Control: as much pruned at random",

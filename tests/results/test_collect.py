@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import study_on_disk as disk
 
 from espalier.errors import Mistake
 from espalier.results.read import tidy
 from espalier.results.read.planned_study import along, baseline_number, configurations, read, short_names
 from espalier.runs.columns import HISTORY
+from support import study_on_disk as disk
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-import study_on_disk as disk
 from scipy import stats
 
 from espalier.errors import Mistake
@@ -19,6 +18,7 @@ from espalier.results.format import numbers, table
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked
 from espalier.settings.problems import StudyError
+from support import study_on_disk as disk
 
 NAN = float("nan")
 

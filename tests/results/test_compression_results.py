@@ -4,13 +4,13 @@ import math
 import shutil
 from pathlib import Path
 
-import compressed_on_disk as compressed
 import pytest
 
 from espalier.results.format import style, table
 from espalier.results.format.error_scale import ErrorScale
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
+from support import compressed_on_disk as compressed
 
 SPLIT = {"split": "test"}
 TABLES = {"bit_grid": SPLIT, "rounding": SPLIT, "accounting": {}, "size_ladder": {}}

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import study_on_disk as disk
 
 from espalier.results.compare.statistics import estimate
 from espalier.results.format import style
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked
+from support import study_on_disk as disk
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/plot.py"
 

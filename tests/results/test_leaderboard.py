@@ -2,15 +2,15 @@
 
 import math
 
-import compressed_on_disk as compressed
 import pytest
-import study_on_disk as disk
 
 from espalier.results.page import browser
 from espalier.results.page.charts import lines
 from espalier.results.page.charts.pareto_chart import pareto
 from espalier.results.page.leaderboard import leaderboard, measured, settled
 from espalier.results.read import tidy
+from support import compressed_on_disk as compressed
+from support import study_on_disk as disk
 
 
 @pytest.fixture

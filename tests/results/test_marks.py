@@ -2,9 +2,7 @@
 
 import re
 
-import compressed_on_disk as compressed
 import pytest
-import study_on_disk as disk
 from matplotlib.text import Text
 
 from espalier.results.format import style, table
@@ -16,6 +14,8 @@ from espalier.results.page.status import told
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked
 from espalier.settings.registry import entries
+from support import compressed_on_disk as compressed
+from support import study_on_disk as disk
 
 FALSE = ("split is scored once", "chosen on the validation split", "test split has no part", "no say in the order")
 """What no caption may say of a study whose epochs are chosen on the test split."""

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import study_on_disk as disk
 
 from espalier.results.compare.costs import costs
 from espalier.results.compare.pareto import front
 from espalier.results.format import style
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
+from support import study_on_disk as disk
 
 NAN = float("nan")
 

@@ -1,11 +1,11 @@
 """Tables and figures of pruned networks."""
 
 import pytest
-import study_on_disk as disk
 
 from espalier.results.format import style
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
+from support import study_on_disk as disk
 
 
 @pytest.fixture

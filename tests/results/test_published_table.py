@@ -1,8 +1,6 @@
 """Our accuracies beside published ones: rows matched by settings, missing runs, and files that do not fit."""
 
-import compressed_on_disk as compressed
 import pytest
-import study_on_disk as disk
 
 from espalier.errors import Mistake
 from espalier.plan import published_numbers as files
@@ -12,6 +10,8 @@ from espalier.results.format import table
 from espalier.results.read import bit_cells, tidy
 from espalier.results.requested import Asked
 from espalier.settings.problems import StudyError
+from support import compressed_on_disk as compressed
+from support import study_on_disk as disk
 
 SOURCES = "file,title,place,accuracy\nnets,A report,Table 1,the best of any epoch\n"
 NETS = """model,train.optimizer,top1_pct,params,note

@@ -1,12 +1,12 @@
 """The rounds of pruning as a figure: every round where its numbers are, and the one below the floor told apart."""
 
 import pytest
-import study_on_disk as disk
 
 from espalier.results.format import style
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
 from espalier.runs.columns import ROUNDS, write_rows
+from support import study_on_disk as disk
 
 SPARSITY = (20.0, 36.0, 48.8)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import study_on_disk as disk
 
 from espalier.results.compare.statistics import estimate
 from espalier.results.format import numbers, table
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked, captions
+from support import study_on_disk as disk
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/tabulate_runs.py"
 HOSTILE = "<script>alert(1)</script> & 50% $x_1$ | *b* {c} \\d ~ ^ #"

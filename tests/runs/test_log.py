@@ -5,8 +5,7 @@ import warnings
 
 import pytest
 
-from espalier.errors import ArtifactError, Mistake
-from espalier.runs.interruption import Interrupted
+from espalier.errors import ArtifactError, Interrupted, Mistake
 from espalier.runs.log import log, recording
 from espalier.runs.progress import Heartbeat
 

@@ -21,7 +21,7 @@ def plain(tmp_path_factory):
     """Prepared digits, and a run that nothing follows."""
     root = tmp_path_factory.mktemp("tracking")
     data = root / "digits-0123456789.safetensors"
-    assert run("prepare_data", data, "dataset.name=digits").returncode == 0
+    assert run("prepare", data, "dataset.name=digits").returncode == 0
     done = run("train", root / "net-0000000000", "--data", data, *WORDS)
     assert done.returncode == 0, done.stderr
     return data, root / "net-0000000000"
@@ -59,7 +59,7 @@ def test_a_pruning_is_followed_too(plain, tmp_path):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
     data, parent = plain
     folder = tmp_path / "net-1111111111"
-    done = run("prune", folder, "--parent", parent, "--data", data, "--trackers", "tensorboard", *FINE)
+    done = run("prune", folder, "--parents", parent, "--data", data, "--trackers", "tensorboard", *FINE)
     assert done.returncode == 0, done.stderr
     assert [step for step, _ in scalars(folder, "validation_loss")] == [1]
 
@@ -69,7 +69,7 @@ def test_mlflow_is_told_the_same_beside_the_run(plain, tmp_path):
     data, alone = plain
     folder = tmp_path / "net-0000000000"
     environment = {key: value for key, value in ENVIRONMENT.items() if not key.startswith("MLFLOW")}
-    command = [sys.executable, SCRIPTS / "train.py", folder, "--data", data, "--trackers=mlflow", *WORDS]
+    command = [sys.executable, SCRIPTS / "stage.py", "train", folder, "--data", data, "--trackers=mlflow", *WORDS]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert (folder / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
@@ -87,7 +87,7 @@ def test_a_missing_library_ends_the_run_before_it_begins(plain, tmp_path):
     hidden += "u.find_spec = lambda name, *rest: None if name == 'tensorboard' else found(name, *rest)\n"
     hidden += "sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
     hidden += "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    command = [sys.executable, "-c", hidden, SCRIPTS / "train.py", tmp_path / "net-0000000000", "--data", data]
+    command = [sys.executable, "-c", hidden, SCRIPTS / "stage.py", "train", tmp_path / "net-0000000000", "--data", data]
     done = subprocess.run(
         [*command, "--trackers", "tensorboard", *WORDS], env=ENVIRONMENT, capture_output=True, text=True, check=False
     )

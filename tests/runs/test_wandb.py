@@ -50,7 +50,7 @@ def test_an_offline_run_holds_settings_and_every_epoch(digits, tmp_path):
     folder = tmp_path / "net-0000000000"
     environment = {key: value for key, value in ENVIRONMENT.items() if not key.startswith("WANDB")}
     # Without the key: nothing may go to a server that nobody has asked for.
-    command = [sys.executable, SCRIPTS / "train.py", folder, "--data", digits, "--trackers=wandb", *WORDS]
+    command = [sys.executable, SCRIPTS / "stage.py", "train", folder, "--data", digits, "--trackers=wandb", *WORDS]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {folder.name}
@@ -87,7 +87,17 @@ def test_where_it_is_not_installed_the_run_ends_before_it_begins(digits, tmp_pat
     hidden += "u.find_spec = lambda name, *rest: None if name == 'wandb' else found(name, *rest)\n"
     hidden += "sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
     hidden += "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    command = [sys.executable, "-c", hidden, str(SCRIPTS / "train.py"), folder, "--data", digits, "--trackers=wandb"]
+    command = [
+        sys.executable,
+        "-c",
+        hidden,
+        str(SCRIPTS / "stage.py"),
+        "train",
+        folder,
+        "--data",
+        digits,
+        "--trackers=wandb",
+    ]
     done = subprocess.run([*command, *WORDS], env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "tracking: wandb is not installed: uv sync --group trackers" in done.stderr

@@ -10,7 +10,7 @@ from espalier.plan.build import build
 from espalier.settings.problems import StudyError
 from espalier.site import nodes
 from espalier.site.pilot.board import VARIABLE as PILOT
-from espalier.stages.launch import _signed
+from espalier.stages.frame.launch import _signed
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from espalier.errors import Mistake
+from espalier.errors import Interrupted, Mistake
 from espalier.plan.build import build
 from espalier.plan.priorities import priorities
-from espalier.runs.interruption import Interrupted
 from espalier.site.pilot import file_lock, slots
 from espalier.site.pilot.board import Pilot
 from espalier.site.pilot.gpus import gpus, listed
@@ -160,21 +159,20 @@ def test_a_run_sees_the_gpu_of_its_slot_and_its_share_of_the_cores(tmp_path):
 
 
 GROUP = """
-from espalier.site.process import run
-from espalier.training import group
+from espalier.site import ranks
 
 def main():
     folder, processes = Path(sys.argv[1]), int(sys.argv[2])
-    if not group.launched():
-        from espalier.stages.launch import launch
+    if not ranks.launched():
+        from espalier.stages.frame.launch import launch
         sys.exit(launch(folder, processes))
-    group.follow_launcher()
+    ranks.follow_launcher()
     words = [os.environ[name] for name in ("LOCAL_RANK", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")]
-    (folder / f"rank{group.rank()}").write_text(" ".join(words))
+    (folder / f"rank{ranks.rank()}").write_text(" ".join(words))
     while not (folder / "end").exists():
         time.sleep(0.02)
 
-run(main)
+main()
 """
 
 
@@ -254,9 +252,9 @@ def test_gpus_are_named_as_the_driver_lists_them(monkeypatch):
 
 
 HUNGRY = """
-from espalier import device
 from espalier.runs.log import recording
-from espalier.site.process import run
+from espalier.site import device
+from espalier.stages.frame.command_line import _told_to_pilot
 
 SIZES = {"small": 1, "large": 6}
 MEMORY = 8
@@ -289,7 +287,8 @@ def main():
         finally:
             mine.unlink()
 
-run(main)
+with _told_to_pilot():
+    main()
 """
 WORKFLOW = """
 import os, sys

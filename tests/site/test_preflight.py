@@ -16,7 +16,6 @@ from espalier.site.preflight import cluster, machine, need, profile, slurm
 from espalier.site.preflight.finding import RIGHT, WRONG
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "workflow/scripts/preflight.py"
 # scontrol show config, of its lines those that are read and some beside them.
 CONFIG = """\
 Configuration data as of 2026-11-21T13:30:57
@@ -266,7 +265,7 @@ def test_byte_code_that_is_missing(tmp_path):
     """A package of this name stands first on the path of a process of its own."""
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").touch()
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(SCRIPT.parent)!r}]\n"
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n"
     code += "from pathlib import Path\nfrom espalier.site.preflight import machine\n"
     code += "print(*machine.findings(Path('.'), nodes=None), sep='\\n')"
     out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
@@ -274,7 +273,7 @@ def test_byte_code_that_is_missing(tmp_path):
 
 
 def script(*words, **environment):
-    command = [sys.executable, SCRIPT, *words]
+    command = [sys.executable, "-m", "espalier", "preflight", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 

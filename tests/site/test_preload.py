@@ -15,6 +15,7 @@ from espalier.site.preload import SOCKET
 from support.preload_server import Server, at_work, ended, train
 from support.scripts_as_run import ENVIRONMENT, ROOT, preloaded
 
+HANDED = "from espalier.site.preload.client import hand_over\nif preload.SOCKET in os.environ:\n    hand_over()\n"
 NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
 QUICK, LONGER, ENDLESS = ((*NETWORK, f"train.epochs={epochs}") for epochs in (2, 10, 100_000))
 
@@ -112,7 +113,7 @@ def test_as_many_ends_as_beginnings(server, digits, tmp_path):
 )
 def test_a_script_ends_and_reads_as_it_would_alone(server, tmp_path, body, code, told):
     program = tmp_path / "script.py"
-    program.write_text(f"import sys\nfrom espalier.site.process import run\ndef main():\n    {body}\nrun(main)\n")
+    program.write_text(f"import os, sys\nfrom espalier.site import preload\n{HANDED}{body}\n")
     environment = server.environment | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, program]
     alone = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)

@@ -7,7 +7,7 @@ import time
 
 import accounting
 import pytest
-from submission import ROOT, until
+from submission import until
 
 pytestmark = pytest.mark.skipif(bool(accounting.missing()), reason=str(accounting.missing()))
 SHORT = """\
@@ -39,8 +39,9 @@ def told_by_sacct(job, *keys):
 
 
 def preflight(folder):
-    script = ROOT / "workflow/scripts/preflight.py"
-    return subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "espalier", "preflight"], cwd=folder, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.slow

@@ -36,17 +36,21 @@ def chain(tmp_path_factory):
     """Data, and the folders of a network trained, pruned and quantized."""
     root = tmp_path_factory.mktemp("chain")
     data = root / "digits-00000000aa.safetensors"
-    done("prepare_data", data, "dataset.name=digits", "dataset.image_size=8")
+    done("prepare", data, "dataset.name=digits", "dataset.image_size=8")
     folders = [root / f"resnet-00000000b{number}" for number in range(3)]
     done("train", folders[0], "--data", data, *MODEL)
-    done("prune", folders[1], "--parent", folders[0], "--data", data, *PRUNE)
-    done("quantize", folders[2], "--parent", folders[1], "--data", data, *QUANTIZE)
+    done("prune", folders[1], "--parents", folders[0], "--data", data, *PRUNE)
+    done("quantize", folders[2], "--parents", folders[1], "--data", data, *QUANTIZE)
     return data, *folders
 
 
+def decode_command(*words):
+    command = [sys.executable, "-m", "espalier", "decode", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def encoded(chain, folder, *words, parent=3):
-    data, original = chain[:2]
-    done("encode", folder, "--parent", chain[parent], "--original", original, "--data", data, *words)
+    done("encode", folder, "--parents", *chain[1 : parent + 1], "--data", chain[0], *words)
     return table(folder / "metrics.csv")[0]
 
 
@@ -129,7 +133,7 @@ def test_a_network_of_floats_is_coded(chain, tmp_path, parent):
 
 def test_evaluation_scores_the_decoded_file(chain, made, tmp_path):
     folder = tmp_path / "resnet-00000000d0"
-    done("evaluate", folder, "--parent", made[0], "--before", *chain[1:], "--data", chain[0])
+    done("evaluate", folder, "--parents", *chain[1:], made[0], "--data", chain[0])
     rows = table(folder / "scores.csv")
     assert [row["stage"] for row in rows] == ["train", "prune", "quantize", "encode"]
     assert rows[3]["test_top1"] == rows[2]["test_top1"]
@@ -139,11 +143,11 @@ def test_evaluation_scores_the_decoded_file(chain, made, tmp_path):
 def test_what_cannot_be_coded_is_told_in_one_line_and_leaves_nothing(chain, tmp_path):
     data, original, _, parent = chain
     folder = tmp_path / "resnet-00000000e0"
-    words = ("encode", folder, "--parent", parent, "--original")
+    words = ("encode", folder, "--parents")
     for found, said in (
-        (run(*words, original, "--data", data), "encode: nothing is coded; set encode"),
-        (run(*words, tmp_path, "--data", data, "encode={}"), "model.safetensors: it cannot be read"),
-        (run(*words, original, "--data", data, "encode.floats=fp8"), "encode.floats"),
+        (run(*words, original, parent, "--data", data), "encode: nothing is asked for; set encode"),
+        (run(*words, tmp_path, parent, "--data", data, "encode={}"), "model.safetensors: it cannot be read"),
+        (run(*words, original, parent, "--data", data, "encode.floats=fp8"), "encode.floats"),
     ):
         assert found.returncode == 2
         assert said in found.stderr
@@ -152,7 +156,8 @@ def test_what_cannot_be_coded_is_told_in_one_line_and_leaves_nothing(chain, tmp_
 
 
 def test_the_decode_command_writes_plain_weights(chain, made, tmp_path):
-    found = done("decode", made[0] / "model.esp", tmp_path / "plain.safetensors")
+    found = decode_command(made[0] / "model.esp", tmp_path / "plain.safetensors")
+    assert found.returncode == 0, found.stderr
     weights, wanted = load_file(tmp_path / "plain.safetensors"), load_file(chain[3] / "model.safetensors")
     assert weights.keys() == wanted.keys()
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
@@ -171,7 +176,7 @@ def test_the_decode_command_refuses_a_damaged_file_in_one_line(made, tmp_path, d
         path.write_bytes(data)
     else:
         path.unlink()
-    found = run("decode", path, out)
+    found = decode_command(path, out)
     assert found.returncode == 2
     assert found.stderr.startswith(f"error: {path}: ")
     assert found.stderr.count("\n") == 1

@@ -25,10 +25,9 @@ from espalier.export.writing import calibration_images
 from espalier.metrics.accuracy import score
 from espalier.metrics.latency import latency
 from espalier.networks import artifact
-from espalier.plan.spec import ExportStage
 from espalier.runs.progress import Heartbeat
 from espalier.settings.sections import Export
-from espalier.stages.export import export
+from espalier.stages.export import ExportStage, export
 from support.scripts_as_run import ROOT, preloaded, script
 
 POINTS = 2.0
@@ -48,7 +47,7 @@ def made(*command, **changed):
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    made(*script("prepare_data", path, "dataset.name=digits", "dataset.image_size=8"))
+    made(*script("prepare", path, "dataset.name=digits", "dataset.image_size=8"))
     return path
 
 
@@ -62,14 +61,14 @@ def parent(digits, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pruned(parent, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pruned") / "resnet-00000000cc"
-    made(*script("prune", folder, "--parent", parent, "--data", digits, *PRUNED))
+    made(*script("prune", folder, "--parents", parent, "--data", digits, *PRUNED))
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(pruned, parent, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "resnet-00000000dd"
-    words = ["--parent", pruned, "--before", parent, "--data", digits, "export={}"]
+    words = ["--parents", parent, pruned, "--data", digits, "export={}"]
     done = made(*script("export", folder, *words), PYTHONHASHSEED="1")
     return folder, done
 
@@ -137,7 +136,7 @@ def test_a_run_records_processor_and_libraries_and_logs_nothing_else(exported):
 def test_the_same_network_gives_the_same_bytes_which_hold_no_path(exported, pruned, digits, tmp_path):
     folder, _ = exported
     again = tmp_path / "resnet-00000000de"
-    words = ["--parent", pruned, "--data", digits, "export={}"]
+    words = ["--parents", pruned, "--data", digits, "export={}"]
     made(*script("export", again, *words), PYTHONHASHSEED="2")
     assert {row["format"] for row in table(again / "formats.csv")} == {"eager", FP32, INT8}
     for name in ("fp32.onnx", "int8.onnx"):

@@ -17,6 +17,7 @@ from espalier.plan.build import build
 from espalier.plan.runs import Run
 from espalier.settings.registry import choice
 from espalier.settings.words import parse
+from espalier.stages import STAGES
 from espalier.stages.evaluate import evaluate
 from support.data_samples import made
 
@@ -34,7 +35,7 @@ def evaluated(tmp_path):
     (parent / "run.json").write_text('{"stage": "train"}')
 
     def run(*words):
-        evaluate(folder, parse("evaluate", words), parent, data, started=time.monotonic())
+        evaluate(folder, parse(STAGES["evaluate"].settings, words), parent, data, started=time.monotonic())
         return folder, parent, data
 
     return run
@@ -113,9 +114,9 @@ def test_predictions_are_another_evaluation_of_the_same_network(tmp_path):
 
 
 def test_a_study_that_says_no_has_the_evaluations_of_one_that_says_nothing():
-    train = Run("train", parse("train", ["model.name=resnet"]))
-    said = Run("evaluate", parse("evaluate", ["evaluate.predictions=false"]), train)
-    assert said.id == Run("evaluate", parse("evaluate", []), train).id == KNOWN
+    train = Run("train", parse(STAGES["train"].settings, ["model.name=resnet"]))
+    said = Run("evaluate", parse(STAGES["evaluate"].settings, ["evaluate.predictions=false"]), train)
+    assert said.id == Run("evaluate", parse(STAGES["evaluate"].settings, []), train).id == KNOWN
 
 
 KNOWN = "1f8fa9c8b8"

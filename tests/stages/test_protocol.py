@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import prepare_data
 import pytest
-import study_on_disk as disk
 import torch
 from scipy import stats
 
@@ -26,6 +25,7 @@ from espalier.runs.work import Work
 from espalier.settings.problems import StudyError
 from espalier.stages.evaluate import evaluate
 from espalier.stages.train import train
+from support import study_on_disk as disk
 from support.digits_runs import StopAt
 
 STUDY = """

@@ -25,7 +25,7 @@ def parent(digits, tmp_path_factory):
 
 
 def prune(folder, parent, digits, *words, minutes=0.001):
-    return script("prune", folder, "--parent", parent, "--data", digits, "--checkpoint-minutes", minutes, *words)
+    return script("prune", folder, "--parents", parent, "--data", digits, "--checkpoint-minutes", minutes, *words)
 
 
 def pruned(folder, parent, digits, *words):
@@ -81,7 +81,7 @@ def test_removed_channels_are_gone(control, parent, digits, tmp_path):
     assert row["macs_left"] < 40
     assert row["file_bytes"] == (folder / "model.safetensors").stat().st_size
     assert 0 < row["latency_1_ms"] <= row["latency_64_ms"]
-    done = run("evaluate", tmp_path / "test-00000000c2", "--parent", folder, "--data", digits)
+    done = run("evaluate", tmp_path / "test-00000000c2", "--parents", folder, "--data", digits)
     assert done.returncode == 0, done.stderr
 
 
@@ -162,7 +162,7 @@ def test_a_pruned_network_is_pruned_again_and_keeps_its_zeros(parent, digits, tm
 
 def test_a_layer_pruned_to_nothing_is_told_in_one_line(parent, digits, tmp_path):
     folder = tmp_path / "run-00000000c9"
-    done = run("prune", folder, "--parent", parent, "--data", digits, "prune={name: structured, ratio: 0.95}")
+    done = run("prune", folder, "--parents", parent, "--data", digits, "prune={name: structured, ratio: 0.95}")
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "model.safetensors").exists()
@@ -178,7 +178,7 @@ def test_a_layer_pruned_to_nothing_is_told_in_one_line(parent, digits, tmp_path)
     ],
 )
 def test_what_would_prune_nothing_or_cannot_is_told_in_one_line(words, message, parent, digits, tmp_path):
-    done = run("prune", tmp_path / "run-00000000ca", "--parent", parent, "--data", digits, *words)
+    done = run("prune", tmp_path / "run-00000000ca", "--parents", parent, "--data", digits, *words)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and "Traceback" not in done.stderr
 
@@ -186,7 +186,7 @@ def test_what_would_prune_nothing_or_cannot_is_told_in_one_line(words, message, 
 def test_a_control_from_scratch_needs_a_parent_that_was_trained(parent, digits, tmp_path):
     first, second = tmp_path / "run-00000000cb", tmp_path / "run-00000000cc"
     pruned(first, parent, digits, "prune=magnitude", "fine_tune.epochs=0")
-    done = run("prune", second, "--parent", first, "--data", digits, "prune=structured", "control=scratch")
+    done = run("prune", second, "--parents", first, "--data", digits, "prune=structured", "control=scratch")
     assert done.returncode == 2
     assert "training from scratch follows train" in done.stderr
 

@@ -35,7 +35,7 @@ def parent(digits, tmp_path_factory):
 
 
 def quantize(folder, parent, digits, *words, minutes=10):
-    return script("quantize", folder, "--parent", parent, "--data", digits, "--checkpoint-minutes", minutes, *words)
+    return script("quantize", folder, "--parents", parent, "--data", digits, "--checkpoint-minutes", minutes, *words)
 
 
 def quantized(folder, parent, digits, *words):
@@ -102,7 +102,7 @@ def test_the_artifact_is_the_network_on_its_levels(made, parent, digits):
 
 def test_every_setting_is_scored_on_test_by_evaluation_alone(made, parent, digits, tmp_path):
     folder = tmp_path / "resnet-00000000c1"
-    done = run("evaluate", folder, "--parent", made, "--before", parent, "--data", digits)
+    done = run("evaluate", folder, "--parents", made, "--before", parent, "--data", digits)
     assert done.returncode == 0, done.stderr
     rows = table(folder / "scores.csv")
     named = [(r["stage"], r["weight_bits"], r["activation_bits"], r["kept"]) for r in rows]

@@ -36,7 +36,7 @@ STOPPED = [
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    done = run("prepare_data", path, "dataset.name=digits", "dataset.image_size=16")
+    done = run("prepare", path, "dataset.name=digits", "dataset.image_size=16")
     assert done.returncode == 0, done.stderr
     return path
 
@@ -118,14 +118,14 @@ def test_a_small_residual_network_learns_the_digits(digits, tmp_path):
         *("heartbeat.json", "history.csv", "metrics.csv", "model.json", "model.safetensors", "run.json", "run.log")
     ]
 
-    done = run("evaluate", scored, "--parent", folder, "--data", digits)
+    done = run("evaluate", scored, "--parents", folder, "--data", digits)
     assert done.returncode == 0, done.stderr
     found = next(csv.DictReader((scored / "metrics.csv").open()))
     assert float(found["test_top1"]) >= 95
     assert (found["images"], found["parent"]) == ("360", "0000000003")
 
     (folder / "model.safetensors").write_bytes(b"")
-    done = run("evaluate", scored, "--parent", folder, "--data", digits)
+    done = run("evaluate", scored, "--parents", folder, "--data", digits)
     assert done.returncode == 2
     assert "model.safetensors" in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,9 +3,9 @@
 import csv
 from pathlib import Path
 
-import study_on_disk as disk
-
-from espalier.runs.columns import ANATOMY, FORMATS, GRID, LADDER, METRICS, SCORES, write_rows
+from espalier.runs.columns import ANATOMY, FORMATS, GRID, LADDER, SCORES, write_rows
+from espalier.stages import STAGES
+from support import study_on_disk as disk
 
 BITS = (32, 8, 6, 5, 4, 3)
 WAYS = {
@@ -67,7 +67,7 @@ def finish(root: Path, study: dict) -> None:
                 row = {"run": run["id"], "parent": run["parent"], "images": 360, "wall_s": 1.0, "cpu_s": 1.0}
                 row |= {name: last[name] for name in ("test_loss", "test_top1", "test_top5")}
                 write_rows(folder / "scores.csv", SCORES, scores)
-                write_rows(folder / "metrics.csv", METRICS["evaluate"], [row])
+                write_rows(folder / "metrics.csv", STAGES["evaluate"].metrics, [row])
             else:
                 scores += _WRITERS[stage](folder, run, point)
 
@@ -116,7 +116,7 @@ def _of_line(scores: list[dict]) -> dict:
 
 
 def _measured(stage: str, run: dict, **measured: object) -> dict:
-    row = dict.fromkeys(METRICS[stage], 1.0) | {"run": run["id"], "parent": run["parent"]}
+    row = dict.fromkeys(STAGES[stage].metrics, 1.0) | {"run": run["id"], "parent": run["parent"]}
     return {name: measured.get(name, value) for name, value in row.items()}
 
 
@@ -130,14 +130,14 @@ def _train(folder: Path, run: dict, point: dict) -> list[dict]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.safetensors").write_bytes(b"\0" * TRAIN_BYTES)
     row = _measured("train", run, params=20_000, validation_top1=top1(before))
-    write_rows(folder / "metrics.csv", METRICS["train"], [row])
+    write_rows(folder / "metrics.csv", STAGES["train"].metrics, [row])
     return [_score("train", run, top1(before))]
 
 
 def _prune(folder: Path, run: dict, point: dict) -> list[dict]:
     sizes = {"params": 20_000, "nonzeros": 9_000, "file_bytes": PRUNED_BYTES, "params_left": 100.0}
     row = _measured("prune", run, **sizes, validation_top1=top1(point), latency_1_ms=0.7, latency_64_ms=6.0)
-    write_rows(folder / "metrics.csv", METRICS["prune"], [row])
+    write_rows(folder / "metrics.csv", STAGES["prune"].metrics, [row])
     return [_score("prune", run, top1(point))]
 
 
@@ -150,7 +150,7 @@ def _export(folder: Path, run: dict, point: dict) -> list[dict]:
         row = dict.fromkeys(FORMATS, 0.0) | {"format": form, "file_bytes": size, "validation_top1": top1(point)}
         rows.append(row | {"latency_1_ms": ms, "latency_64_ms": 8 * ms, "speedup_1": 0.6 / ms, "speedup_64": 0.6 / ms})
     write_rows(folder / "formats.csv", FORMATS, rows)
-    write_rows(folder / "metrics.csv", METRICS["export"], [_measured("export", run)])
+    write_rows(folder / "metrics.csv", STAGES["export"].metrics, [_measured("export", run)])
     return [
         _score("export", run, top1(point) - loss, ("", ""), form) for form, loss in (("ONNX fp32", 0), ("ONNX int8", 1))
     ]
@@ -169,7 +169,7 @@ def _write_grid(folder: Path, run: dict, point: dict) -> list[dict]:
     write_rows(folder / "grid.csv", GRID, rows)
     own = {"weight_bits": KEPT[0], "activation_bits": KEPT[1], "params": 20_000, "nonzeros": 8_500}
     own |= {"activation_mib": 0.01 * KEPT[1], "file_bytes": PRUNED_BYTES, "validation_top1": top1(point, *KEPT)}
-    write_rows(folder / "metrics.csv", METRICS["quantize"], [_measured("quantize", run, **own)])
+    write_rows(folder / "metrics.csv", STAGES["quantize"].metrics, [_measured("quantize", run, **own)])
     return scores
 
 
@@ -182,7 +182,7 @@ def _encode(folder: Path, run: dict, point: dict) -> list[dict]:
     sizes = {"file_bytes": CODED_BYTES, "level_bytes": 3_500, "bound_bytes": 3_600, "dense_bytes": TRAIN_BYTES}
     own = sizes | {"compression": TRAIN_BYTES / CODED_BYTES, "bits_per_weight": 8 * 3_500 / 17_500}
     own |= {"params": 20_000, "nonzeros": 8_500, "validation_top1": top1(point, *KEPT)}
-    write_rows(folder / "metrics.csv", METRICS["encode"], [_measured("encode", run, **own)])
+    write_rows(folder / "metrics.csv", STAGES["encode"].metrics, [_measured("encode", run, **own)])
     return [_score("encode", run, top1(point, *KEPT), KEPT)]
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import torch
 
 from espalier.data.resident import Resident
+from espalier.errors import Interrupted
 from espalier.runs.checkpoint import Checkpoints
-from espalier.runs.interruption import Interrupted
 from espalier.runs.progress import Heartbeat
 from espalier.runs.work import Work
 from espalier.settings.words import parse
 from espalier.site import device
+from espalier.stages import STAGES
 from espalier.stages.train import build
 from espalier.training.loop import fit
 from espalier.training.state import State
@@ -35,7 +36,7 @@ class StopAt:
 def train(folder: Path, data: Resident, words: list[str], stop: int | None = None) -> State | None:
     """The state at the end of training, or None when it was stopped at that look (steps and epoch ends count)."""
     device.prepare()
-    spec = parse("train", words)
+    spec = parse(STAGES["train"].settings, words)
     accelerator = device.accelerate()
     model, policy = build(spec, data, accelerator.device)
     steps = data.steps_per_epoch(spec.train.batch_size)

@@ -31,14 +31,14 @@ def preloaded():
         return ENVIRONMENT | {SOCKET: os.environ[SOCKET]}
 
 
-def script(name, *words):
-    """The command line of a script."""
-    return [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, words)]
+def script(stage, *words):
+    """The command line of a stage."""
+    return [sys.executable, str(SCRIPTS / "stage.py"), stage, *map(str, words)]
 
 
-def run(name, *words):
-    """Run a script to its end."""
-    return subprocess.run(script(name, *words), env=preloaded(), capture_output=True, text=True, check=False)
+def run(stage, *words):
+    """Run a stage to its end."""
+    return subprocess.run(script(stage, *words), env=preloaded(), capture_output=True, text=True, check=False)
 
 
 def interrupt(command, folder, number, saves, seconds, env=ENVIRONMENT):

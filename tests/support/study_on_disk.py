@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from espalier.runs.columns import HISTORY, LAYERS, METRICS, write_rows
+from espalier.runs.columns import HISTORY, LAYERS, write_rows
 from espalier.settings.registry import entries
+from espalier.stages import STAGES
 
 AXES = MappingProxyType(
     {
@@ -97,7 +98,9 @@ def plan(configurations=None, repeats: int = 3, **changes) -> dict:
         runs[train] = _run("train", f"results/runs/train/{slug}", data, settings)
         evaluate = _id(train)
         runs[evaluate] = _run("evaluate", f"results/runs/evaluate/net-{evaluate}", train, {})
-        runs[evaluate]["options"] = ["--parent", runs[train]["path"]]
+        for id_, before in ((train, []), (evaluate, ["--parents", runs[train]["path"]])):
+            one = runs[id_]
+            one["command"][4:4] = [*before, "--data", runs[data]["path"]]
         ids = {"prepare": data, "train": train, "evaluate": evaluate}
         points.append({"labels": labels, "repeat": repeat, "runs": ids})
     axes = list(AXES)
@@ -157,14 +160,14 @@ def finish(root: Path, study: dict, seed: int = 0) -> None:
 def _write_pruned(root: Path, run: dict, id_: str, best: dict) -> None:
     folder, left = root / run["path"], 1 - run["settings"]["prune.ratio"]
     params, macs = AXES["model"][BASELINE["model"]]
-    row = {key: best[key] for key in METRICS["prune"] if key in HISTORY}
+    row = {key: best[key] for key in STAGES["prune"].metrics if key in HISTORY}
     row |= {"run": id_, "parent": run["parent"], "params": params * left**2, "macs": macs * left**2}
     row |= {"nonzeros": params * left**2, "sparsity": 0.0, "params_left": 100 * left**2, "macs_left": 100 * left**2}
     row |= {"file_bytes": 4 * params * left**2 + 3000, "rounds": 1, "epochs": EPOCHS, "best_epoch": best["epoch"]}
     for batch, before in ((1, 0.9), (64, 8.0)):
         row |= {f"latency_{batch}_ms": before * left, f"latency_{batch}_iqr_ms": 0.1, f"speedup_{batch}": 1 / left}
     row |= {"wall_s": 3.0, "cpu_s": 3.0, "peak_memory_mib": 300.0}
-    write_rows(folder / "metrics.csv", METRICS["prune"], [row])
+    write_rows(folder / "metrics.csv", STAGES["prune"].metrics, [row])
     layers = [{"layer": name, "weights": 100, "nonzeros": 100, "sparsity": 0.0} for name in ("stem", "classifier")]
     write_rows(folder / "layers.csv", LAYERS, layers)
 
@@ -193,7 +196,13 @@ def _id(*parts: object) -> str:
 
 def _run(stage: str, path: str, parent: str | None, settings: dict) -> dict:
     words = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return {"stage": stage, "path": path, "parent": parent, "options": [], "words": words, "settings": settings}
+    return {
+        "stage": stage,
+        "path": path,
+        "parent": parent,
+        "command": ["python", "workflow/scripts/stage.py", stage, path, *words],
+        "settings": settings,
+    }
 
 
 def _history(generator: np.random.Generator, top1: float) -> list[dict]:
@@ -210,13 +219,13 @@ def _history(generator: np.random.Generator, top1: float) -> list[dict]:
 def _write_train(root: Path, run: dict, id_: str, rows: list[dict], best: dict, size: tuple[int, int]) -> None:
     folder = root / run["path"]
     write_rows(folder / "history.csv", HISTORY, rows)
-    measured = {key: best[key] for key in METRICS["train"] if key in HISTORY}
+    measured = {key: best[key] for key in STAGES["train"].metrics if key in HISTORY}
     params, macs = size
     # Larger networks take longer: a second and 40 ns a MAC.
     wall = 1.0 + 40e-9 * macs * 20
     row = {"run": id_, "parent": run["parent"], "params": params, "macs": macs, "epochs": EPOCHS}
     row |= measured | {"best_epoch": best["epoch"], "wall_s": wall, "cpu_s": wall, "peak_memory_mib": 310.0}
-    write_rows(folder / "metrics.csv", METRICS["train"], [row])
+    write_rows(folder / "metrics.csv", STAGES["train"].metrics, [row])
     _write_provenance(folder, id_, run)
 
 
@@ -224,7 +233,7 @@ def _write_evaluate(root: Path, run: dict, id_: str, top1: float) -> None:
     folder = root / run["path"]
     row = {"run": id_, "parent": run["parent"], "images": 360, "test_loss": 0.08, "test_top1": top1}
     row |= {"test_top5": 99.9, "wall_s": 0.4, "cpu_s": 0.4}
-    write_rows(folder / "metrics.csv", METRICS["evaluate"], [row])
+    write_rows(folder / "metrics.csv", STAGES["evaluate"].metrics, [row])
     _write_provenance(folder, id_, run)
 
 

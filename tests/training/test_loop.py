@@ -10,6 +10,7 @@ from espalier.data.prepared import Dataset, Prepared, write
 from espalier.data.resident import Resident
 from espalier.errors import Diverged
 from espalier.seeding import key
+from espalier.stages import STAGES
 from espalier.training.objective import freeze_statistics, hits, loss_of
 from support.digits_runs import same, timeless, train
 
@@ -112,7 +113,7 @@ def test_a_step_is_the_textbook_step(data, tmp_path):
     from espalier.site import device
     from espalier.stages.train import build
 
-    model, policy = build(parse("train", words), data, torch.device("cpu"))
+    model, policy = build(parse(STAGES["train"].settings, words), data, torch.device("cpu"))
     model = model.double()
     total = right = 0.0
     for batch in data.train_batches(policy, epoch=1, seed=5, batch_size=32):

@@ -16,7 +16,7 @@ from torch import nn
 from espalier.data.resident import Batch
 from espalier.runs.checkpoint import Checkpoints, read
 from espalier.site import ranks
-from espalier.stages.launch import _telling
+from espalier.stages.frame.launch import _telling
 from espalier.training.objective import freeze_statistics, loss_of, outputs_of
 from support.scripts_as_run import ENVIRONMENT, interrupt, interrupted_to_the_end, run, saved, script
 
@@ -145,7 +145,7 @@ def test_a_pruning_by_two_processes_is_that_of_one_and_survives_kills(digits, tm
     words += ["fine_tune.batch_size=53", "augment=[pad_crop]"]
 
     def prune(folder, processes):
-        where = ("--parent", parent, "--data", digits, "--checkpoint-minutes", 0.0005)
+        where = ("--parents", parent, "--data", digits, "--checkpoint-minutes", 0.0005)
         return script("prune", folder, *where, *words, f"fine_tune.processes={processes}")
 
     one, two, cut = (tmp_path / f"{name}-00000000c1" for name in ("one", "two", "cut"))

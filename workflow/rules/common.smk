@@ -21,8 +21,9 @@ os.environ.update(
 )
 # The library of this folder, installed or not, here and in every job.
 sys.path.insert(0, str(REPOSITORY))
+elsewhere = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
+    [str(REPOSITORY), *(one for one in elsewhere if one not in ("", str(REPOSITORY)))]
 )
 
 # The time of a cluster job counts from its first Snakemake, which starts the one that starts the run.
@@ -31,12 +32,16 @@ if not workflow.is_main_process:
 
 from snakemake.exceptions import WorkflowError
 
-from espalier.site import earlier_jobs
 from espalier.plan import config as configuration
 from espalier.plan import manifest, published_numbers
 from espalier.plan.build import build
 from espalier.settings.problems import StudyError
 from espalier.results.requested import captions, reads_zoo
+from espalier.site import device, earlier_jobs
+from espalier.stages import STAGES
+from espalier.stages.frame.stage_run import section
+
+os.environ.update(device.ALLOCATOR)
 
 # What Snakemake keeps of a job it keeps to its end: looking for garbage at every 700 objects is an eighth of a dry run.
 gc.set_threshold(50_000)
@@ -62,7 +67,9 @@ except StudyError as error:
 if workflow.is_main_process:
     print(PLAN.summary(), file=sys.stderr)
     if earlier_jobs.submits(sys.argv[1:]):
-        earlier_jobs.wait(Path.cwd(), lambda line: print(line, file=sys.stderr, flush=True))
+        earlier_jobs.wait(
+            Path.cwd(), lambda line: print(line, file=sys.stderr, flush=True)
+        )
 
 
 # No params of a rule: what looks on from outside makes no run anew.
@@ -73,22 +80,9 @@ if SETTINGS.tracking:
 include: "pilot.smk"
 
 
-def parent_of(stage):
-    """Input function: the artifact that a run reads."""
-    return lambda wildcards: PLAN.runs[stage][wildcards.run].parent.path
-
-
-def networks_of(stage):
-    """Input function: the weights and run.json of each run that a run may read."""
-    # One job makes all files of a run, and each that is named here costs a look-up a job.
-    return lambda wildcards: [
-        file for run in PLAN.runs[stage][wildcards.run].networks for file in run.files
-    ]
-
-
-def checkpoint_of(wildcards):
-    """Input function: the file of weights that a training starts from, where it names one."""
-    return PLAN.runs["train"][wildcards.run].spec.checkpoint or []
+def outputs_of(stage):
+    """The files that every run of a stage writes."""
+    return [f"results/runs/{stage}/{{run}}/{name}" for name in STAGES[stage].written]
 
 
 def data_of(stage):
@@ -96,48 +90,61 @@ def data_of(stage):
     return lambda wildcards: PLAN.runs[stage][wildcards.run].data.path
 
 
-def words_of(stage):
-    """Params function: a run's settings and the runs that it reads, as words of its command line."""
+def networks_of(stage):
+    """Input function: the weights and run.json of each run that a run may read, and weights that it starts from."""
 
-    def words(wildcards):
+    # One job makes all files of a run, and each that is named here costs a look-up a job.
+    def files(wildcards):
         run = PLAN.runs[stage][wildcards.run]
-        return shlex.join([*run.words, *run.options])
+        start = getattr(run.spec, "checkpoint", None)
+        return [file for each in run.networks for file in each.files] + [start] * bool(
+            start
+        )
 
-    return words
+    return files
 
 
-def processes_of(stage, settings):
+def command_of(stage):
+    """Params function: the command line that makes a run."""
+    return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].command)
+
+
+def processes_of(stage):
     """Threads function: the processes that train one network together."""
     return lambda wildcards: getattr(
-        PLAN.runs[stage][wildcards.run].spec, settings
-    ).processes
+        section(STAGES[stage], PLAN.runs[stage][wildcards.run].spec), "processes", 1
+    )
 
 
-def over_nodes(stage, settings):
+def over_nodes(stage):
     """Resources of a SLURM job whose nodes share a run's processes; none of them where it has one node."""
+
+    def asked(run):
+        return section(STAGES[stage], run.spec)
+
     # Snakemake asks for each of them several times a job.
-    if all(getattr(run.spec, settings).nodes == 1 for run in PLAN.runs[stage].values()):
+    if all(getattr(asked(run), "nodes", 1) == 1 for run in PLAN.runs[stage].values()):
         return {}
 
     def told(of):
         def value(wildcards):
-            asked = getattr(PLAN.runs[stage][wildcards.run].spec, settings)
-            return of(asked) if asked.nodes > 1 else None
+            train = asked(PLAN.runs[stage][wildcards.run])
+            return of(train) if train.nodes > 1 else None
 
         return value
 
     profile = workflow.resource_settings.overwrite_resources.get(stage, {})
     kind = profile["gpu_model"].raw + ":" if "gpu_model" in profile else ""
     return {
-        "nodes": told(lambda asked: asked.nodes),
+        "nodes": told(lambda train: train.nodes),
         # The script starts a step on each node; the plugin would start one on the first.
-        "mpi": told(lambda asked: "srun"),
-        "tasks": told(lambda asked: asked.nodes),
-        "tasks_per_gpu": told(lambda asked: 0),
+        "mpi": told(lambda train: "srun"),
+        "tasks": told(lambda train: train.nodes),
+        "tasks_per_gpu": told(lambda train: 0),
         # SLURM gives four GPUs of two nodes as three and one.
         "slurm_extra": told(
-            lambda asked: (
-                f"--gpus-per-node={kind}{asked.processes // asked.nodes}"
+            lambda train: (
+                f"--gpus-per-node={kind}{train.processes // train.nodes}"
                 if "gpu" in profile
                 else None
             )

@@ -2,11 +2,11 @@ localrules:
     preflight,
 
 
-# Another profile, or no study at all: python workflow/scripts/preflight.py --profile profiles/mine
+# Another profile, or no study at all: espalier preflight --profile profiles/mine
 rule preflight:
     log:
         "results/preflight.log",
     conda:
         "../../envs/report.yaml"
     shell:
-        "python workflow/scripts/preflight.py | tee {log}"
+        "python -m espalier preflight | tee {log}"

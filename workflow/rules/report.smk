@@ -133,4 +133,4 @@ rule status:
     conda:
         "../../envs/report.yaml"
     shell:
-        "python workflow/scripts/status.py --plan {input} | tee {log}"
+        "for plan in {input}; do python -m espalier status --plan $plan; done | tee {log}"

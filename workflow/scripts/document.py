@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from espalier.files import write_text
-from espalier.plan.reference import made
+from espalier.reference import made
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import gc
 import io
 
 from espalier.files import write_text
@@ -18,14 +17,8 @@ def main() -> None:
 
 def count() -> None:
     """Write networks.csv, depth.csv and standards.csv."""
-    from espalier.site.process import importing, spare_compiler
+    from espalier.networks import sizes
 
-    spare_compiler()
-    with importing():
-        from espalier.networks import sizes
-
-    # Networks are made of cycles and end as garbage, which is looked for less often here: a fifth of the time.
-    gc.set_threshold(50_000)
     for name, rows in (("networks", sizes.networks()), ("depth", sizes.depths()), ("standards", sizes.standards())):
         write_text(FOLDER / f"{name}.csv", _csv(list(rows)))
 
@@ -41,9 +34,10 @@ def _csv(rows: list[dict]) -> str:
 def show() -> None:
     """Write tables/, figures/ and index.html."""
     from espalier.errors import Mistake
+    from espalier.results.page import zoo
 
     try:
-        sizes.write()
+        zoo.write()
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.compare import verdicts
-from espalier.results.compare.protocols import mixed, optimistic
 from espalier.results.format import numbers
+from espalier.results.format.protocols import mixed, optimistic
 from espalier.results.read.planned_study import Study, axis_names, headline, stages
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 from espalier.results.format import style
 from espalier.results.format.point_labels import place
-from espalier.results.page import zoo
+from espalier.results.read import zoo_counts
+from espalier.results.read.zoo_counts import ACTIVATIONS, IMAGES
 from espalier.settings.registry import register
 
 
@@ -9,7 +10,7 @@ def activation_memory(frame, history, study: dict):
     """Activation memory of every network against its parameters, which tell little of it."""
     from matplotlib.ticker import EngFormatter, FuncFormatter
 
-    data = zoo.at_usual_side(zoo.families(zoo.read("networks")))
+    data = zoo_counts.at_usual_side(zoo_counts.families(zoo_counts.read("networks")))
     figure, (panel,) = style.canvas(style.PAGE, 3.4)
     look = {"linestyle": "", "marker": "o", "color": style.COLOURS[0]}
     panel.plot(data["params"], data["activation_input_mib"], gid="networks", **look)
@@ -28,7 +29,7 @@ def activation_memory(frame, history, study: dict):
 def caption(study: dict) -> str:
     """What the figure shows."""
     return (
-        f"Activation memory against trainable parameters, of every network at its defaults, for 10 classes and images "
-        f"of {zoo.USUAL_SIDE}x{zoo.USUAL_SIDE}, or of the smallest side that it takes, if that is larger. Activation "
-        f"memory is {zoo.ACTIVATIONS}."
+        f"Activation memory against trainable parameters, of every network at its defaults, for 10 classes and "
+        f"{IMAGES}, or of the smallest side that it takes, if that is larger. Activation "
+        f"memory is {ACTIVATIONS}."
     )

@@ -1,6 +1,6 @@
-from espalier.results.compare.protocols import untested
 from espalier.results.format import style
 from espalier.results.format.marks import names
+from espalier.results.format.protocols import untested
 from espalier.results.read.planned_study import axis_names
 from espalier.settings.registry import register
 from espalier.settings.types import Count

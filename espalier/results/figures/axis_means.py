@@ -1,7 +1,7 @@
 from math import isnan
 
-from espalier.results.compare.protocols import chosen, rest
 from espalier.results.format import numbers, style
+from espalier.results.format.protocols import chosen, rest
 from espalier.results.read.planned_study import along, axis_names, headline, headline_words
 from espalier.settings.registry import register
 

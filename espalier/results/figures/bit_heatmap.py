@@ -2,10 +2,10 @@ from collections.abc import Iterable
 from math import log, nan
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.protocols import choosing
 from espalier.results.format import numbers, style
 from espalier.results.format.error_scale import ErrorScale
 from espalier.results.format.marks import names
+from espalier.results.format.protocols import choosing
 from espalier.results.read import bit_cells
 from espalier.settings.registry import register
 from espalier.settings.types import Literal

@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING
 
 from espalier.results.compare import pareto
 from espalier.results.compare.costs import WORDS, costs, unit
-from espalier.results.compare.protocols import chosen
 from espalier.results.format import style
+from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import ending_in, headline, headline_words
 from espalier.settings.registry import register
 from espalier.settings.types import Literal

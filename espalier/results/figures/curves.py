@@ -1,5 +1,5 @@
-from espalier.results.compare.protocols import rest
 from espalier.results.format import style
+from espalier.results.format.protocols import rest
 from espalier.results.read.planned_study import along, axis_names, baseline_number
 from espalier.settings.registry import register
 

@@ -1,6 +1,6 @@
 from espalier.results.compare import same_size as found
-from espalier.results.compare.protocols import chosen
 from espalier.results.format import numbers, style
+from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import headline, headline_words
 from espalier.settings.registry import register
 

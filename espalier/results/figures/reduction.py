@@ -1,8 +1,8 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.protocols import chosen
 from espalier.results.format import numbers, style
+from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import axis_names, ending_in, headline, headline_words
 from espalier.settings.registry import register
 

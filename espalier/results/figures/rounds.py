@@ -1,6 +1,6 @@
-from espalier.results.compare.protocols import untested
 from espalier.results.format import style
 from espalier.results.format.marks import names
+from espalier.results.format.protocols import untested
 from espalier.results.read import bit_cells
 from espalier.results.read.planned_study import ending_in
 from espalier.settings.registry import register

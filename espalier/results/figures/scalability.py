@@ -1,5 +1,6 @@
 from espalier.results.format import line_ends, point_labels, style
-from espalier.results.page import zoo
+from espalier.results.read import zoo_counts
+from espalier.results.read.zoo_counts import COUNTS, IMAGES, LAYERS
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
 
@@ -24,17 +25,17 @@ def caption(study: dict, *, by: str) -> str:
         return (
             "Scalability with the input: trainable parameters and MACs of every network at its defaults, against the "
             "side of its images, for 10 classes. Coloured: networks whose parameters grow with the image; the others "
-            f"keep theirs. Lines start at the smallest side drawn that a network takes. {zoo.COUNTS}."
+            f"keep theirs. Lines start at the smallest side drawn that a network takes. {COUNTS}."
         )
     return (
-        "Scalability with depth: trainable parameters and MACs against layers, for 10 classes and images of "
-        f"{zoo.USUAL_SIDE}x{zoo.USUAL_SIDE}. Each line is a family, all settings at their defaults but the one that "
-        f"makes it deeper. {zoo.LAYERS}. {zoo.COUNTS}."
+        "Scalability with depth: trainable parameters and MACs against layers, for 10 classes and "
+        f"{IMAGES}. Each line is a family, all settings at their defaults but the one that "
+        f"makes it deeper. {LAYERS}. {COUNTS}."
     )
 
 
 def _by_image_size():
-    networks = dict(list(zoo.families(zoo.read("networks")).groupby("name", sort=False)))
+    networks = dict(list(zoo_counts.families(zoo_counts.read("networks")).groupby("name", sort=False)))
     growing = [name for name, rows in networks.items() if rows["params"].iloc[-1] > rows["params"].iloc[0]]
     figure, panels = style.canvas(style.PAGE, 4.2, 2)
     for panel, (column, label) in zip(panels, _PANELS.items(), strict=True):
@@ -54,7 +55,7 @@ def _by_image_size():
 
 
 def _by_depth():
-    rows = zoo.read("depth")
+    rows = zoo_counts.read("depth")
     several = rows.groupby("name")["setting"].nunique()
     series = {
         name if several[name] == 1 else f"{name}, {setting}": group.sort_values("layers", kind="stable")

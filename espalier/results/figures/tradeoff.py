@@ -1,9 +1,9 @@
 from espalier.results.compare import pareto
 from espalier.results.compare.comparison import grouped
 from espalier.results.compare.costs import WORDS, costs, unit
-from espalier.results.compare.protocols import chosen, rest
 from espalier.results.format import style
 from espalier.results.format.marks import names
+from espalier.results.format.protocols import chosen, rest
 from espalier.results.read.planned_study import along, axis_names, baseline_number, headline, headline_words
 from espalier.settings.registry import register
 from espalier.settings.types import Literal

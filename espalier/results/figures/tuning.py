@@ -1,8 +1,8 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import grouped, label_columns
-from espalier.results.compare.protocols import mixed, optimistic
 from espalier.results.format import numbers, style
+from espalier.results.format.protocols import mixed, optimistic
 from espalier.results.read.planned_study import axis_names, headline
 from espalier.settings.registry import register
 

@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.protocols import AXIS, MARK, PUBLISHED, mixed, optimistic
 from espalier.results.format.notices import notices, protocol_notice
+from espalier.results.format.protocols import AXIS, MARK, PUBLISHED, mixed, optimistic
 from espalier.results.read.planned_study import Study, axis_names, configurations, short_names
 
 if TYPE_CHECKING:

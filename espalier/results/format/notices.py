@@ -1,6 +1,6 @@
 """What must be read beside every accuracy of a study that is no clean result: its protocol, its splits, its scale."""
 
-from espalier.results.compare.protocols import AXIS, MARK, PUBLISHED, optimistic, prepared, protocols
+from espalier.results.format.protocols import AXIS, MARK, PUBLISHED, optimistic, prepared, protocols
 from espalier.results.read.planned_study import Study
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.files import write_text
-from espalier.results.page.templates import template
+from espalier.results.format.templates import template
 
 if TYPE_CHECKING:
     import pandas as pd

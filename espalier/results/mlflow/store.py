@@ -3,7 +3,6 @@
 An experiment a study, in it a run a finished run. Its artifacts are a link to the run's own folder.
 """
 
-import importlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from espalier.errors import Mistake
 from espalier.results.mlflow.finished import Finished, finished
 from espalier.results.read.planned_study import Study
+from espalier.runs.trackers import mlflow_library
 from espalier.site.pilot import file_lock
 
 VERSION = "espalier.version"
@@ -64,22 +64,8 @@ def _links(store: Path, study: Study) -> Path:
     return store.with_suffix("").resolve() / study["study"]
 
 
-def module() -> Any:
-    """MLflow itself, told to send nothing anywhere.
-
-    Raises:
-        Mistake: it is not installed.
-    """
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    try:
-        return importlib.import_module("mlflow")
-    except ModuleNotFoundError as error:
-        raise Mistake(f"mlflow is not installed ({error}): uv sync --group trackers") from error
-
-
 def _client(store: Path) -> Any:
-    mlflow = module()
+    mlflow = mlflow_library()
     store.parent.mkdir(parents=True, exist_ok=True)
     try:
         client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{store.resolve()}")

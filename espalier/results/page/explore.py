@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.files import write_text
-from espalier.results.compare.protocols import choosing
 from espalier.results.format.notices import notices
+from espalier.results.format.protocols import choosing
+from espalier.results.format.templates import template
 from espalier.results.page import browser
 from espalier.results.page.charts import lines
 from espalier.results.page.charts.parallel import parallel
 from espalier.results.page.charts.pareto_chart import pareto
-from espalier.results.page.templates import template
 from espalier.results.read.planned_study import Study
 
 if TYPE_CHECKING:

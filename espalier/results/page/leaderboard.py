@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
-from espalier.plan.spec import BRANCHES
 from espalier.results.compare.comparison import HEADINGS, grouped
 from espalier.results.compare.costs import costs
 from espalier.results.format import numbers
 from espalier.results.format.marks import marked, names
 from espalier.results.read.planned_study import Study, baseline_number, configurations, headline, labels
 from espalier.results.read.run_state import State
-from espalier.runs.columns import METRICS
+from espalier.stages import STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +55,9 @@ class Leaderboard(NamedTuple):
 
 def settled(frame: "pd.DataFrame", states: Mapping[str, State]) -> "pd.DataFrame":
     """The frame without the measures of networks that a stage is still to change: those are of the network before."""
-    changing = [name for name in frame if name.startswith("run.") and name[4:] not in ("evaluate", *BRANCHES)]
+    changing = [name for name in frame if name.startswith("run.") and STAGES[name[4:]].changes]
     ready = frame[changing].map(lambda run: not isinstance(run, str) or states[run].name == "done").all(axis=1)
-    measures = {name for names in METRICS.values() for name in names} & set(frame)
+    measures = {name for stage in STAGES.values() for name in stage.metrics} & set(frame)
     return frame.assign(**{name: frame[name].where(ready) for name in measures})
 
 

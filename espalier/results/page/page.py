@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from espalier.files import write_text
-from espalier.results.compare.protocols import choosing
 from espalier.results.format import style, table
 from espalier.results.format.notices import notices
+from espalier.results.format.protocols import choosing
+from espalier.results.format.templates import template
 from espalier.results.page import browser, explore
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.page.origin import origins
-from espalier.results.page.templates import template
 from espalier.results.read.planned_study import Study, axis_names, configurations
 from espalier.results.read.run_state import STATES, State, last_words
 from espalier.results.requested import Asked, asked
@@ -25,8 +25,6 @@ from espalier.results.requested import Asked, asked
 if TYPE_CHECKING:
     import pandas as pd
 
-SCRIPTS = {"prepare": "prepare_data.py"}
-"""Stages whose script is not called as the stage is."""
 _LOG_LETTERS = 4000
 """What the page shows of the end of a failed run's log."""
 
@@ -55,24 +53,11 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         charts=explore.write(folder / explore.NAME, study, ready),
         tables=[_table(item, study, frame, folder) for item in asked(study, "table")],
         figures=[_figure(item, study, folder) for item in asked(study, "figure")],
-        commands=[(id_, states[id_].name, command(study, id_)) for id_ in study["runs"]],
+        commands=[(id_, states[id_].name, shlex.join(run["command"])) for id_, run in study["runs"].items()],
         provenance=origins(study, states),
         downloads=[(name, link) for name, link in _downloads(folder, plan) if link],
     )
     write_text(path, text)
-
-
-def command(study: Study, id_: str) -> str:
-    """The one line that makes a run, relative to the repository."""
-    run = study["runs"][id_]
-    words = ["python", f"workflow/scripts/{SCRIPTS.get(run['stage'], run['stage'] + '.py')}", run["path"]]
-    parent = study["runs"].get(run["parent"])
-    if parent:
-        words += run["options"]
-        while parent["stage"] != "prepare":
-            parent = study["runs"][parent["parent"]]
-        words += ["--data", parent["path"]]
-    return shlex.join([*words, *run.get("words", ())])
 
 
 def _link(target: Path | str, folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Pictures of a study's augmentation policies: samples down, the original and the epochs of training across."""
 
+import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.plan.grid import label
-from espalier.plan.spec import TrainStage
 from espalier.results.format import style
 from espalier.results.read.planned_study import Study
-from espalier.settings.words import parse
+from espalier.settings.keys import nested
+from espalier.stages.train import TrainStage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ def policies(study: Study) -> list[Previewed]:
     found: dict[tuple, tuple[str, TrainStage]] = {}
     for point in study["points"]:
         run = study["runs"][point["runs"]["train"]]
-        spec = parse("train", run["words"])
+        spec = TrainStage.model_validate_json(json.dumps(nested(run["settings"])))
         title = point["labels"].get("augment") or label(spec.augment)
         found.setdefault((study["runs"][run["parent"]]["path"], spec.augment), (title, spec))
     several = len({data for data, _ in found}) > 1

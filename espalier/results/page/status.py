@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from espalier.results.compare.protocols import MARK
 from espalier.results.format.notices import protocol_notice
+from espalier.results.format.protocols import MARK
 from espalier.results.read.hours import READERS, Facts, Hours, facts, hours
 from espalier.results.read.planned_study import Study
 from espalier.results.read.run_state import STATES, State, last_words, state_of

@@ -55,10 +55,10 @@ def axis_names(study: Study) -> dict[str, str]:
 def ending_in(frame: "pd.DataFrame", stage: str) -> "pd.DataFrame":
     """The rows whose network no stage after `stage` has changed; later ones would speak for it."""
     # Here, since a status must not wait for pydantic.
-    from espalier.plan.spec import BRANCHES, STAGES
+    from espalier.stages import STAGES
 
-    later = list(STAGES)[list(STAGES).index(stage) + 1 :]
-    columns = [f"run.{name}" for name in later if name not in (*BRANCHES, "evaluate") and f"run.{name}" in frame]
+    later = list(STAGES.values())[list(STAGES).index(stage) + 1 :]
+    columns = [f"run.{each.name}" for each in later if each.changes and f"run.{each.name}" in frame]
     return frame[frame[columns].isna().all(axis=1)]
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 from espalier.files import write_text
 from espalier.results.read.planned_study import Study, configurations, labels, stages
 from espalier.results.read.run_state import STATES, State, chain_state, state_of
-from espalier.runs.columns import HISTORY, METRICS
+from espalier.runs.columns import HISTORY
+from espalier.stages import STAGES
 
 COSTS = ("wall_s", "cpu_s", "images_per_s", "peak_memory_mib")
 """Metrics of a stage's work, which carry its name (`train_wall_s`); the others tell of the network, and the last
@@ -47,7 +48,12 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         row |= _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
         rows.append(row)
     # The train columns are always there, so that tables and figures of a plan without results find them empty.
-    measured = [_column(stage, name) for stage in ("train", *stages(study)) for name in METRICS.get(stage, ())]
+    measured = [
+        _column(stage, name)
+        for stage in ("train", *stages(study))
+        for name in STAGES[stage].metrics
+        if STAGES[stage].columns
+    ]
     measured = [name for name in dict.fromkeys(measured) if name]
     fixed = ["configuration", "repeat", "seed", "state"]
     fixed += [f"label.{axis}" for axis in study["axes"]] + [f"run.{stage}" for stage in stages(study)]

@@ -1,8 +1,8 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import headed, label_columns
-from espalier.results.compare.protocols import chosen
 from espalier.results.format import numbers
+from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read.accounts import MEASURES, accounts
 from espalier.results.read.planned_study import headline

@@ -1,9 +1,9 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import headed, label_columns
-from espalier.results.compare.protocols import choosing, chosen
 from espalier.results.format import numbers
 from espalier.results.format.marks import starred
+from espalier.results.format.protocols import choosing, chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read import bit_cells
 from espalier.settings.registry import register

@@ -1,6 +1,6 @@
 from espalier.results.compare import verdicts
 from espalier.results.compare.comparison import first_places, grouped, headed, printed, protocol
-from espalier.results.compare.protocols import rest
+from espalier.results.format.protocols import rest
 from espalier.results.format.table import Table, of
 from espalier.results.read.planned_study import along, axis_names, headline
 from espalier.settings.registry import register

@@ -1,18 +1,19 @@
 from espalier.results.format import numbers
 from espalier.results.format.table import Table, of
-from espalier.results.page import zoo
+from espalier.results.read import zoo_counts
+from espalier.results.read.zoo_counts import COUNTS
 from espalier.settings.registry import register
 
 
 @register("table", reads="zoo")
 def compactness(frame, study: dict) -> Table:
     """How much smaller each variant is than the standard network that it varies."""
-    data = zoo.read("standards")
+    data = zoo_counts.read("standards")
     for column in ("params", "macs"):
         data[f"{column}_compactness"] = 100 * (1 - data[column] / data[f"standard_{column}"])
     printed = {
         "Variant": data["name"].tolist(),
-        "Settings": zoo.settings(data),
+        "Settings": zoo_counts.settings(data),
         "Standard": data["standard"].tolist(),
     }
     for column, head in (("params", "params"), ("macs", "MACs")):
@@ -32,5 +33,5 @@ def caption(study: dict) -> str:
         "Compactness of each variant. The share of trainable parameters that it saves of its standard variant's, "
         "100 (1 − variant / standard), and likewise of MACs; negative where the variant needs more. Standard variants "
         "are torchvision's, which are made for images of 224x224: both are counted there, for 10 classes. Variants "
-        f"made for small images reduce theirs later, which costs MACs. {zoo.COUNTS}."
+        f"made for small images reduce theirs later, which costs MACs. {COUNTS}."
     )

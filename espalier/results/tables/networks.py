@@ -1,16 +1,17 @@
 from espalier.results.format import numbers
 from espalier.results.format.table import Table, of
-from espalier.results.page import zoo
+from espalier.results.read import zoo_counts
+from espalier.results.read.zoo_counts import ACTIVATIONS, COUNTS, IMAGES, LAYERS
 from espalier.settings.registry import register
 
 
 @register("table", reads="zoo")
 def networks(frame, study: dict) -> Table:
     """Every network that can be named in a study, at its defaults and as each preset, by its size."""
-    data = zoo.at_usual_side(zoo.read("networks")).sort_values("params", kind="stable", ignore_index=True)
+    data = zoo_counts.at_usual_side(zoo_counts.read("networks")).sort_values("params", kind="stable", ignore_index=True)
     printed = {
         "Network": data["name"].tolist(),
-        "Settings": zoo.settings(data),
+        "Settings": zoo_counts.settings(data),
         "Image side": [str(side) for side in data["image_size"]],
         "Params": [f"{params:,}" for params in data["params"]],
         "MACs (M)": [f"{macs / 1e6:,.2f}" for macs in data["macs"]],
@@ -25,8 +26,8 @@ def networks(frame, study: dict) -> Table:
 def caption(study: dict) -> str:
     """What the table shows and how its numbers came about."""
     return (
-        f"Every network, smallest first. For 10 classes and colour images of {zoo.USUAL_SIDE}x{zoo.USUAL_SIDE}, or of "
-        f"the smallest side that it takes, if that is larger. {zoo.COUNTS}; training MACs those of its forward and "
-        f"backward pass. {zoo.LAYERS}. Activations are {zoo.ACTIVATIONS}; kept in training is what the backward pass "
+        f"Every network, smallest first. For 10 classes and colour {IMAGES}, or of "
+        f"the smallest side that it takes, if that is larger. {COUNTS}; training MACs those of its forward and "
+        f"backward pass. {LAYERS}. Activations are {ACTIVATIONS}; kept in training is what the backward pass "
         "needs of an image."
     )

@@ -79,8 +79,8 @@ def note() -> Path:
     """The file that says that this run's memory did not suffice beside others."""
     folder = Pilot.told().slots.folder
     script, *words = sys.argv
-    # Rules name the run's folder first; other words may differ between two attempts.
-    words = words[:1] if words and not words[0].startswith("-") else words
+    # Rules name the stage and the run's folder first; other words may differ between two attempts.
+    words = words[:2] if words and not words[0].startswith("-") else words
     name = "-".join([Path(script).stem, *words]).replace("/", "_")
     return folder / f"{name[-200:]}.needs_all"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from espalier.errors import Mistake
+from espalier.errors import Interrupted, Mistake
 from espalier.site.pilot import file_lock
 
 CPU = "cpu"
@@ -95,8 +95,6 @@ class Slots:
 
     def _refuse_when_closed(self) -> None:
         if (self.folder / _CLOSED).exists():
-            from espalier.runs.interruption import Interrupted
-
             raise Interrupted("no run begins any more: the pilot ends")
 
     def _free(self, processes: int) -> list[IO]:

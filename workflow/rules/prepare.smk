@@ -10,6 +10,6 @@ rule prepare:
     # Images are decoded and resized side by side; their number changes no byte.
     threads: 4
     params:
-        words=words_of("prepare"),
+        command=command_of("prepare"),
     shell:
-        "python workflow/scripts/prepare_data.py {output} --threads {threads} {params.words} 2> {log}"
+        "{params.command} --threads {threads} 2> {log}"

@@ -1,0 +1,25 @@
+"""A network as loaded, with what built it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from espalier.settings.registry import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from espalier.quantization.quantized import Quantization
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as loaded: on the CPU, in evaluation mode."""
+
+    model: "nn.Module"
+    choice: Choice
+    num_classes: int
+    image_size: int
+    shapes: dict[str, Any] | None = None
+    """widths after structured pruning, where they are not those of the settings"""
+    quantization: "Quantization | None" = None
+    """levels of weights and activations, where the network has them; they are installed in the model"""

@@ -1,0 +1,47 @@
+"""The settings of one chain, and the runs that they make."""
+
+from collections.abc import Collection, Mapping
+
+from espalier.plan.runs import Run
+from espalier.settings.registry import Spec
+from espalier.stages import STAGES
+
+
+class Settings(*(stage.settings for stage in STAGES.values())):
+    """All settings of one chain, every stage's together."""
+
+    def stages(self, wanted: Collection[str] = tuple(STAGES)) -> tuple[str, ...]:
+        """The stages of the chain: those wanted, less the optional ones that the settings leave out."""
+        chosen = (stage for stage in STAGES.values() if stage.name in wanted or stage.reads == "source")
+        return tuple(stage.name for stage in chosen if not stage.optional or getattr(self, stage.name) is not None)
+
+    def stage(self, name: str) -> Spec:
+        """The settings that one stage reads."""
+        kind = STAGES[name].settings
+        return kind(**{key: getattr(self, key) for key in kind.model_fields})
+
+    def unread(self) -> set[str]:
+        """Sections that only stages left out of the chain read; the one whose null leaves a stage out is read."""
+        read = {key for name in self.stages() for key in STAGES[name].settings.model_fields}
+        return set(type(self).model_fields) - read - {stage.name for stage in STAGES.values() if stage.optional}
+
+    def reduced(self) -> "Settings":
+        """The same chain, with what it does not read at its defaults."""
+        return self.model_copy(update={key: type(self).model_fields[key].default for key in self.unread()})
+
+
+def chain(specs: dict[str, Spec], full: Mapping[str, Run] | None = None) -> dict[str, Run]:
+    """The runs of one point, each the parent of the next; a branch has a parent and is none.
+
+    Args:
+        full: the runs whose places these smoke runs take
+    """
+    runs: dict[str, Run] = {}
+    parent = None
+    for name, spec in specs.items():
+        stage = STAGES[name]
+        beside = tuple(run for run in runs.values() if STAGES[run.stage].branch) if stage.scores_chain else ()
+        runs[name] = Run(name, spec, parent, beside, full[name].id if full else "")
+        if not stage.branch:
+            parent = runs[name]
+    return runs

@@ -1,0 +1,144 @@
+"""The command line of every stage, from its facts.
+
+    stage.py STAGE FOLDER --data FILE [--parents FOLDER …] key=value …
+
+Exit codes: 0 done; 2 a mistake told in one line; 75 stopped with its state saved (run the same command again); 130
+Ctrl-C; 1 anything else, with its traceback in the log.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from espalier.runs.clock import Clock
+from espalier.runs.interruption import Interruption, job_started
+from espalier.runs.log import recording
+from espalier.runs.progress import Heartbeat
+from espalier.settings.problems import StudyError, unknown
+from espalier.settings.registry import Spec
+from espalier.settings.words import parse
+from espalier.site import preload, ranks
+from espalier.stages import STAGES
+from espalier.stages.frame.stage_run import StageRun, make, section
+from espalier.stages.stage import Stage
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Make the run that a command line names, and end with an exit code that tells how it went."""
+    started = time.monotonic()
+    if preload.SOCKET in os.environ:
+        from espalier.site.preload.client import hand_over
+
+        hand_over()
+    with _told_to_pilot():
+        name, *words = (sys.argv[1:] if words is None else words) or ["--help"]
+        if name not in STAGES:
+            usage = f"usage: stage.py STAGE …; stages: {', '.join(STAGES)}; stage.py STAGE --help"
+            sys.exit(usage if name in ("-h", "--help") else f"{unknown('stage', name, STAGES)}\n{usage}")
+        stage = STAGES[name]
+        args = parser(stage).parse_intermixed_args(words)
+        try:
+            spec = parse(stage.settings, args.settings)
+        except StudyError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+        if stage.reads == "source":
+            stage(args.folder, spec, args.threads)
+            return
+        _share(stage, args.folder, spec)
+        with _at_work(stage, spec, args, started) as run:
+            make(run)
+
+
+def parser(stage: Stage) -> argparse.ArgumentParser:
+    """The command line of a stage, from its facts."""
+    found = argparse.ArgumentParser(
+        prog=f"stage.py {stage.name}",
+        description=f"{stage.doc}\n\n{__doc__.rpartition('key=value …')[2].strip()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if stage.reads == "source":
+        found.add_argument(
+            "folder", type=Path, metavar="output", help="prepared file to write, <slug>-<id>.safetensors"
+        )
+        found.add_argument(
+            "--threads", type=int, default=1, help="threads that decode and resize; the file is the same"
+        )
+    else:
+        found.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
+        found.add_argument("--data", type=Path, required=True, help="prepared data set")
+    if stage.reads in ("network", "repeats"):
+        about = "folders of the runs before it, from the first of its chain to the one whose network it reads"
+        found.add_argument("--parents", type=Path, nargs="+", required=True, help=about)
+    if stage.scores_chain:
+        found.add_argument("--branches", type=Path, nargs="*", default=[], help="folders of runs beside the chain")
+    if stage.resumable:
+        about = "save this often within an epoch or round"
+        found.add_argument("--checkpoint-minutes", type=float, default=10.0, help=about)
+        about = "stop, save and exit 75 before this time is over; 0: no limit"
+        found.add_argument("--minutes", type=float, default=0.0, help=about)
+    if stage.training:
+        about = "what follows the training: tensorboard,mlflow,wandb; ESPALIER_TRACKERS"
+        found.add_argument("--trackers", help=about)
+    found.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
+    return found
+
+
+def _share(stage: Stage, folder: Path, spec: Spec) -> None:
+    """Where several processes share a run, start them from this one, and end with them."""
+    train = section(stage, spec)
+    if train is not None and train.processes > 1 and not ranks.launched():
+        from espalier.stages.frame.launch import launch
+
+        sys.exit(launch(folder, train.processes, train.nodes))
+
+
+@contextmanager
+def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float) -> Iterator[StageRun]:
+    """Log, heartbeat, trackers and the wish to stop, around a stage.
+
+    Args:
+        started: when the process started, by the monotonic clock
+    """
+    from espalier.runs.trackers import following
+
+    ranks.follow_launcher()
+    minutes = getattr(args, "minutes", 0) or None
+    interruption = Interruption(minutes, job_started(started))
+    heartbeat = Heartbeat(args.folder)
+    run = StageRun(
+        args.folder,
+        interruption.listen() if stage.resumable else interruption,
+        heartbeat,
+        getattr(args, "checkpoint_minutes", 0.0),
+        Clock(started),
+        stage,
+        spec,
+        args.data,
+        tuple(getattr(args, "parents", ())),
+        tuple(getattr(args, "branches", ())),
+    )
+    with recording(args.folder, heartbeat), following(args.folder, getattr(args, "trackers", ""), args.settings):
+        if stage.resumable:
+            heartbeat.beat(now=True)
+        else:
+            heartbeat.alone()
+        yield run
+
+
+@contextmanager
+def _told_to_pilot() -> Iterator[None]:
+    """Tell the pilot that has started this process how it ended, where there is one."""
+    from espalier.site.pilot import exhausted
+
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        exhausted.ended(code, end.__context__)
+        raise
+    exhausted.ended(0, None)
