@@ -112,7 +112,7 @@ def _record(id_: str, run: dict) -> dict:
         "stage": run["stage"],
         "parent": run["parent"],
         "spec": run["settings"],
-        "command": f"python workflow/scripts/{run['stage']}.py {run['path']} {' '.join(run['words'])}",
+        "command": " ".join(run["command"]),
         "data": {"path": "results/data/digits.safetensors", "checksum": "0f1e2d3c4b5a69788796a5b4c3d2e1f0" * 2},
         "git": {"commit": "1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e", "dirty": False},
         "versions": {"python": "3.11.2", "torch": "2.13.0", "accelerate": "1.0.0", "numpy": "2.0.0"},

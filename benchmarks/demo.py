@@ -76,7 +76,7 @@ def measure(cores: int, isolated: bool) -> dict[str, float]:
         ready = sum(run["startup_cpu_s"] for run in runs if run["stage"] == "train")
         plan = "results/studies/demo/plan.json"
         scripts = {
-            "data": ["prepare_data.py", "again/digits.safetensors", "dataset.name=digits"],
+            "data": ["stage.py", "prepare", "again/digits.safetensors", "dataset.name=digits"],
             "plan.json": ["plan.py", "again/plan.json", "config/studies/demo.yaml"],
             "tables": ["tabulate_runs.py", "again", "--plan", plan],
             "plots": ["plot.py", "again", "--plan", plan],

@@ -3,7 +3,7 @@
     ESPALIER_DATA=ROOT python benchmarks/epoch.py [--device cuda] [--epochs 10] [--rounds 5] [--images 1000]
         [--networks resnet18_cifar …] [--ways fp32 bf16 "bf16 compiled"] [--threads 1]
 
-A run is workflow/scripts/train.py as a process of its own, on CIFAR-10 where ESPALIER_DATA has it, else on the digits.
+A run is a stage.py train as a process of its own, on CIFAR-10 where ESPALIER_DATA has it, else on the digits.
 The clock covers all of it: interpreter, imports, loading, the device's start, compilation (from an empty cache each
 time), augmentation, every step, validation of every epoch, checkpoints, the artifact, and the end of all processes that
 it started. Outside of it, and in columns of their own: preparing the data set, once for all runs, and scoring the test

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--images 5000 20000 80000] [--batches 32 128 512] [--together 1 2 4]
 
-Runs of workflow/scripts/train.py, a small ResNet on images of 32×32, read once they have ended an epoch: the peak of
+Runs of stage.py train, a small ResNet on images of 32×32, read once they have ended an epoch: the peak of
 what each has resident, its proportional set size (a page that several processes map counts for each in part), and the
 part of that which is the prepared data set. The images are noise that is written as a prepared file, as many as asked
 for; a tenth of them validates. On a GPU stands beside it what is used of the first one then, by nvidia-smi, less what

@@ -3,7 +3,7 @@
     python benchmarks/packing.py [--together 1 2 4 8] [--rounds 5] [--dataset cifar10 …] [--networks resnet18_cifar …]
         [key=value …]
 
-Every run is workflow/scripts/train.py as a process of its own that claims a slot of a pilot, as under profiles/pilot.
+Every run is stage.py train as a process of its own that claims a slot of a pilot, as under profiles/pilot.
 Arms take turns in each round: the K runs in turn, with all cores each; the K runs at once, with their share of them;
 and the runs in turn again, which says how far the machine agrees with itself (A/A). The clock covers whole processes,
 from their start to their end: imports, loading, steps, validation, writing. Then one run of each K is done by itself

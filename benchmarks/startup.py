@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--rounds 7] [--without-bytecode]
 
-Arms are processes that take turns: bare ones, and workflow/scripts/train.py on the embedded digits. Bare processes
+Arms are processes that take turns: bare ones, and stage.py train on the embedded digits. Bare processes
 end at once, without taking torch down. A run is given no time, so it stops after one step; what it needs to save its
 state and tell so counts against it. CPU-seconds of all threads are those to read where others use the machine.
 --without-bytecode adds the run as it is where nothing was compiled at installation.
@@ -61,12 +61,12 @@ def arms(folder: Path, without_bytecode: bool) -> dict[str, Callable[[int], tupl
     found = {
         "import torch": lambda _: cost([sys.executable, "-c", TORCH + END]),
         "import torch + first optimizer": lambda _: cost([sys.executable, "-c", OPTIMIZER + END]),
-        "train.py": train("run"),
-        "train.py again (A/A)": train("again"),
+        "stage.py train": train("run"),
+        "stage.py train again (A/A)": train("again"),
     }
     if without_bytecode:
         empty = {"PYTHONPYCACHEPREFIX": str(folder / "none"), "PYTHONDONTWRITEBYTECODE": "1"}
-        found["train.py without byte-code"] = train("uncompiled", **empty)
+        found["stage.py train without byte-code"] = train("uncompiled", **empty)
     return found
 
 

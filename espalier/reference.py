@@ -3,23 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from espalier.plan.chain import Sections
 from espalier.plan.config import Config
 from espalier.plan.study import Block, Condition, Study
 from espalier.results.read import published_counts
 from espalier.settings.registry import ROOMS, Choice, Spec, entries
-from espalier.settings.sections import (
-    Cell,
-    EarlyStopping,
-    Encoding,
-    Evaluation,
-    Export,
-    FineTuning,
-    Lookahead,
-    Quantization,
-    Training,
-)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -44,15 +34,9 @@ def _tables() -> Iterator[str]:
     yield _table("A study", Study)
     yield _table("grid: one block", Block)
     yield _table("grid: one condition of `when`", Condition)
-    yield _table("train", Training)
-    yield _table("train.early_stopping", EarlyStopping)
-    yield _table("train.lookahead", Lookahead)
-    yield _table("fine_tune", FineTuning)
-    yield _table("export", Export)
-    yield _table("quantize", Quantization)
-    yield _table("quantize.keep", Cell)
-    yield _table("encode", Encoding)
-    yield _table("evaluate", Evaluation)
+    seen: set[type[Spec]] = set()
+    for name, field in Sections.model_fields.items():
+        yield from _sections(name, field.annotation, seen)
     for kind in ROOMS:
         yield f"## {kind}: what may be named\n\n"
         for entry in entries(kind).values():
@@ -64,6 +48,19 @@ def _tables() -> Iterator[str]:
             for name, settings in entry.facts.get("presets", {}).items():
                 yield f"  - preset **{name}**: `{json.dumps(settings)}`\n"
         yield "\n"
+
+
+def _sections(path: str, annotation: Any, seen: set[type[Spec]]) -> Iterator[str]:
+    """A table of every section at a key path and below it, each section once."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec) and not issubclass(annotation, Choice):
+        if annotation not in seen:
+            seen.add(annotation)
+            yield _table(path, annotation)
+            for name, field in annotation.model_fields.items():
+                yield from _sections(f"{path}.{name}", field.annotation, seen)
+        return
+    for inner in get_args(annotation):
+        yield from _sections(path, inner, seen)
 
 
 def _table(title: str, spec: type[Spec]) -> str:

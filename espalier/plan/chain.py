@@ -1,13 +1,29 @@
 """The settings of one chain, and the runs that they make."""
 
 from collections.abc import Collection, Mapping
+from copy import copy
+from typing import Any
+
+from pydantic import create_model
+from pydantic.fields import FieldInfo
 
 from espalier.plan.runs import Run
 from espalier.settings.registry import Spec
 from espalier.stages import STAGES
 
 
-class Settings(*(stage.settings for stage in STAGES.values())):
+def _sections() -> dict[str, tuple[Any, FieldInfo]]:
+    found: dict[str, tuple[Any, FieldInfo]] = {}
+    for stage in STAGES.values():
+        for key, field in stage.settings.model_fields.items():
+            found.setdefault(key, (field.annotation, copy(field)))
+    return found
+
+
+Sections = create_model("Sections", __base__=Spec, __doc__="What all stages read.", **_sections())
+
+
+class Settings(Sections):
     """All settings of one chain, every stage's together."""
 
     def stages(self, wanted: Collection[str] = tuple(STAGES)) -> tuple[str, ...]:

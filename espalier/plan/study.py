@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError
 
-from espalier.plan.chain import Settings
+from espalier.plan.chain import Sections
 from espalier.plan.study_file import Source, retyped
 from espalier.settings.problems import Problem, describe, written
 from espalier.settings.registry import Spec, choice
@@ -67,7 +67,7 @@ class Heading(Spec):
     """what is asked and why, a paragraph"""
 
 
-class Study(Settings, Heading):
+class Study(Sections, Heading):
     """One question: data, defaults, the grid around them, and the tables and figures wanted."""
 
     dataset: choice("dataset") | None = None
@@ -95,7 +95,7 @@ class Study(Settings, Heading):
     """figures wanted, by name or with their settings"""
 
 
-SECTIONS = tuple(key for key in Study.model_fields if key in Settings.model_fields and key != "seed")
+SECTIONS = tuple(key for key in Study.model_fields if key in Sections.model_fields and key != "seed")
 """Study keys that stages read and axes may change; the seed belongs to the repeats."""
 
 

@@ -16,14 +16,17 @@ from pathlib import Path
 
 from snakemake import cli
 from snakemake.exceptions import CliException
+from typer.testing import CliRunner
 
+from espalier.cli import app
 from espalier.plan import config
 from espalier.plan.build import build
+from espalier.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(path for room in ("config", "docs") for path in (ROOT / room).rglob("*.md"))]
 PAGES += sorted((ROOT / "benchmarks").rglob("*.md"))
-OURS = ("snakemake", "python", "make", "uv", "bash", "sbatch", "pytest", "mlflow", "tensorboard")
+OURS = ("snakemake", "espalier", "python", "make", "uv", "bash", "sbatch", "pytest", "mlflow", "tensorboard")
 OWN = ("mine", "mine_a", "extended")
 """Studies that a page asks its reader to write; any stands for them."""
 BEFORE = ("sudo", "watch", "nohup", "time")
@@ -113,6 +116,7 @@ def _rules() -> set[str]:
 def _outputs() -> list[re.Pattern]:
     texts = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
     made = {name for text in texts for name in re.findall(r'"(results/[^"\s]+)"', text)}
+    made |= {f"results/runs/{stage.name}/{{run}}/{name}" for stage in STAGES.values() for name in stage.written}
     return [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(name))) for name in made]
 
 
@@ -169,6 +173,13 @@ def _parsing_only():
             setattr(argparse.ArgumentParser, name, original)
 
 
+def _espalier(words: list[str]) -> None:
+    """Have the command line understand its words, without doing anything."""
+    told = CliRunner().invoke(app, [*words, "--help"])
+    if told.exit_code:
+        raise Refused(f"espalier: {told.output}")
+
+
 def _make(words: list[str]) -> None:
     text = (ROOT / "Makefile").read_text()
     for target in words:
@@ -217,6 +228,7 @@ def _helped(program: str, words: list[str]) -> None:
 
 _CHECKS = {
     "snakemake": _snakemake,
+    "espalier": _espalier,
     "python": _python,
     "make": _make,
     "uv": _uv,
