@@ -155,9 +155,9 @@ def main() -> None:
             os.chdir(root)
             folder, total = path.parent, [0.0, 0.0]
             for script, words in (
-                ("tabulate", [SCRIPTS / "tabulate_runs.py", folder]),
+                ("tabulate", [SCRIPTS / "tabulate.py", folder]),
                 ("plot", [SCRIPTS / "plot.py", folder]),
-                ("page", [SCRIPTS / "report.py", folder / "index.html"]),
+                ("page", [SCRIPTS / "write_page.py", folder / "index.html"]),
             ):
                 command = [PYTHON, *words, "--plan", path]
                 wall, cpu, memory = cost(command, root)

@@ -78,9 +78,9 @@ def measure(cores: int, isolated: bool) -> dict[str, float]:
         scripts = {
             "data": ["stage.py", "prepare", "again/digits.safetensors", "dataset.name=digits"],
             "plan.json": ["plan.py", "again/plan.json", "config/studies/demo.yaml"],
-            "tables": ["tabulate_runs.py", "again", "--plan", plan],
+            "tables": ["tabulate.py", "again", "--plan", plan],
             "plots": ["plot.py", "again", "--plan", plan],
-            "page": ["report.py", "again/index.html", "--plan", plan],
+            "page": ["write_page.py", "again/index.html", "--plan", plan],
         }
         small = {
             part: timed([PYTHON, f"workflow/scripts/{script}", *words], folder)[0]

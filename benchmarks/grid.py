@@ -98,9 +98,9 @@ def espalier(folder: Path, data: Path) -> dict[str, float]:
     plots = sum(
         timed([PYTHON, f"workflow/scripts/{script}", *words, "--plan", plan], place)[0]
         for script, *words in (
-            ("tabulate_runs.py", "results/studies/rivals"),
+            ("tabulate.py", "results/studies/rivals"),
             ("plot.py", "results/studies/rivals"),
-            ("report.py", "results/studies/rivals/index.html"),
+            ("write_page.py", "results/studies/rivals/index.html"),
         )
     )
     start = sum(run["startup_cpu_s"] for run in trained)

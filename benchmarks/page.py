@@ -37,9 +37,9 @@ def main() -> None:
             os.chdir(root)
             folder = path.parent
             calls = [
-                ("tabulate_runs.py", folder),
+                ("tabulate.py", folder),
                 ("plot.py", folder),
-                ("report.py", folder / "index.html"),
+                ("write_page.py", folder / "index.html"),
             ]
             spent = [cost([PYTHON, SCRIPTS / script, target, "--plan", path], root) for script, target in calls]
             wall, used = (sum(column) for column in list(zip(*spent, strict=True))[:2])

@@ -41,8 +41,8 @@ from torch.nn.functional import cross_entropy
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared
 from espalier.data.resident import Resident
-from espalier.metrics.activations import saved_bytes
 from espalier.metrics.cost import params, training_macs
+from espalier.metrics.layer_inputs import saved_bytes
 from espalier.settings.registry import choice
 
 NETWORKS = {

@@ -38,13 +38,13 @@ def status(
     Reads the files that the runs write, and asks no scheduler and no server; a minute's watch is
     `watch -n 60 espalier status`.
     """
-    from espalier.results.page import status
+    from espalier.results.page import status_table
     from espalier.results.read.planned_study import read
 
     plans = plan or sorted(Path("results/studies").glob("*/plan.json"))
     if not plans:
         raise Mistake("results/studies: holds no plan.json; `snakemake status` writes it")
-    print("\n\n".join(status.told(read(one)) for one in plans))
+    print("\n\n".join(status_table.told(read(one)) for one in plans))
 
 
 @command

@@ -1,15 +1,20 @@
 """A network as an ONNX file of 32-bit floats, for any number of images."""
 
 import copy
+import io
+import logging
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
+from torch.nn.modules.utils import _pair
 
 from espalier.errors import Mistake
-from espalier.export.pooling import without_adaptive_maxima
-from espalier.export.quiet import quiet
 
 OPSET = 18
 """The operators that torch's exporter writes as they are; later sets are conversions of this one."""
@@ -80,3 +85,55 @@ def _strip(proto) -> None:
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         value.ClearField("doc_string")
         del value.metadata_props[:]
+
+
+class WindowMaxima(nn.Module):
+    """What `nn.AdaptiveMaxPool2d` computes, as maxima of windows that are known once the map's size is.
+
+    Window i of n over a side of length s reaches from floor(i s / n) to ceil((i + 1) s / n).
+    """
+
+    def __init__(self, size: int | tuple[int | None, int | None]) -> None:
+        super().__init__()
+        self.size = _pair(size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides = x.shape[-2:]
+        counts = [side if count is None else count for side, count in zip(sides, self.size, strict=True)]
+        if all(side % count == 0 for side, count in zip(sides, counts, strict=True)):
+            return max_pool2d(x, [side // count for side, count in zip(sides, counts, strict=True)])
+        rows, columns = (_windows(side, count) for side, count in zip(sides, counts, strict=True))
+        maxima = [torch.stack([x[..., row, column].amax((-2, -1)) for column in columns], -1) for row in rows]
+        return torch.stack(maxima, -2)
+
+
+def _windows(side: int, count: int) -> list[slice]:
+    return [slice(i * side // count, -(-(i + 1) * side // count)) for i in range(count)]
+
+
+def without_adaptive_maxima(model: nn.Module) -> nn.Module:
+    """The network itself, adaptive maxima replaced."""
+    for path, module in list(model.named_modules()):
+        if isinstance(module, nn.AdaptiveMaxPool2d):
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, WindowMaxima(module.output_size))
+    return model
+
+
+_LOGGERS = ("torch", "onnxscript", "onnx_ir", "onnxruntime")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what exporters print, log and warn of away from a run's log; what goes wrong they raise as well."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

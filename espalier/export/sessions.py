@@ -1,13 +1,16 @@
 """ONNX files as networks to score and to time, run by ONNX Runtime on the CPU."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from espalier.data.resident import Resident
 from espalier.errors import ArtifactError
+from espalier.metrics.latency import BATCHES, filled, latency
 
 FP32, INT8 = "ONNX fp32", "ONNX int8"
 FORMS = {FP32: "fp32.onnx", INT8: "int8.onnx"}
@@ -80,3 +83,15 @@ def forms(folder: Path) -> Iterator[tuple[str, Session]]:
 
 def _unusable(path: Path, why: str) -> ArtifactError:
     return ArtifactError(f"{path}: {why}. Remove the folder {path.parent} and make this run again")
+
+
+def timed(arms: Mapping[str, nn.Module | Callable[[Tensor], object]], data: Resident) -> dict[str, dict[str, Any]]:
+    """Form → the columns of formats.csv that hold times, on validation images; speedups are over the first form."""
+    rows: dict[str, dict[str, Any]] = {name: {} for name in arms}
+    for batch in BATCHES:
+        (images, _) = next(data.batches("validation", batch))
+        found = latency([*arms.values()], filled(images, batch))
+        for row, own in zip(rows.values(), found, strict=True):
+            row |= {f"latency_{batch}_ms": own.median, f"latency_{batch}_iqr_ms": own.spread}
+            row |= {f"speedup_{batch}": own.speedup(found[0])}
+    return rows

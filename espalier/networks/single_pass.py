@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from espalier.metrics.activations import FusedAttention
 from espalier.metrics.cost import weighted
+from espalier.metrics.layer_inputs import FusedAttention
 
 
 @dataclass(frozen=True)

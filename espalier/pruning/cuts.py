@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from espalier.errors import Mistake
 from espalier.pruning import weakest
 from espalier.pruning.masks import Masks, apply, from_zeros, weights
-from espalier.pruning.schedule import cubic
 from espalier.seeding import key
 
 log = logging.getLogger("espalier")
@@ -196,3 +195,14 @@ class TwoPhase(Cut):
         )
         prune(subject.model, subject.image_size, self.ratio, "random" if chance else "l1", seed=subject.seed)
         return None
+
+
+def cubic(initial: float, final: float, step: int, begin: int, end: int) -> float:
+    """Sparsity at a step, which grows fast while much is redundant, then ever slower.
+
+    Zhu & Gupta 2017, arXiv 1710.01878: `initial` up to the step `begin`, `final` from the step `end` on.
+    """
+    if end <= begin:
+        raise ValueError(f"the schedule ends at step {end}, before or where it begins, {begin}")
+    left = 1 - min(max((step - begin) / (end - begin), 0.0), 1.0)
+    return final + (initial - final) * left**3

@@ -17,8 +17,7 @@ from espalier.pruning import masks
 from espalier.pruning.account import nonzeros, sparsity
 from espalier.pruning.cuts import Cut, Subject
 from espalier.pruning.round_state import Good, Rounds, Saver
-from espalier.pruning.scratch import initialized
-from espalier.pruning.shapes import rebuild, shapes
+from espalier.pruning.shapes import initialized, rebuild, shapes
 from espalier.runs.checkpoint import read, write
 from espalier.runs.columns import BEST_EPOCH, ROUNDS, write_rows
 from espalier.runs.work import Work

@@ -5,8 +5,8 @@ from typing import Any
 from torch import nn
 
 from espalier.metrics import cost
-from espalier.metrics.activations import input_elements
 from espalier.metrics.cost import weighted
+from espalier.metrics.layer_inputs import input_elements
 from espalier.quantization.qparams import FULL, QParams
 from espalier.quantization.quantized import Quantization
 

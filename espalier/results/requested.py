@@ -1,15 +1,20 @@
 """The tables and figures that a study asks for, made by name from their registries."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from espalier.errors import Mistake
+from espalier.results.format import style
 from espalier.results.format.marks import marked_figure, marked_table
 from espalier.results.format.notices import notices
 from espalier.results.read.planned_study import Study
 from espalier.settings.registry import entries
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,10 @@ def reads_zoo(study: Study, kind: Literal["table", "figure"]) -> bool:
 def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, str]:
     """Key → caption of every table or figure of a study."""
     return {item.key: item.caption(study) for item in asked(study, kind)}
+
+
+def draw(figures: Iterable[Asked], folder: Path, frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> None:
+    """Write every figure as <key>.png and <key>.pdf into `folder`."""
+    with style.applied():
+        for item in figures:
+            style.save(item.make(frame, history, study), folder, item.key)

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from espalier.stages.stage import Stage
+from espalier.stages.definition import Stage
 
 
 def _found() -> dict[str, Stage]:

@@ -9,7 +9,7 @@ from espalier.files import replacing
 from espalier.runs.columns import ANATOMY, LADDER, write_rows
 from espalier.settings.registry import Spec
 from espalier.settings.sections import Encoding
-from espalier.stages.stage import Outcome, stage
+from espalier.stages.definition import Outcome, stage
 
 if TYPE_CHECKING:
     from espalier.coding.anatomy import Part

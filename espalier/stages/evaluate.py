@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from espalier.runs.columns import SCORES, write_rows
 from espalier.settings.registry import Spec
 from espalier.settings.sections import Evaluation
-from espalier.stages.stage import Outcome, stage
+from espalier.stages.definition import Outcome, stage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +46,7 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     from espalier.metrics import cost
     from espalier.metrics.accuracy import score
     from espalier.metrics.predictions import Predictions
-    from espalier.networks.chain import networks
+    from espalier.networks.scored import networks
     from espalier.runs.record import identifier
     from espalier.site import device
 

@@ -10,7 +10,7 @@ from espalier.runs.columns import FORMATS, write_rows
 from espalier.runs.log import log
 from espalier.settings.registry import Spec
 from espalier.settings.sections import Export
-from espalier.stages.stage import Outcome, stage
+from espalier.stages.definition import Outcome, stage
 
 if TYPE_CHECKING:
     from espalier.export.agreement import Outcome as Scored
@@ -52,8 +52,7 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     from espalier.export import onnx_files
     from espalier.export.agreement import outcome
     from espalier.export.processor import processor, saturates
-    from espalier.export.sessions import INT8, Session
-    from espalier.export.timing import timed
+    from espalier.export.sessions import INT8, Session, timed
     from espalier.export.writing import write
     from espalier.metrics import cost
     from espalier.site import device

@@ -9,7 +9,7 @@ from pathlib import Path
 from espalier.errors import Mistake
 from espalier.settings.registry import Spec, choice
 from espalier.settings.types import Protocol
-from espalier.stages.stage import Misfits, stage
+from espalier.stages.definition import Misfits, stage
 
 
 class PrepareStage(Spec):

@@ -11,7 +11,7 @@ from espalier.runs.columns import BEST_EPOCH, HISTORY, LAYERS, write_rows
 from espalier.settings.registry import Spec, choice
 from espalier.settings.sections import FineTuning, Training
 from espalier.settings.types import Natural
-from espalier.stages.stage import Misfits, Outcome, stage
+from espalier.stages.definition import Misfits, Outcome, stage
 from espalier.stages.train import process_misfits
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from espalier.runs.log import log
 from espalier.settings.registry import Spec, choice
 from espalier.settings.sections import Quantization
 from espalier.settings.types import Natural
-from espalier.stages.stage import Misfits, Outcome, stage
+from espalier.stages.definition import Misfits, Outcome, stage
 
 if TYPE_CHECKING:
     from espalier.stages.frame.stage_run import StageRun

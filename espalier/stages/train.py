@@ -15,7 +15,7 @@ from espalier.runs.log import log
 from espalier.settings.registry import Choice, Spec, choice, entries
 from espalier.settings.sections import Training
 from espalier.settings.types import AUGMENT_STAGES, Natural
-from espalier.stages.stage import Misfits, Outcome, stage
+from espalier.stages.definition import Misfits, Outcome, stage
 
 if TYPE_CHECKING:
     import torch

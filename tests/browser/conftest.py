@@ -8,10 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from espalier.results.drawing import draw
-from espalier.results.page import page
+from espalier.results.page import study_page
 from espalier.results.read import tidy
-from espalier.results.requested import asked
+from espalier.results.requested import asked, draw
 from support import compressed_on_disk as compressed
 from support import study_on_disk as disk
 
@@ -53,7 +52,7 @@ def built(tmp_path_factory) -> SimpleNamespace:
         states = tidy.states(study)
         frame = tidy.runs(study, known=states)
         draw(asked(study, "figure"), plan.parent / "figures", frame, tidy.history(study), study)
-        page.write(plan.parent / "index.html", plan, study, frame, states)
+        study_page.write(plan.parent / "index.html", plan, study, frame, states)
     return SimpleNamespace(folder=Path(root, plan.parent), study=study, broken=broken)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
-from espalier.metrics import activations, cost
+from espalier.metrics import cost, layer_inputs
 from espalier.models import rules
 from espalier.models.cct import cct
 from espalier.models.densenet import densenet
@@ -115,7 +115,7 @@ def test_torchs_counter_takes_the_backward_pass_of_groups_for_a_full_one():
     assert counted_step(model) > 4 * 2 * cost.training_macs(model, 16)
 
 
-@pytest.mark.parametrize("measure", [cost.macs, cost.training_macs, activations.input_bytes, activations.saved_bytes])
+@pytest.mark.parametrize("measure", [cost.macs, cost.training_macs, layer_inputs.input_bytes, layer_inputs.saved_bytes])
 def test_measuring_leaves_the_network_as_it_was(measure):
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.Dropout()).train()
     model[1].eval()
@@ -154,18 +154,18 @@ def test_activations_of_a_network_counted_by_hand():
         nn.Linear(8 * 4 * 4, 10),
     )
     image, wide, narrow = 3 * 64, 8 * 64, 8 * 16
-    assert activations.input_bytes(model, 8) == 4 * (image + wide + narrow)
+    assert layer_inputs.input_bytes(model, 8) == 4 * (image + wide + narrow)
     # Normalization keeps its input, the ReLU its output, which the next convolution reads.
-    assert activations.saved_bytes(model, 8) == 4 * (image + wide + wide + narrow)
+    assert layer_inputs.saved_bytes(model, 8) == 4 * (image + wide + wide + narrow)
     model[2] = nn.ReLU(inplace=True)
-    assert activations.saved_bytes(model, 8) == 4 * (image + wide + wide + narrow)
+    assert layer_inputs.saved_bytes(model, 8) == 4 * (image + wide + wide + narrow)
 
 
 def test_attention_keeps_no_weights():
     model = Attention(scaled_dot_product_attention)
     image, projected, output, sums = 64 * 3, 64 * 24, 64 * 8, 64 * 4
-    assert activations.saved_bytes(model, 8) == 4 * (image + projected + output + sums)
-    assert activations.saved_bytes(Attention(written_out), 8) > 4 * (4 * 64 * 64)
+    assert layer_inputs.saved_bytes(model, 8) == 4 * (image + projected + output + sums)
+    assert layer_inputs.saved_bytes(Attention(written_out), 8) > 4 * (4 * 64 * 64)
 
 
 def test_saved_bytes_are_what_a_real_step_keeps():
@@ -187,13 +187,13 @@ def test_saved_bytes_are_what_a_real_step_keeps():
         del output
         return sum(sizes.values())
 
-    assert activations.saved_bytes(model, 16) == kept(5) - kept(4)
+    assert layer_inputs.saved_bytes(model, 16) == kept(5) - kept(4)
 
 
 def test_inputs_of_mobilenetv2_are_its_maps():
     with torch.device("meta"):
         model = mobilenetv2(10, 32)
-    assert activations.input_bytes(model, 32) == 4 * 4_172_032
+    assert layer_inputs.input_bytes(model, 32) == 4 * 4_172_032
 
 
 @pytest.mark.parametrize("entry", entries("model").values(), ids=lambda entry: entry.name)
@@ -203,4 +203,4 @@ def test_every_model_is_measured_by_its_shapes(entry):
         model = entry.load()(10, size)
     forward = cost.macs(model, size)
     assert 2 * forward <= cost.training_macs(model, size) < 3 * forward
-    assert min(activations.input_bytes(model, size), activations.saved_bytes(model, size), cost.layers(model)) > 0
+    assert min(layer_inputs.input_bytes(model, size), layer_inputs.saved_bytes(model, size), cost.layers(model)) > 0

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from espalier.errors import Mistake
-from espalier.metrics import activations, cost
-from espalier.networks import sizes
+from espalier.metrics import cost, layer_inputs
+from espalier.networks import registry_counts
 from espalier.networks.single_pass import counts
 from espalier.results.format.line_ends import _apart
-from espalier.results.page import zoo as shown
+from espalier.results.page import zoo_page as shown
 from espalier.results.requested import Asked
 from espalier.settings.registry import entries, presets
 
@@ -48,10 +48,10 @@ def counted(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "side"), [("lenet", 32), ("cct", 16), ("mobilenetv2", 24), ("densenet", 32)])
 def test_one_pass_says_what_the_passes_of_cost_and_memory_say(name, side):
     with torch.device("meta"):
-        network = sizes._read(name).build(sizes.CLASSES, side)
+        network = registry_counts._read(name).build(registry_counts.CLASSES, side)
     expected = [
         measure(network, side)
-        for measure in (cost.macs, cost.training_macs, activations.input_bytes, activations.saved_bytes)
+        for measure in (cost.macs, cost.training_macs, layer_inputs.input_bytes, layer_inputs.saved_bytes)
     ]
     found = counts(network, side)
     assert [found.macs, found.training_macs, found.input_bytes, found.saved_bytes] == expected
@@ -61,13 +61,13 @@ def test_one_pass_says_what_the_passes_of_cost_and_memory_say(name, side):
 def few(monkeypatch):
     """A zoo of three networks and two sides."""
     kept = {name: entries("model")[name] for name in ("lenet", "mlp", "spinal_vgg")}
-    monkeypatch.setattr(sizes, "entries", lambda kind: kept)
-    monkeypatch.setattr(sizes, "presets", lambda kind: {"spinal_vgg13": presets(kind)["spinal_vgg13"]})
-    monkeypatch.setattr(sizes, "SIDES", (16, 32))
+    monkeypatch.setattr(registry_counts, "entries", lambda kind: kept)
+    monkeypatch.setattr(registry_counts, "presets", lambda kind: {"spinal_vgg13": presets(kind)["spinal_vgg13"]})
+    monkeypatch.setattr(registry_counts, "SIDES", (16, 32))
 
 
 def test_a_network_has_a_row_for_each_side_that_it_takes(few):
-    rows = list(sizes.networks())
+    rows = list(registry_counts.networks())
     assert [(row["name"], row["image_size"]) for row in rows] == [
         *(("lenet", 16), ("lenet", 32), ("mlp", 16), ("mlp", 32), ("spinal_vgg", 32), ("spinal_vgg13", 32))
     ]
@@ -82,7 +82,7 @@ def test_a_network_has_a_row_for_each_side_that_it_takes(few):
 
 
 def test_depth_deepens_and_enlarges(few):
-    rows = [row for row in sizes.depths() if row["name"] == "spinal_vgg"]
+    rows = [row for row in registry_counts.depths() if row["name"] == "spinal_vgg"]
     assert len(rows) == len(entries("model")["spinal_vgg"].facts["depths"]["depth"])
     for key in ("params", "macs", "layers"):
         found = [row[key] for row in rows]
@@ -90,7 +90,7 @@ def test_depth_deepens_and_enlarges(few):
 
 
 def test_a_standard_variant_is_counted_as_published(few):
-    first = next(iter(sizes.standards()))
+    first = next(iter(registry_counts.standards()))
     convolutions = [(3, 64), (64, 128), (128, 256), (256, 256), (256, 512), (512, 512), (512, 512), (512, 512)]
     features = sum(9 * inputs * outputs + 3 * outputs for inputs, outputs in convolutions)
     linear = [(512 * 7 * 7, 4096), (4096, 4096), (4096, 10)]

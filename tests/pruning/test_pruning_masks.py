@@ -9,8 +9,8 @@ from torch.nn.utils import prune as reference
 
 from espalier.models.mobilenetv2 import mobilenetv2
 from espalier.models.resnet import resnet
+from espalier.pruning.cuts import cubic
 from espalier.pruning.masks import Masks, apply, enforcer, everything, from_zeros, rows, weights
-from espalier.pruning.schedule import cubic
 from espalier.pruning.weakest import magnitude, random, step
 from espalier.seeding import key
 

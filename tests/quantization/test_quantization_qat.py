@@ -8,8 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from espalier.metrics.cost import weighted
 from espalier.quantization.inputs import Inputs
-from espalier.quantization.learned import LearnedStep
-from espalier.quantization.qat import convert, prepare_qat
+from espalier.quantization.qat import LearnedStep, convert, prepare_qat
 from espalier.quantization.qparams import QParams, choose_qparams, fake_quantize, quantize
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated, naive

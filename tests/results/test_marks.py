@@ -7,10 +7,10 @@ from matplotlib.text import Text
 
 from espalier.results.format import style, table
 from espalier.results.format.marks import names
-from espalier.results.page import page
+from espalier.results.page import study_page
 from espalier.results.page.charts import lines
 from espalier.results.page.leaderboard import leaderboard
-from espalier.results.page.status import told
+from espalier.results.page.status_table import told
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked
 from espalier.settings.registry import entries
@@ -187,7 +187,7 @@ def test_leaderboard_charts_and_pages_are_marked(coded, tmp_path):
     assert [head for head in heads if head.endswith(" *")] == ["Validation top-1 (%) *", "Test top-1 (%) *"]
     plots = [lines.of_grid(frame, coded), *lines.of_widths(frame, coded)]
     assert all(plot.axes[-1].head == "Test top-1 (%) *" for plot in plots)
-    page.write(tmp_path / "index.html", plan, coded, frame, tidy.states(coded))
+    study_page.write(tmp_path / "index.html", plan, coded, frame, tidy.states(coded))
     for name in ("index.html", "explore.html"):
         text = (tmp_path / name).read_text()
         assert "<strong>* Protocol published: best epoch on the test split: optimistic." in text

@@ -6,13 +6,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from espalier.results.drawing import draw
-from espalier.results.page import page
+from espalier.results.page import study_page
 from espalier.results.read import tidy
-from espalier.results.requested import asked, captions
+from espalier.results.requested import asked, captions, draw
 from support import study_on_disk as disk
 
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/report.py"
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/write_page.py"
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
 
 
@@ -42,7 +41,7 @@ def built(root, study, monkeypatch):
     plan = disk.write_plan(Path(), study)
     out = plan.parent / "index.html"
     states = tidy.states(study)
-    page.write(out, plan, study, tidy.runs(study, known=states), states)
+    study_page.write(out, plan, study, tidy.runs(study, known=states), states)
     return Read(out), out
 
 

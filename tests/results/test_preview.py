@@ -17,11 +17,11 @@ from espalier.data.resident import Resident, ordered
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.results.format import style
-from espalier.results.page import preview
+from espalier.results.page import preview_page
 from espalier.settings.registry import entries
 from support.data_samples import made, policy
 
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/preview.py"
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/draw_previews.py"
 STUDY = "title: a study\ndataset: digits\nmodel: resnet\n"
 AXIS = "grid: {product: {augment: {none: [], crop!: [pad_crop], 'crop?': [{name: pad_crop, padding: 1}]}}}\n"
 
@@ -94,10 +94,10 @@ def test_a_mixed_image_is_the_mean_that_its_labels_say(prepared):
 
 
 def test_every_policy_of_a_study_once_under_its_label(tmp_path):
-    found = preview.policies(planned(tmp_path, STUDY + "repeats: 2\nseed: 4\n" + AXIS))
+    found = preview_page.policies(planned(tmp_path, STUDY + "repeats: 2\nseed: 4\n" + AXIS))
     assert [(one.title, one.key) for one in found] == [("none", "none"), ("crop!", "crop"), ("crop?", "crop-2")]
     assert {one.spec.seed for one in found} == {4}
-    assert [preview.settings(one.spec) for one in found] == [
+    assert [preview_page.settings(one.spec) for one in found] == [
         "no augmentation",
         "pad_crop padding=2",
         "pad_crop padding=1",
@@ -107,17 +107,17 @@ def test_every_policy_of_a_study_once_under_its_label(tmp_path):
 def test_a_policy_without_a_label_is_named_by_its_settings(tmp_path):
     text = STUDY + "augment: [{name: pad_crop, padding: 3}, mixup]\n"
     text += "grid: {product: {train.epochs: [1, 2], dataset.image_size: [8, 16]}}\n"
-    found = preview.policies(planned(tmp_path, text))
+    found = preview_page.policies(planned(tmp_path, text))
     assert [one.title for one in found] == ["pad_crop padding=3+mixup"] * 2
     assert len({one.data for one in found}) == 2
     assert [one.key for one in found] == [f"{Path(one.data).stem}-pad_crop-padding-3-mixup" for one in found]
-    assert preview.settings(found[0].spec) == "pad_crop padding=3, mixup alpha=1"
+    assert preview_page.settings(found[0].spec) == "pad_crop padding=3, mixup alpha=1"
 
 
 def test_pictures_have_names_of_their_own_that_a_disk_takes(tmp_path):
     names = ["a-3", "a!", "a?", "é" * 300, "é" * 299 + "!"]
     axis = ", ".join(f"'{name}': [{{name: pad_crop, padding: {place}}}]" for place, name in enumerate(names, 1))
-    found = preview.policies(planned(tmp_path, STUDY + f"grid: {{product: {{augment: {{{axis}}}}}}}\n"))
+    found = preview_page.policies(planned(tmp_path, STUDY + f"grid: {{product: {{augment: {{{axis}}}}}}}\n"))
     assert [one.title for one in found] == names
     assert len({one.key for one in found}) == len(names)
     for one in found:
@@ -127,10 +127,10 @@ def test_pictures_have_names_of_their_own_that_a_disk_takes(tmp_path):
 @pytest.mark.parametrize("augment", [[], ["mixup"]])
 def test_a_picture_has_every_sample_in_every_epoch_and_says_what_it_is(augment, prepared, tmp_path):
     study = planned(tmp_path, STUDY + f"augment: {augment}\n")
-    (one,) = preview.policies(study)
+    (one,) = preview_page.policies(study)
     shown = samples(prepared, Policy(one.spec.augment), seed=0, count=3, epochs=4)
     with style.applied():
-        figure = preview.draw(one, shown)
+        figure = preview_page.draw(one, shown)
         (axes,) = figure.axes
         assert figure.get_size_inches()[0] == style.PAGE
         assert len(axes.images) == 3 * (1 + 4)
@@ -151,18 +151,18 @@ def test_a_picture_has_every_sample_in_every_epoch_and_says_what_it_is(augment, 
 
 
 def test_gray_images_are_drawn_from_black_to_white(tmp_path):
-    (one,) = preview.policies(planned(tmp_path, STUDY))
+    (one,) = preview_page.policies(planned(tmp_path, STUDY))
     image = np.full((4, 4, 1), 100, np.uint8)
     sample = type("Sample", (), {"name": "a", "original": image, "seen": []})
     with style.applied():
-        (shown,) = preview.draw(one, [sample]).axes[0].images
+        (shown,) = preview_page.draw(one, [sample]).axes[0].images
     assert shown.get_array().shape == (4, 4) and shown.get_clim() == (0, 255)
 
 
 def test_the_script_draws_a_picture_a_policy(tmp_path):
     study = planned(tmp_path, STUDY + "grid: {product: {augment: {none: [], crop: [pad_crop]}}}\n")
     (tmp_path / "plan.json").write_text(json.dumps(study))
-    (data,) = {one.data for one in preview.policies(study)}
+    (data,) = {one.data for one in preview_page.policies(study)}
     write(tmp_path / data, made(), {"name": "made"})
     words = [sys.executable, SCRIPT, tmp_path, "--plan", tmp_path / "plan.json"]
     subprocess.run(words, cwd=tmp_path, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})

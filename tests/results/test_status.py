@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from espalier.results.page.status import told
+from espalier.results.page.status_table import told
 from espalier.results.read.hours import facts, hours
 from espalier.results.read.run_state import SILENT_S, chain_state, state_of
 from support import study_on_disk as disk

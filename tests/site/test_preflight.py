@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from espalier.errors import Mistake
-from espalier.site.preflight import cluster, machine, need, profile, slurm
-from espalier.site.preflight.finding import RIGHT, WRONG
+from espalier.site.preflight import cluster, machine, profile, slurm
+from espalier.site.preflight.checks import RIGHT, WRONG
 
 ROOT = Path(__file__).parents[2]
 # scontrol show config, of its lines those that are read and some beside them.
@@ -229,12 +229,12 @@ def test_room_for_the_runs_to_go(tmp_path):
     runs = {f"{n:010x}": {"stage": "train", "path": f"results/runs/train/net-{n:010x}"} for n in range(4)}
     (results / "studies/one").mkdir(parents=True)
     (results / "studies/one/plan.json").write_text(json.dumps({"runs": runs}))
-    assert need.need(results) == need.Need(4, 0, 4 * need.FILES)
+    assert machine.need(results) == machine.Need(4, 0, 4 * machine.FILES)
     for run in list(runs.values())[:1]:
         (tmp_path / run["path"]).mkdir(parents=True)
         (tmp_path / run["path"] / "metrics.csv").write_bytes(bytes(1000))
         (tmp_path / run["path"] / "model.safetensors").write_bytes(bytes(9000))
-    assert need.need(results) == need.Need(3, 30_000, 3 * need.FILES)
+    assert machine.need(results) == machine.Need(3, 30_000, 3 * machine.FILES)
     # More than any disk has.
     with (tmp_path / run["path"] / "model.safetensors").open("r+b") as file:
         file.truncate(1 << 43)

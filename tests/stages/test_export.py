@@ -17,8 +17,7 @@ from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.export.agreement import TOLERANCE, outcome, refuse_difference
 from espalier.export.int8 import quantize
-from espalier.export.onnx_files import write
-from espalier.export.pooling import WindowMaxima
+from espalier.export.onnx_files import WindowMaxima, write
 from espalier.export.processor import processor, saturates
 from espalier.export.sessions import FP32, INT8, Session, forms
 from espalier.export.writing import calibration_images

@@ -20,7 +20,7 @@ rule preview_study:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "python workflow/scripts/preview.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/draw_previews.py {params.folder} --plan {input.plan} 2> {log}"
 
 
 rule preview:

@@ -17,7 +17,7 @@ rule study_plan:
         overrides=json.dumps(OVERRIDES, sort_keys=True),
         digest=lambda wildcards: manifest.digest(manifest_of(wildcards.study)),
     shell:
-        "python workflow/scripts/plan.py {output} {params.source:q} --overrides {params.overrides:q} 2> {log}"
+        "python workflow/scripts/write_plan.py {output} {params.source:q} --overrides {params.overrides:q} 2> {log}"
 
 
 rule tabulate:
@@ -43,7 +43,7 @@ rule tabulate:
         folder=subpath(output.runs, parent=True),
         captions=captions_of("table"),
     shell:
-        "python workflow/scripts/tabulate_runs.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/tabulate.py {params.folder} --plan {input.plan} 2> {log}"
 
 
 rule plot:
@@ -90,7 +90,7 @@ rule page:
     conda:
         "../../envs/report.yaml"
     shell:
-        "python workflow/scripts/report.py {output.page} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/write_page.py {output.page} --plan {input.plan} 2> {log}"
 
 
 rule report:
@@ -119,9 +119,9 @@ rule partial:
     shell:
         "for plan in {input}; do"
         " folder=results/partial/$(basename $(dirname $plan));"
-        " python workflow/scripts/tabulate_runs.py $folder --plan $plan"
+        " python workflow/scripts/tabulate.py $folder --plan $plan"
         " && python workflow/scripts/plot.py $folder --plan $plan"
-        " && python workflow/scripts/report.py $folder/index.html --plan $plan"
+        " && python workflow/scripts/write_page.py $folder/index.html --plan $plan"
         " && echo $folder/index.html; done 2> {log}"
 
 

@@ -17,7 +17,7 @@ rule count_networks:
     conda:
         "../../envs/train.yaml"
     shell:
-        "python workflow/scripts/zoo.py count 2> {log}"
+        "python workflow/scripts/count_zoo.py count 2> {log}"
 
 
 rule show_networks:
@@ -32,7 +32,7 @@ rule show_networks:
     conda:
         "../../envs/report.yaml"
     shell:
-        "python workflow/scripts/zoo.py show 2> {log}"
+        "python workflow/scripts/count_zoo.py show 2> {log}"
 
 
 rule zoo:

@@ -12,7 +12,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results import drawing
+    from espalier.results import requested
     from espalier.results.read import tidy
     from espalier.results.read.planned_study import read
     from espalier.results.requested import asked
@@ -24,7 +24,7 @@ def main() -> None:
             raise Mistake(f"--only: no figure {', '.join(sorted(unknown))}; there are {[item.key for item in figures]}")
         wanted = [item for item in figures if not args.only or item.key in args.only]
         (args.folder / "figures").mkdir(parents=True, exist_ok=True)
-        drawing.draw(wanted, args.folder / "figures", tidy.runs(study), tidy.history(study), study)
+        requested.draw(wanted, args.folder / "figures", tidy.runs(study), tidy.history(study), study)
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

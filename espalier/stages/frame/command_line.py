@@ -23,8 +23,8 @@ from espalier.settings.registry import Spec
 from espalier.settings.words import parse
 from espalier.site import preload, ranks
 from espalier.stages import STAGES
+from espalier.stages.definition import Stage
 from espalier.stages.frame.stage_run import StageRun, make, section
-from espalier.stages.stage import Stage
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -133,12 +133,12 @@ def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float)
 @contextmanager
 def _told_to_pilot() -> Iterator[None]:
     """Tell the pilot that has started this process how it ended, where there is one."""
-    from espalier.site.pilot import exhausted
+    from espalier.site.pilot import board
 
     try:
         yield
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        exhausted.ended(code, end.__context__)
+        board.ended(code, end.__context__)
         raise
-    exhausted.ended(0, None)
+    board.ended(0, None)

@@ -10,7 +10,7 @@ from espalier.runs.log import log
 from espalier.runs.work import Work
 from espalier.settings.keys import flat
 from espalier.settings.registry import Spec
-from espalier.stages.stage import Stage
+from espalier.stages.definition import Stage
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""Write a study's page from the runs that exist: report.py OUT_DIR/index.html --plan plan.json"""
+"""Write a study's page from the runs that exist: write_page.py OUT_DIR/index.html --plan plan.json"""
 
 import argparse
 from pathlib import Path
@@ -11,14 +11,14 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results.page import page
+    from espalier.results.page import study_page
     from espalier.results.read import tidy
     from espalier.results.read.planned_study import read
 
     try:
         study = read(args.plan)
         states = tidy.states(study)
-        page.write(args.output, args.plan, study, tidy.runs(study, known=states), states)
+        study_page.write(args.output, args.plan, study, tidy.runs(study, known=states), states)
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

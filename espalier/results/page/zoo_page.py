@@ -3,7 +3,7 @@
 from espalier.files import write_text
 from espalier.results.format import style, table
 from espalier.results.format.templates import template
-from espalier.results.page import page
+from espalier.results.page import study_page
 from espalier.results.read.zoo_counts import FOLDER
 from espalier.results.requested import Asked
 
@@ -24,8 +24,8 @@ def write() -> None:
             style.save(item.make(None, None, {}), FOLDER / "figures", item.key)
     text = template("zoo.html").render(
         column=int(1.5 * style.COLUMN * style.DPI),
-        tables=[page._table(item, {}, None, FOLDER) for item in TABLES],
-        figures=[page._figure(item, {}, FOLDER) for item in FIGURES],
+        tables=[study_page._table(item, {}, None, FOLDER) for item in TABLES],
+        figures=[study_page._figure(item, {}, FOLDER) for item in FIGURES],
         downloads=[f"{name}.csv" for name in ("networks", "depth", "standards")],
     )
     write_text(FOLDER / "index.html", text)

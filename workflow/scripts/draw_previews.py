@@ -1,4 +1,4 @@
-"""Draw the augmented images of a study's policies, as training will see them: preview.py OUT_DIR --plan plan.json"""
+"""Draw augmented images of a study's policies as training will see them: draw_previews.py FOLDER --plan plan.json"""
 
 import argparse
 from functools import cache
@@ -15,12 +15,12 @@ def main() -> None:
 
     from espalier.errors import Mistake
     from espalier.results.format import style
-    from espalier.results.page import preview
+    from espalier.results.page import preview_page
     from espalier.results.read.planned_study import read
     from espalier.settings.problems import StudyError
 
     try:
-        policies = preview.policies(read(args.plan))
+        policies = preview_page.policies(read(args.plan))
 
         from espalier.data.policy import Policy
         from espalier.data.prepared import Prepared
@@ -31,7 +31,7 @@ def main() -> None:
             for one in policies:
                 spec = one.spec
                 shown = samples(prepared(one.data), Policy(spec.augment), seed=spec.seed, count=SAMPLES, epochs=EPOCHS)
-                style.save(preview.draw(one, shown), args.folder / "preview", one.key, ("png",))
+                style.save(preview_page.draw(one, shown), args.folder / "preview", one.key, ("png",))
     except (Mistake, StudyError) as error:
         raise SystemExit(f"error: {error}") from None
 

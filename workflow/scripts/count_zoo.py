@@ -1,11 +1,11 @@
-"""Count every network of the registry, without training any, and show the counts: zoo.py count|show"""
+"""Count every network of the registry, without training any, and show the counts: count_zoo.py count|show"""
 
 import argparse
 import csv
 import io
 
 from espalier.files import write_text
-from espalier.results.page.zoo import FOLDER
+from espalier.results.page.zoo_page import FOLDER
 
 
 def main() -> None:
@@ -17,9 +17,13 @@ def main() -> None:
 
 def count() -> None:
     """Write networks.csv, depth.csv and standards.csv."""
-    from espalier.networks import sizes
+    from espalier.networks import registry_counts
 
-    for name, rows in (("networks", sizes.networks()), ("depth", sizes.depths()), ("standards", sizes.standards())):
+    for name, rows in (
+        ("networks", registry_counts.networks()),
+        ("depth", registry_counts.depths()),
+        ("standards", registry_counts.standards()),
+    ):
         write_text(FOLDER / f"{name}.csv", _csv(list(rows)))
 
 
@@ -34,10 +38,10 @@ def _csv(rows: list[dict]) -> str:
 def show() -> None:
     """Write tables/, figures/ and index.html."""
     from espalier.errors import Mistake
-    from espalier.results.page import zoo
+    from espalier.results.page import zoo_page
 
     try:
-        zoo.write()
+        zoo_page.write()
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Write a study's plan.json: plan.py OUTPUT STUDY.yaml [--overrides JSON]."""
+"""Write a study's plan.json: write_plan.py OUTPUT STUDY.yaml [--overrides JSON]."""
 
 import argparse
 import json

@@ -15,15 +15,15 @@ from espalier.results.format import style, table
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import template
-from espalier.results.page import browser, explore
+from espalier.results.page import explore
 from espalier.results.page.leaderboard import leaderboard, settled
-from espalier.results.page.origin import origins
 from espalier.results.read.planned_study import Study, axis_names, configurations
 from espalier.results.read.run_state import STATES, State, last_words
 from espalier.results.requested import Asked, asked
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 _LOG_LETTERS = 4000
 """What the page shows of the end of a failed run's log."""
@@ -49,7 +49,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
             _trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in ("failed", "lost")
         ],
         board=leaderboard(ready, study),
-        library=browser.tables(),
+        library=explore.tables(),
         charts=explore.write(folder / explore.NAME, study, ready),
         tables=[_table(item, study, frame, folder) for item in asked(study, "table")],
         figures=[_figure(item, study, folder) for item in asked(study, "figure")],
@@ -127,3 +127,31 @@ def _trouble(id_: str, study: Study, state: State, folder: Path) -> dict[str, st
     end = log.read_text(encoding="utf-8", errors="replace")[-_LOG_LETTERS:] if exists else ""
     link = _link(log, folder) if exists else None
     return {"id": id_, "state": state.name, "name": name, "log": link, "words": words, "end": end}
+
+
+def origins(study: Study, states: Mapping[str, State]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """What the run.json of finished runs say of their origin: heading → (text, number of runs)."""
+    found: dict[str, Counter[str]] = {}
+    for id_, state in states.items():
+        if state.name == "done" and study["runs"][id_]["stage"] != "prepare":
+            for heading, text in _origin(Path(study["runs"][id_]["path"], "run.json")):
+                found.setdefault(heading, Counter())[text] += 1
+    facts = [(heading, counter.most_common(12)) for heading, counter in found.items() if heading != "Started"]
+    dates = found.get("Started")
+    if dates:
+        first, last = min(dates), max(dates)
+        facts.append(("Started", [(first if first == last else f"{first} to {last}", dates.total())]))
+    return facts
+
+
+def _origin(path: Path) -> list[tuple[str, str]]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        git, versions, data = record.get("git") or {}, record.get("versions") or {}, record.get("data") or {}
+        commit = f"{git.get('commit') or 'unknown'}{' with uncommitted changes' if git.get('dirty') else ''}"
+        named = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+        facts = {"Commit": commit, "Versions": named, "Host": record.get("host"), "Device": record.get("device")}
+        facts |= {"Data checksum": data.get("checksum"), "Started": record.get("started")}
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [(heading, str(text)) for heading, text in facts.items() if text]
