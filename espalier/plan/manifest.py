@@ -38,6 +38,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
                 "path": run.path,
                 "parent": run.parent.id if run.parent else None,
                 "command": run.command,
+                "words": run.words,
                 "settings": dict(flat(run.spec.model_dump(mode="json"))),
             }
             for run in runs.values()

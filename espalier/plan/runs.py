@@ -67,7 +67,12 @@ class Run:
             line += ["--parents", *before] if before else []
             line += ["--branches", *(run.path for run in self.branches)] if self.branches else []
             line += ["--data", self.data.path]
-        return [*line, *words(self.spec)]
+        return [*line, *self.words]
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The settings that differ from their defaults, as key=value."""
+        return words(self.spec)
 
     @property
     def data(self) -> "Run":

@@ -75,11 +75,11 @@ def test_other_test_images_change_the_checksum_and_nothing_else_that_training_se
 def test_preparing_again_gives_the_same_bytes_in_another_process(tmp_path, path):
     again = tmp_path / "again.safetensors"
     command = (
-        "import sys; from data_samples import made; from espalier.data.prepared import write; "
+        "import sys; from support.data_samples import made; from espalier.data.prepared import write; "
         f"write(sys.argv[1], made(), {SETTINGS!r})"
     )
-    here = Path(__file__).parent
-    search = os.pathsep.join([str(here), str(here.parent / "workflow" / "scripts")])
+    root = Path(__file__).parents[2]
+    search = os.pathsep.join([str(root), str(root / "tests")])
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": search}
     subprocess.run([sys.executable, "-c", command, again], check=True, env=environment)
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(path.read_bytes()).digest()

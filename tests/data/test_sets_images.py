@@ -20,7 +20,7 @@ from espalier.data.prepared import SPLITS, DataError, Dataset, Prepared, write
 from support.published_files import drawn, folder
 from support.scripts_as_run import ENVIRONMENT, preloaded
 
-PREPARE = Path(__file__).parents[2] / "workflow/scripts/prepare_data.py"
+PREPARE = [sys.executable, Path(__file__).parents[2] / "workflow/scripts/stage.py", "prepare"]
 
 
 def dataset_of(images):
@@ -168,7 +168,7 @@ def test_an_interrupted_preparation_leaves_nothing(forked, number, code, tmp_pat
     words = ("dataset.name=folder", "dataset.path=trees", "dataset.image_size=512")
     environment = preloaded() if forked else ENVIRONMENT
     process = subprocess.Popen(
-        [sys.executable, PREPARE, tmp_path / "out/trees.safetensors", *words],
+        [*PREPARE, tmp_path / "out/trees.safetensors", *words],
         stderr=subprocess.PIPE,
         text=True,
         env=environment | {"ESPALIER_DATA": str(tmp_path / "data")},

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from espalier.results.page import explore
+from espalier.results.page import browser
 from espalier.results.page.charts import lines
 from espalier.results.page.charts.pareto_chart import pareto
 from espalier.results.page.leaderboard import leaderboard, measured, settled
@@ -102,6 +102,6 @@ def test_nothing_to_compare_draws_nothing(tmp_path, monkeypatch):
 
 def test_a_library_cannot_close_its_own_script():
     hostile = "a='</script>';b=/<!--x/;c='<SCRIPT src=y>';if(d<e)f()"
-    found = explore.inline(hostile)
+    found = browser.inline(hostile)
     assert not any(word in found.lower() for word in ("</script", "<!--", "<script"))
     assert found.replace("\\x3c", "<") == hostile and "d<e" in found

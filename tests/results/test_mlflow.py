@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from espalier.errors import Mistake
-from espalier.results.mlflow import finished as on_disk
-from espalier.results.mlflow import store
+from espalier.results.mlflow.store import VERSION, imported
+from espalier.runs.trackers import mlflow_library
 from support.scripts_as_run import SCRIPTS
 from support.study_on_disk import finish, plan, pruned, undo, write_plan
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def stored(store):
     """Run id → the runs of the store that stand for it, over all experiments."""
-    client = store.module().MlflowClient(f"sqlite:///{store}")
+    client = mlflow_library().MlflowClient(f"sqlite:///{store}")
     ids = [one.experiment_id for one in client.search_experiments()]
     found = {}
     for run in client.search_runs(ids, max_results=1000):
@@ -44,7 +44,7 @@ def filled(tmp_path_factory):
     root = tmp_path_factory.mktemp("filled")
     study = pruned(plan(repeats=1))
     finish(root, study)
-    twice = [store.imported(root / "results/mlflow.db", [study], root) for _ in range(2)]
+    twice = [imported(root / "results/mlflow.db", [study], root) for _ in range(2)]
     return root, study, twice
 
 
@@ -106,19 +106,19 @@ def test_a_run_made_anew_replaces_its_earlier_self(tmp_path):
     study = plan(repeats=1)
     finish(tmp_path, study)
     store = tmp_path / "mlflow.db"
-    first = store.imported(store, [study], tmp_path)
+    first = imported(store, [study], tmp_path)
     id_ = next(id_ for id_, run in study["runs"].items() if run["stage"] == "evaluate")
     path = tmp_path / study["runs"][id_]["path"] / "metrics.csv"
     header, values = path.read_text().splitlines()
     top1 = header.split(",").index("test_top1")
     path.write_text("\n".join([header, ",".join([*values.split(",")[:top1], "12.5", *values.split(",")[top1 + 1 :]])]))
-    assert store.imported(store, [study], tmp_path) == {"new": 0, "renewed": 1, "there": first["new"] - 1}
+    assert imported(store, [study], tmp_path) == {"new": 0, "renewed": 1, "there": first["new"] - 1}
     client, found = stored(store)
     (run,) = found[id_]
     assert run.data.metrics["test_top1"] == 12.5
     # One that was broken off half-way is made anew too.
-    client.delete_tag(run.info.run_id, store.VERSION)
-    assert store.imported(store, [study], tmp_path)["renewed"] == 1
+    client.delete_tag(run.info.run_id, VERSION)
+    assert imported(store, [study], tmp_path)["renewed"] == 1
     assert len(stored(store)[1][id_]) == 1
 
 
@@ -128,14 +128,14 @@ def test_only_finished_runs_are_there(tmp_path):
     ids = [id_ for id_, run in study["runs"].items() if run["stage"] == "train"]
     for id_, state in zip(ids, ("failed", "running", "waiting"), strict=False):
         undo(tmp_path, study["runs"][id_], state)
-    told = {run.id for run in on_disk.finished(study, tmp_path)}
+    told = {run.id for run in finished(study, tmp_path)}
     assert not told & set(ids[:3]) and set(ids[3:]) <= told
 
 
 def test_a_file_that_is_no_store_is_told_in_one_line(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database " * 100)
     with pytest.raises(Mistake, match=r"mlflow\.db: is no store") as told:
-        store.imported(tmp_path / "mlflow.db", [])
+        imported(tmp_path / "mlflow.db", [])
     assert "\n" not in str(told.value)
 
 
@@ -162,7 +162,7 @@ def test_snakemake_brings_a_study_there(finished, tmp_path):
 def test_the_conda_environment_pins_what_the_lock_holds():
     """What the import needs beside MLflow and the library itself is Python."""
     text = (ROOT / "envs/trackers.yaml").read_text()
-    locked = {one["name"]: one["version"] for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    locked = {one["name"]: one.get("version") for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
     assert dict(re.findall(r"- (\S+)==(\S+)", text)) == {"mlflow": locked["mlflow"]}
     code = "import sys; sys.path.insert(0, sys.argv[1])\n"
     code += "import espalier.results.mlflow.store, espalier.results.read.planned_study\n"

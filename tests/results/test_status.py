@@ -202,7 +202,7 @@ def test_a_thousand_runs_in_a_second_without_heavy_imports(tmp_path, state):
                 disk.undo(tmp_path, run, "running")
     disk.write_plan(tmp_path, study)
     program = (
-        "import sys; from pathlib import Path; from espalier.results.page import status\n"
+        "import sys; from pathlib import Path; from espalier.results.page import status_table as status\n"
         "from espalier.results.read.planned_study import read\n"
         "print(status.told(read(Path(sys.argv[1]))))\n"
         "print(*sorted({'pandas', 'numpy', 'torch', 'pydantic'} & set(sys.modules)))"

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from espalier.runs import record
+from espalier.runs.clock import Clock
 from espalier.settings.words import parse
 from espalier.stages import STAGES
 

@@ -1,12 +1,9 @@
 """protocol: where the epoch is chosen. Under clean no stage before evaluate sees a test image; published says so."""
 
 import json
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import prepare_data
 import pytest
 import torch
 from scipy import stats
@@ -19,14 +16,9 @@ from espalier.plan.manifest import manifest
 from espalier.results.read import tidy
 from espalier.results.requested import asked
 from espalier.results.tables import optimism
-from espalier.runs.log import recording
-from espalier.runs.progress import Heartbeat
-from espalier.runs.work import Work
 from espalier.settings.problems import StudyError
-from espalier.stages.evaluate import evaluate
-from espalier.stages.train import train
+from espalier.stages.frame.command_line import main
 from support import study_on_disk as disk
-from support.digits_runs import StopAt
 
 STUDY = """
 title: How much does it matter where the epoch is chosen?
@@ -120,23 +112,11 @@ def ran(tmp_path_factory):
     found = plan(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        for stage, runs in found.runs.items():
+        for runs in found.runs.values():
             for one in runs.values():
-                if stage == "prepare":
-                    patch.setattr("sys.argv", ["prepare_data.py", one.path, *one.words])
-                    prepare_data.main()
-                else:
-                    _run(stage, one)
+                patch.setattr("sys.argv", ["stage.py", *one.command[2:]])
+                main()
     return root, found
-
-
-def _run(stage, one):
-    folder, data, heartbeat = Path(one.path), Path(one.data.path), Heartbeat(Path(one.path))
-    with recording(folder, heartbeat):
-        if stage == "train":
-            train(one.spec, data, Work(folder, StopAt(), heartbeat, checkpoint_minutes=60))
-        else:
-            evaluate(folder, one.spec, Path(one.parent.path), data, started=time.monotonic())
 
 
 def test_runs_say_of_themselves_that_they_are_optimistic(ran):

@@ -7,6 +7,7 @@ import torch
 from espalier.data.resident import Resident
 from espalier.errors import Interrupted
 from espalier.runs.checkpoint import Checkpoints
+from espalier.runs.clock import Clock
 from espalier.runs.progress import Heartbeat
 from espalier.runs.work import Work
 from espalier.settings.words import parse
@@ -44,11 +45,10 @@ def train(folder: Path, data: Resident, words: list[str], stop: int | None = Non
     checkpoints = Checkpoints(folder / "checkpoint", {"words": words})
     if saved := checkpoints.load():
         state.load_state_dict(saved)
-    work = Work(folder, StopAt(stop), Heartbeat(folder), checkpoint_minutes=60)
+    work = Work(folder, StopAt(stop), Heartbeat(folder), 60, Clock())
     watch = Watch(work, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
     try:
-        own = {"seed": spec.seed, "accelerator": accelerator, "watch": watch, "compiled": spec.train.compile is True}
-        fit(state, data, policy, spec.train, **own)
+        fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
     except Interrupted:
         return None
     return state

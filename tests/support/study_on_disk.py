@@ -201,6 +201,7 @@ def _run(stage: str, path: str, parent: str | None, settings: dict) -> dict:
         "path": path,
         "parent": parent,
         "command": ["python", "workflow/scripts/stage.py", stage, path, *words],
+        "words": words,
         "settings": settings,
     }
 
@@ -232,7 +233,7 @@ def _write_train(root: Path, run: dict, id_: str, rows: list[dict], best: dict, 
 def _write_evaluate(root: Path, run: dict, id_: str, top1: float) -> None:
     folder = root / run["path"]
     row = {"run": id_, "parent": run["parent"], "images": 360, "test_loss": 0.08, "test_top1": top1}
-    row |= {"test_top5": 99.9, "wall_s": 0.4, "cpu_s": 0.4}
+    row |= {"test_top5": 99.9, "wall_s": 0.4, "cpu_s": 0.4, "peak_memory_mib": 300.0}
     write_rows(folder / "metrics.csv", STAGES["evaluate"].metrics, [row])
     _write_provenance(folder, id_, run)
 

@@ -1,6 +1,5 @@
 """explore.html of one study: parallel coordinates and accuracy against cost, to point at and to draw boxes in."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ from espalier.files import write_text
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import template
+from espalier.results.page import browser
 from espalier.results.page.charts import lines
 from espalier.results.page.charts.parallel import parallel
 from espalier.results.page.charts.pareto_chart import pareto
@@ -24,7 +24,7 @@ NAME = "explore.html"
 def write(path: Path, study: Study, frame: "pd.DataFrame") -> list[str]:
     """Write the page, and return the titles of its charts: none where there is nothing to compare yet."""
     charts = _charts(study, frame)
-    script = charts() if charts else ""
+    script = browser.charts() if charts else ""
     said = {"notices": notices(study), "choosing": choosing(study)}
     text = template("explore.html").render(study=study, charts=charts, library=script, **said)
     write_text(path, text)
@@ -37,25 +37,3 @@ def _charts(study: Study, frame: "pd.DataFrame") -> list[dict[str, Any]]:
     found += [("pareto", "Accuracy against cost", costs)] if costs else []
     found += [("widths", plot.title, parallel(plot)) for plot in lines.of_widths(frame, study)]
     return [dict(zip(("kind", "title", "spec"), chart, strict=True)) for chart in found]
-
-
-def inline(script: str) -> str:
-    """A script as it may stand between <script> tags: nothing in it opens or closes one.
-
-    What is rewritten stands inside strings and regular expressions, which mean the same with \\x3c.
-    """
-    return re.sub(r"<(?=!--|/?script)", r"\\x3c", script, flags=re.IGNORECASE)
-
-
-def tables() -> str:
-    """DataTables (datatables.net) as one ES module whose default export is the constructor."""
-    from itables.utils import read_package_file
-
-    return inline(read_package_file("html", "dt_bundle.js"))
-
-
-def charts() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that defines `vegaEmbed`."""
-    from vl_convert import javascript_bundle
-
-    return inline(javascript_bundle())

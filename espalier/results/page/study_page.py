@@ -15,7 +15,7 @@ from espalier.results.format import style, table
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import template
-from espalier.results.page import explore
+from espalier.results.page import browser, explore
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.read.planned_study import Study, axis_names, configurations
 from espalier.results.read.run_state import STATES, State, last_words
@@ -49,7 +49,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
             _trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in ("failed", "lost")
         ],
         board=leaderboard(ready, study),
-        library=explore.tables(),
+        library=browser.tables(),
         charts=explore.write(folder / explore.NAME, study, ready),
         tables=[_table(item, study, frame, folder) for item in asked(study, "table")],
         figures=[_figure(item, study, folder) for item in asked(study, "figure")],

@@ -44,6 +44,10 @@ def become(asked: dict[str, Any], streams: list[int], server: int) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, preload.PASSED_ON)
         runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
