@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from espalier.errors import Mistake
+from espalier.results.mlflow import finished as on_disk
 from espalier.results.mlflow.store import VERSION, imported
 from espalier.runs.trackers import mlflow_library
 from support.scripts_as_run import SCRIPTS
@@ -128,7 +129,7 @@ def test_only_finished_runs_are_there(tmp_path):
     ids = [id_ for id_, run in study["runs"].items() if run["stage"] == "train"]
     for id_, state in zip(ids, ("failed", "running", "waiting"), strict=False):
         undo(tmp_path, study["runs"][id_], state)
-    told = {run.id for run in finished(study, tmp_path)}
+    told = {run.id for run in on_disk.finished(study, tmp_path)}
     assert not told & set(ids[:3]) and set(ids[3:]) <= told
 
 
