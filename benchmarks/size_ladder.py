@@ -32,7 +32,6 @@ from espalier.coding.anatomy import anatomy, by_purpose
 from espalier.coding.decoder import open_parts
 from espalier.coding.encoder import encode
 from espalier.coding.ladder import ladder
-from espalier.coding.range_coder import available
 from espalier.metrics.cost import weighted
 from espalier.networks import artifact, coded_network
 from espalier.networks.artifact import Network
@@ -113,7 +112,7 @@ def main() -> None:
     bound = rungs[-1].levels
     command = shlex.join(["python", "benchmarks/size_ladder.py", args.path.name, *sys.argv[2:]])
     machine = hardware(torch.device("cpu"))
-    coder = f"constriction {version('constriction')}" if available() else "without constriction"
+    coder = f"constriction {version('constriction')}"
     print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}; {machine}; {versions()}, {coder}\n")
     print("| method | bytes of levels | over order-0 entropy | bytes of other parameters |\n|---|--:|--:|--:|")
     for rung in rungs:

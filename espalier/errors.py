@@ -1,8 +1,12 @@
-"""Errors that a user can mend: told in one line, without a traceback, exit code 2."""
+"""Errors from outside the program. A user can mend a `Mistake`: one line, no traceback, exit code 2."""
 
 
 class Mistake(Exception):
     """Something outside the program is wrong; the message names the file and key, and what to do."""
+
+
+class Damaged(Exception):
+    """A file that is not what was once written. A caller that knows its path names it, or goes on without the file."""
 
 
 class DataError(Mistake):

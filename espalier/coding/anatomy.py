@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espalier.coding import codecs, contexts, relative
+from espalier.coding import codecs, contexts
 from espalier.coding.codecs import CODECS
 from espalier.coding.container import CRC_BYTES, HEADER_BYTES
 from espalier.coding.decoder import Parts
-from espalier.coding.entropy import bound_bytes, value_bits, zeroness_bits
+from espalier.coding.entropy import bound_bytes
 from espalier.coding.flags import Flags
 
 
@@ -29,7 +29,7 @@ def anatomy(contents: Parts) -> list[Part]:
     """The purpose of every byte; the parts sum to the size of the file.
 
     A range coder's stream is divided between indices (which weights are zero) and weights (the others' values) as
-    its model spent them, the bitmap's as their entropies; all other figures are lengths.
+    its model spent them; all other figures are lengths.
     """
     found = [Part("header", "", "", HEADER_BYTES), Part("metadata", "", "xz", contents.table_bytes)]
     found.append(Part("checksums", "", "", CRC_BYTES * len(contents.streams)))
@@ -40,10 +40,7 @@ def anatomy(contents: Parts) -> list[Part]:
         if codec == "range":
             index, value = contexts.spent(inner, contexts.Settings(*row.settings), flags)
             share = index / (index + value) if index + value else 1.0
-        elif codec == "bitmap":
-            index, value = zeroness_bits(levels), value_bits(levels)
-            share = index / (index + value) if index + value else 1.0
-        indices = relative.index_bytes(stream) if codec == "relative" else round(len(stream) * share)
+        indices = round(len(stream) * share)
         flags.add(inner)
         found.append(Part("indices", row.name, codec, indices))
         found.append(Part("weights", row.name, codec, len(stream) - indices, bound_bytes(levels)))

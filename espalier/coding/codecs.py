@@ -1,4 +1,4 @@
-"""The ways to code a tensor of levels, and the choice of the smallest."""
+"""The two ways to code a tensor of levels, and the choice of the smaller."""
 
 import zlib
 from collections.abc import Collection
@@ -6,17 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espalier.coding import bitmap, contexts, dense, huffman, relative
-from espalier.coding.bits import packed_bytes
+from espalier.coding import contexts, dense
 from espalier.coding.contexts import Settings
 from espalier.coding.entropy import entropy_bits, value_bits, zeroness_bits
 from espalier.coding.flags import Flags
-from espalier.coding.range_coder import available
-from espalier.runs.checkpoint import Damaged
+from espalier.errors import Damaged
 
-CODECS = ("dense", "bitmap", "relative", "range")
-"""In the order of their numbers in a file; a new one is added at the end."""
-_MODELS = ((2, 2, 1), (0, 0, 0))
+CODECS = ("dense", "range")
+"""In the order of their numbers in a file."""
+_CONTEXTS, _PLAIN = (2, 2, 1), (0, 0, 0)
 """Settings of the range coder that are tried: rows, columns and neighbours, or none of them."""
 
 
@@ -41,28 +39,15 @@ def encode(levels: np.ndarray, flags: Flags, allowed: Collection[str] = CODECS) 
     """The shortest stream of those allowed; `dense` is always there to fall back on. Levels around 0, of any shape."""
     low, high = (int(levels.min()), int(levels.max())) if levels.size else (0, 0)
     inner = np.asarray(levels, np.int32).reshape(matrix(levels.shape))
-    found: list[Coded] = []
-
-    def shorter_than(size: float) -> bool:
-        return not found or size < min(len(one.stream) for one in found)
-
-    if "range" in allowed and levels.size and available():
-        for models in _MODELS if levels.any() else _MODELS[-1:]:
-            if models != (0, 0, 0) or shorter_than(_plain_bytes(inner)):
-                settings, stream = contexts.encode(inner, flags, models)
-                found.append(Coded("range", low, high, tuple(settings), stream))
-    if shorter_than(packed_bytes(levels.size, (high - low).bit_length())):
-        found.append(Coded("dense", low, high, (), dense.encode(inner, low, high)))
-    if "bitmap" in allowed and levels.size:
-        found.append(Coded("bitmap", low, high, (), bitmap.encode(inner, low, high)))
-    if "relative" in allowed and levels.size:
-        distances, values = relative.symbols(inner, low)
-        sure = (entropy_bits(np.bincount(distances)) + entropy_bits(np.bincount(values))) / 8
-        if np.count_nonzero(np.bincount(values)) <= huffman.MOST and shorter_than(sure):
-            found.append(Coded("relative", low, high, (), relative.encode(inner, low, high)))
-    best = min(found, key=lambda one: len(one.stream))
+    # Nothing but zeros takes no byte when dense.
+    found = _range_coded(inner, flags) if "range" in allowed and inner.any() else []
+    if all(dense.size(levels.size, low, high) <= len(stream) for _, stream in found):
+        coded = Coded("dense", low, high, (), dense.encode(inner, low, high))
+    else:
+        settings, stream = min(found, key=lambda one: len(one[1]))
+        coded = Coded("range", low, high, tuple(settings), stream)
     flags.add(inner)
-    return best
+    return coded
 
 
 def decode(coded: Coded, shape: tuple[int, ...], flags: Flags) -> np.ndarray:
@@ -77,16 +62,12 @@ def decode(coded: Coded, shape: tuple[int, ...], flags: Flags) -> np.ndarray:
         raise Damaged(f"levels from {low} to {high}")
     if len(settings) != (len(Settings._fields) if codec == "range" else 0):
         raise Damaged(f"{len(settings)} settings for the codec {codec}")
-    if codec == "range":
-        if not count:
-            raise Damaged("an empty tensor is range coded")
-        found = contexts.decode(stream, inner, Settings(*settings), flags)
-    elif codec == "dense":
+    if codec == "dense":
         found = dense.decode(stream, count, low, high)
-    elif codec == "bitmap":
-        found = bitmap.decode(stream, count, low, high)
+    elif count:
+        found = contexts.decode(stream, inner, Settings(*settings), flags)
     else:
-        found = relative.decode(stream, count, low, high)
+        raise Damaged("an empty tensor is range coded")
     found = found.reshape(inner).astype(np.int32, copy=False)
     if found.size and (int(found.min()) < low or int(found.max()) > high):
         raise Damaged(f"levels beyond {low} to {high}")
@@ -98,6 +79,13 @@ def checksum(levels: np.ndarray) -> int:
     """CRC-32 of the shape, since levels may fit another one as well, and of the levels as little-endian int32."""
     shape = zlib.crc32(np.array(levels.shape, "<i8").tobytes())
     return zlib.crc32(np.ascontiguousarray(levels, "<i4").reshape(-1).data, shape)
+
+
+def _range_coded(inner: np.ndarray, flags: Flags) -> list[tuple[Settings, bytes]]:
+    found = [contexts.encode(inner, flags, _CONTEXTS)]
+    if _plain_bytes(inner) < len(found[0][1]):
+        found.append(contexts.encode(inner, flags, _PLAIN))
+    return found
 
 
 def _plain_bytes(inner: np.ndarray) -> float:

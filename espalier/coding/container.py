@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from espalier.coding.xz import compress, decompress
+from espalier.errors import Damaged
 from espalier.files import replacing
-from espalier.runs.checkpoint import Damaged
 
 MAGIC = b"\x89ESP"
-VERSION = 1
+VERSION = 2
 CRC_BYTES = 4
 _FRONT = struct.Struct("<4sBII")
 _SHA_BYTES = 32

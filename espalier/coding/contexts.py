@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espalier.coding.counts import Bits, Coder, blocks
+from espalier.coding.adaptive_models import Bits, blocks
 from espalier.coding.flags import Flags, code
 from espalier.coding.magnitudes import Magnitudes
-from espalier.coding.meter import Meter
-from espalier.coding.range_coder import SYMBOLS_PER_BYTE, Decoder, Encoder
-from espalier.runs.checkpoint import Damaged
+from espalier.coding.range_coder import SYMBOLS_PER_BYTE, Coder, Decoder, Encoder, Meter
+from espalier.errors import Damaged
 
 STRENGTHS = (0, 8, 32)
 """What a file may choose from, for zeroness and for signs."""
@@ -24,7 +23,7 @@ class Settings(NamedTuple):
     """What the encoder chose, and the decoder is told."""
 
     least: int
-    """least magnitude that is not zero; 0 where all are zero"""
+    """least magnitude that is not zero"""
     greatest: int
     zeros: int
     """index into `STRENGTHS`"""
@@ -37,7 +36,7 @@ class Settings(NamedTuple):
 
 
 def encode(levels: np.ndarray, flags: Flags, models: tuple[int, int, int]) -> tuple[Settings, bytes]:
-    """Code an integer tensor of rows, channels, taps.
+    """Code an integer tensor of rows, channels, taps that is not all zero.
 
     Args:
         models: the settings `zeros`, `signs`, `magnitudes`
@@ -45,8 +44,8 @@ def encode(levels: np.ndarray, flags: Flags, models: tuple[int, int, int]) -> tu
     magnitudes = np.abs(levels[levels != 0].astype(np.int64))
     live = levels.any(2)
     settings = Settings(
-        int(magnitudes.min()) if magnitudes.size else 0,
-        int(magnitudes.max(initial=0)),
+        int(magnitudes.min()),
+        int(magnitudes.max()),
         *models,
         flags.beside(live.any(1)),
         flags.beside(live.any(0)),
@@ -70,7 +69,7 @@ def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, flags
         Damaged: the settings or the stream cannot be those of such a tensor.
     """
     least, greatest, zeros, signs, magnitudes = settings[:5]
-    if not (0 <= least <= greatest < 1 << 17 and (least > 0) == (greatest > 0)):
+    if not 0 < least <= greatest < 1 << 17:
         raise Damaged(f"magnitudes from {least} to {greatest}")
     if not (0 <= zeros < len(STRENGTHS) and 0 <= signs < len(STRENGTHS) and magnitudes in (0, 1)):
         raise Damaged(f"no models {zeros}, {signs}, {magnitudes}")
@@ -99,8 +98,6 @@ def _run(
     inner = None if levels is None else levels[rows][:, channels].reshape(-1)
     found = np.zeros(shape, np.int32)
     if cells:
-        if settings.least == 0:
-            raise Damaged("a tensor without values has rows that are not zero")
         coded = _cells(coder, values, int(rows.sum()), columns, settings, inner)
         found[np.ix_(rows, channels)] = coded.reshape(int(rows.sum()), int(channels.sum()), shape[2])
     return found

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.coding import codecs, container, words
+from espalier.coding import codecs, container, plain_tensors
 from espalier.coding.codecs import CODECS, Coded
 from espalier.coding.flags import Flags
-from espalier.coding.table import Levels, Table, broadcasts, parse
-from espalier.coding.words import Item
-from espalier.errors import ArtifactError
+from espalier.coding.plain_tensors import Item
+from espalier.coding.tensor_table import Levels, Table, broadcasts, parse
+from espalier.errors import ArtifactError, Damaged
 from espalier.quantization.qparams import QParams, Quantized
-from espalier.runs.checkpoint import Damaged
 
 LIMIT = 1 << 30
 """Bytes of decoded tensors, and of a file, above which a file is refused unless its reader says otherwise.
@@ -102,7 +101,7 @@ def _contents(parts: Parts) -> Contents:
     behind = slice(len(table.levels), None)
     for row, stream, crc in zip(table.words, parts.streams[behind], parts.crcs[behind], strict=True):
         items = groups[row.kind]
-        tensors, made = words.decode(row.kind, row.codec, stream, items)
+        tensors, made = plain_tensors.decode(row.kind, row.codec, stream, items)
         _check(f"the stream of {row.kind}", crc, made)
         found[row.kind] = {item.name: tensor for item, tensor in zip(items, tensors, strict=True)}
     quantized = (_quantized(row, levels, found) for row, levels in zip(table.levels, parts.levels, strict=True))
@@ -140,7 +139,7 @@ def _groups(table: Table) -> dict[str, list[Item]]:
 def _check_size(table: Table, groups: Mapping[str, list[Item]], limit: int) -> None:
     # Before anything is made: a sparse tensor of any size fits a few bytes, so the shapes are what counts.
     size = sum(Item(row.name, row.shape).elements * _LEVEL_BYTES for row in table.levels)
-    size += sum(item.elements * words.KINDS[kind].itemsize for kind, items in groups.items() for item in items)
+    size += sum(item.elements * plain_tensors.KINDS[kind].itemsize for kind, items in groups.items() for item in items)
     if size > limit:
         raise Damaged(f"its tensors would take {size} bytes, and the limit here is {limit}")
 

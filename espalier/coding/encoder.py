@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.coding import codecs, container, words
+from espalier.coding import codecs, container, plain_tensors
 from espalier.coding.codecs import CODECS, Coded
 from espalier.coding.flags import Flags
-from espalier.coding.table import Levels, Plain, Table, Words, broadcasts
-from espalier.coding.words import DTYPES, Item
+from espalier.coding.plain_tensors import DTYPES, Item
+from espalier.coding.tensor_table import Levels, Plain, Table, Words, broadcasts
 from espalier.quantization.qparams import Quantized
 
 
@@ -54,7 +54,7 @@ def encode(
         by_kind.setdefault(dtype, []).append((Item(name, tuple(tensor.shape)), tensor))
     word_rows = []
     for kind, pairs in by_kind.items():
-        codec, stream, crc = words.encode(kind, *zip(*pairs, strict=True))
+        codec, stream, crc = plain_tensors.encode(kind, *zip(*pairs, strict=True))
         word_rows.append(Words(kind=kind, codec=codec, bytes=len(stream)))
         streams.append(container.Stream(stream, crc))
     table = Table(record=dict(record), order=order, levels=rows, plain=plain, words=word_rows)

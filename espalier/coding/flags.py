@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from espalier.coding.counts import Bits, Coder, blocks
-from espalier.runs.checkpoint import Damaged
+from espalier.coding.adaptive_models import Bits, blocks
+from espalier.coding.range_coder import Coder
+from espalier.errors import Damaged
 
 
 class Flags:

@@ -1,5 +1,6 @@
 """What the same levels take by the usual ways, from dense floats down to their entropy."""
 
+import heapq
 import io
 import lzma
 import zlib
@@ -11,13 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.coding import bitmap, codecs, relative
+from espalier.coding import codecs
 from espalier.coding.encoder import centred
 from espalier.coding.entropy import bound_bytes
 from espalier.coding.flags import Flags
+from espalier.coding.xz import compress
 from espalier.quantization.qparams import Quantized
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+_STEP = 255
+"""The distance of 8 bits that passes over so many zeros and ends at no value."""
 
 
 class Rung(NamedTuple):
@@ -34,7 +38,8 @@ def ladder(tensors: Mapping[str, Quantized | Tensor], coded: int | None = None) 
     """The methods' sizes of one network; general compressors are given all levels in one piece, a byte or two each.
 
     Theoretical and COO are those of a published pruned MobileNetV2: non-zeros with 16-bit indices, others in fp32;
-    and the torch file of an index vector a dimension, int8 or int16, and of int8 values.
+    and the torch file of an index vector a dimension, int8 or int16, and of int8 values. Relative index + Huffman is
+    the format of Deep Compression (https://arxiv.org/abs/1510.00149).
 
     Args:
         coded: what the levels take as Espalier codes them with all codecs, where that is known
@@ -60,10 +65,8 @@ def ladder(tensors: Mapping[str, Quantized | Tensor], coded: int | None = None) 
 
         found.append(Rung("zstd -19", len(ZstdCompressor(level=19).compress(data))))
     found.append(Rung("xz -9e", len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))))
-    found.append(Rung("bitmap + xz", sum(len(bitmap.encode(one, *_ends(one))) for one in levels.values())))
-    found.append(
-        Rung("relative index + Huffman", sum(len(relative.encode(one, *_ends(one))) for one in levels.values()))
-    )
+    found.append(Rung("bitmap + xz", sum(map(_bitmap_bytes, levels.values()))))
+    found.append(Rung("relative index + Huffman", sum(map(_relative_bytes, levels.values()))))
     if coded is None:
         flags = Flags()
         coded = sum(len(codecs.encode(one, flags).stream) for one in levels.values())
@@ -102,3 +105,47 @@ def _coo_bytes(levels: Mapping[str, np.ndarray], tensors: Mapping[str, Quantized
     file = io.BytesIO()
     torch.save(kept, file)
     return len(file.getvalue())
+
+
+def _bitmap_bytes(levels: np.ndarray) -> int:
+    """One bit a level for its zeroness, then the others' values byte by byte; both through LZMA."""
+    kept = levels.reshape(-1) != 0
+    values = levels.reshape(-1)[kept].astype(_smallest(levels).newbyteorder("<"))
+    planes = values.view(np.uint8).reshape(len(values), values.itemsize)
+    return len(compress(np.packbits(kept).tobytes() + planes.T.tobytes()))
+
+
+def _relative_bytes(levels: np.ndarray) -> int:
+    """Distances to the next value and values, each with the table of its Huffman code and three 32-bit lengths."""
+    (distances, values), (low, high) = relative_index(levels), _ends(levels)
+    total = 0
+    for symbols, different in ((distances, _STEP + 1), (values - low, high - low + 1)):
+        counts = np.bincount(symbols, minlength=different)
+        lengths = huffman_lengths(counts)
+        total += 12 + len(zlib.compress(lengths.tobytes(), 9)) + (int(lengths @ counts) + 7) // 8
+    return total
+
+
+def relative_index(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Zeros before each value, in steps of 255 where there are more, and the values; int64."""
+    flat = levels.reshape(-1)
+    places = np.flatnonzero(flat)
+    steps, rest = np.divmod(np.diff(places, prepend=-1) - 1, _STEP)
+    distances = np.full(int(steps.sum()) + len(places), _STEP, np.int64)
+    distances[np.cumsum(steps + 1) - 1] = rest
+    return distances, flat[places].astype(np.int64)
+
+
+def huffman_lengths(counts: np.ndarray) -> np.ndarray:
+    """Bits of each symbol's Huffman code, from how often it occurs; 0 for one that does not."""
+    lengths = np.zeros(len(counts), np.uint8)
+    heap = [(int(counts[symbol]), int(symbol), [symbol]) for symbol in np.flatnonzero(counts)]
+    if len(heap) == 1:
+        lengths[heap[0][1]] = 1
+    heapq.heapify(heap)
+    # Of equal counts the older is joined first, which keeps the longest code short.
+    for number in range(len(counts), len(counts) + len(heap) - 1):
+        (a, _, left), (b, _, right) = heapq.heappop(heap), heapq.heappop(heap)
+        lengths[left + right] += 1
+        heapq.heappush(heap, (a + b, number, left + right))
+    return lengths

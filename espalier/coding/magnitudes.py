@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from espalier.coding.counts import Choices, Coder
+from espalier.coding.adaptive_models import Choices
+from espalier.coding.range_coder import Coder
 
 _CONTEXTS = 5
 _FINE, _SPAN = 4, 16

@@ -2,7 +2,7 @@
 
 import lzma
 
-from espalier.runs.checkpoint import Damaged
+from espalier.errors import Damaged
 
 _DICTIONARY = 1 << 24
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from espalier.errors import ArtifactError, Mistake
+from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.files import replacing, write_text
 from espalier.models.facts import FORMAT
 from espalier.networks.network import Network
@@ -105,7 +105,7 @@ def _installed(model: "nn.Module", folder: Path) -> "Quantization":
     import torch
 
     from espalier.quantization.quantized import install, unpacked
-    from espalier.runs.checkpoint import Damaged, read
+    from espalier.runs.checkpoint import read
 
     path = folder / LEVELS
     try:

@@ -7,12 +7,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from espalier.coding import activations, words
-from espalier.coding.bounded import Bounded
+from espalier.coding import activations, plain_tensors
 from espalier.coding.decoder import LIMIT, Contents, decode
-from espalier.coding.record import Record, parse
-from espalier.coding.rounding import half, shortened
-from espalier.errors import ArtifactError, Mistake
+from espalier.coding.memory_limit import Bounded
+from espalier.coding.network_record import Record, parse
+from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT
 from espalier.networks.network import Network
@@ -21,13 +20,14 @@ from espalier.quantization.folding import fold as fold_in
 from espalier.quantization.folding import foldable
 from espalier.quantization.qparams import QParams, Quantized
 from espalier.quantization.quantized import Quantization, install
-from espalier.runs.checkpoint import Damaged
 from espalier.settings.registry import Choice
 
 Tensors = dict[str, Quantized | Tensor]
 
 _CHANNELS = 3
 _WEIGHT = ".weight"
+_HALF_BITS = 11
+"""significant bits of a 16-bit float"""
 
 
 @torch.no_grad()
@@ -158,6 +158,29 @@ def _rounded(name: str, tensor: Quantized | Tensor) -> Quantized | Tensor:
     return shortened(tensor) if name == activations.SCALE else half(name, tensor)
 
 
+def half(name: str, tensor: Tensor) -> Tensor:
+    """A tensor of floats as float16; another one as it is.
+
+    Raises:
+        Mistake: a number is too large for it.
+    """
+    if not tensor.is_floating_point():
+        return tensor
+    found = tensor.half()
+    if not torch.equal(found.isfinite(), tensor.isfinite()):
+        raise Mistake(f"encode.floats: fp16 ends at 65504, and {name} does not; use fp32")
+    return found
+
+
+def shortened(scale: Tensor) -> Tensor:
+    """Scales, float32, of the significant bits of float16, with the exponents of 32 bits: a small one does not vanish.
+
+    They take no more bytes so: the coder pays for the exponents that occur, and next to nothing for zero bits.
+    """
+    mantissa, exponent = torch.frexp(scale)
+    return torch.ldexp((mantissa * 2**_HALF_BITS).round() / 2**_HALF_BITS, exponent).to(torch.float32)
+
+
 def _check_types(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], floats: str) -> None:
     for name in expected.keys() & found.keys():
         own, theirs = expected[name].dtype, found[name].dtype
@@ -180,4 +203,4 @@ def _same(one: Quantized | Tensor, other: Quantized | Tensor) -> bool:
     if isinstance(one, Quantized) or isinstance(other, Quantized):
         return False
     alike = one.dtype == other.dtype and one.shape == other.shape
-    return alike and bool((words.bits(one) == words.bits(other)).all())
+    return alike and bool((plain_tensors.bits(one) == plain_tensors.bits(other)).all())

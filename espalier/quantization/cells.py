@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from espalier.errors import ArtifactError
+from espalier.errors import ArtifactError, Damaged
 from espalier.quantization.batchnorm import Moments, restore
 from espalier.quantization.qparams import QParams, Quantized
 from espalier.quantization.quantized import Quantization, install, pack, to, unpack
-from espalier.runs.checkpoint import Damaged, read, write
+from espalier.runs.checkpoint import read, write
 
 
 class Cell(NamedTuple):

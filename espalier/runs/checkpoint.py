@@ -17,15 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from espalier.errors import CheckpointError
+from espalier.errors import CheckpointError, Damaged
 from espalier.files import replacing
 from espalier.site import ranks
 
 log = logging.getLogger("espalier")
-
-
-class Damaged(Exception):
-    """A file that is not what was once written."""
 
 
 def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:

@@ -132,12 +132,7 @@ class Encoding(Spec):
     """fold batch normalization into the layer before it, for a smaller file of a network that is no more trained"""
     floats: Literal["fp32", "fp16"] = "fp32"
     """type of all that is not quantized: scales, biases, statistics; fp16 rounds them"""
-    codecs: Annotated[tuple[Literal["dense", "bitmap", "relative", "range"], ...], Strict(False)] = (
-        "dense",
-        "bitmap",
-        "relative",
-        "range",
-    )
+    codecs: Annotated[tuple[Literal["dense", "range"], ...], Strict(False)] = ("dense", "range")
     """ways to code a tensor's levels that are tried; the smallest is taken for each"""
 
 

@@ -1,33 +1,27 @@
 """Coded files: exact, canonical, accounted for to the byte, and small on a network that was really pruned."""
 
 import time
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from espalier.coding import codecs, container, levels_file, words
+from espalier.coding import container, levels_file
 from espalier.coding.anatomy import anatomy, by_purpose
 from espalier.coding.decoder import decode, open_parts
 from espalier.coding.encoder import encode
 from espalier.coding.entropy import bound_bytes
 from espalier.coding.ladder import ladder
-from espalier.coding.range_coder import Decoder
+from espalier.coding.xz import compress
 from espalier.errors import ArtifactError
 from espalier.quantization.qparams import Quantized
 from espalier.quantization.weights import nearest
-from espalier.runs.checkpoint import Damaged
 from support.coded_networks import RECORD, network, published, quantized, same, sparse, taken_apart
 
 
-@pytest.fixture(params=["range", "standard library"])
-def coder(request, monkeypatch):
-    if request.param != "range":
-        for module in (codecs, words):
-            monkeypatch.setattr(module, "available", lambda: False)
-
-
-def test_a_network_comes_back_bit_for_bit(tmp_path, coder):
+def test_a_network_comes_back_bit_for_bit(tmp_path):
     tensors = network()
     encode(tensors, RECORD, tmp_path / "a.esp")
     found = decode(tmp_path / "a.esp")
@@ -58,7 +52,7 @@ def test_layouts_in_memory_make_no_difference(tmp_path):
     assert torch.equal(found["b"], layouts["b"])
 
 
-def test_parts_sum_to_the_size_of_the_file(tmp_path, coder):
+def test_parts_sum_to_the_size_of_the_file(tmp_path):
     encode(network(), RECORD, tmp_path / "a.esp")
     parts = anatomy(open_parts(tmp_path / "a.esp"))
     assert sum(part.bytes for part in parts) == (tmp_path / "a.esp").stat().st_size
@@ -94,15 +88,6 @@ def test_what_the_format_does_not_hold_is_refused(tmp_path, name, tensor, said):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_range_coded_file_without_constriction_says_what_to_install(tmp_path, monkeypatch):
-    encode(network(), {}, tmp_path / "a.esp")
-    monkeypatch.setattr("espalier.coding.range_coder.available", lambda: False)
-    with pytest.raises(ArtifactError, match=r"a\.esp: .*install constriction 0\.5"):
-        decode(tmp_path / "a.esp")
-    with pytest.raises(Damaged):
-        Decoder(b"")
-
-
 def test_the_ladder_of_sizes():
     levels = sparse((300, 200), 8, 0.05, "ladder")
     rungs = {rung.method: rung for rung in ladder({"a": quantized(levels), "a.bias": torch.zeros(300)})}
@@ -113,6 +98,27 @@ def test_the_ladder_of_sizes():
     assert rungs["espalier"].levels == min(rung.levels for rung in rungs.values() if rung.method != "order-0 entropy")
 
 
+def test_sizes_of_published_methods():
+    # Every fourth level is a value: one distance, of a bit, and four values, of two bits each.
+    levels = np.zeros((64, 128), np.int32)
+    levels.reshape(-1)[3::4] = np.resize([1, 2, 3, 300], 2048)
+    rungs = {rung.method: rung.levels for rung in ladder({"a": quantized(levels, 10)})}
+    tables = np.zeros(256, np.uint8), np.zeros(301, np.uint8)
+    tables[0][3], tables[1][[1, 2, 3, 300]] = 1, 2
+    packed = sum(12 + len(zlib.compress(each.tobytes(), 9)) for each in tables)
+    assert rungs["relative index + Huffman"] == packed + (2048 + 2 * 2048) // 8
+    low = bytes([1, 2, 3, 300 % 256]) * 512
+    high = bytes([0, 0, 0, 1]) * 512
+    assert rungs["bitmap + xz"] == len(compress(b"\x11" * 1024 + low + high))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 4)])
+def test_nothing_but_zeros_has_a_ladder(shape):
+    rungs = {rung.method: rung.levels for rung in ladder({"a": quantized(np.zeros(shape, np.int32))})}
+    assert rungs["espalier"] == rungs["order-0 entropy"] == 0
+    assert rungs["relative index + Huffman"] == 24 + len(zlib.compress(bytes(256), 9)) + len(zlib.compress(b"\0", 9))
+
+
 def test_a_published_network_is_smaller_than_its_entropy(tmp_path):
     tensors = published()
     rungs = {rung.method: rung.levels for rung in ladder(tensors)}
@@ -120,6 +126,8 @@ def test_a_published_network_is_smaller_than_its_entropy(tmp_path):
     assert rungs["zlib -9"] == pytest.approx(173_246, rel=0.01)
     assert rungs["xz -9e"] == pytest.approx(139_328, rel=0.01)
     assert rungs["COO, torch file"] == pytest.approx(677_767, rel=0.01)
+    assert rungs["bitmap + xz"] == pytest.approx(137_214, rel=0.01)
+    assert rungs["relative index + Huffman"] == 135_032
     assert rungs["order-0 entropy"] == pytest.approx(137_930, abs=2)
     assert rungs["espalier"] <= 113_000
     encode(tensors, RECORD, tmp_path / "a.esp")

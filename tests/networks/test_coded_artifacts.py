@@ -8,20 +8,19 @@ import torch
 from pydantic import TypeAdapter
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from espalier.coding.bounded import Bounded
 from espalier.coding.decoder import decode
 from espalier.coding.encoder import encode
-from espalier.coding.rounding import half, shortened
-from espalier.errors import ArtifactError, Mistake
+from espalier.coding.memory_limit import Bounded
+from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.networks import artifact, coded_network
+from espalier.networks.coded_network import half, shortened
 from espalier.pruning.shapes import shapes
 from espalier.pruning.structured import prune
 from espalier.quantization.qparams import Quantized
 from espalier.quantization.quantized import Quantization
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated, naive
-from espalier.runs.checkpoint import Damaged
 from espalier.settings.registry import choice
 from espalier.stages.encode import _differing
 from support.coded_networks import sealed, taken_apart

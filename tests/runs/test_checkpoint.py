@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espalier.errors import CheckpointError
-from espalier.runs.checkpoint import Checkpoints, Damaged, pack, read, unpack, write
+from espalier.errors import CheckpointError, Damaged
+from espalier.runs.checkpoint import Checkpoints, pack, read, unpack, write
 
 KEYS = st.one_of(st.integers(), st.text(max_size=5), st.tuples(st.integers(), st.integers()))
 PLAIN = st.recursive(

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from espalier.coding.meter import Meter
-from espalier.coding.range_coder import LEAST, ONE, Decoder, Encoder
-
-Coder = Encoder | Decoder | Meter
+from espalier.coding.range_coder import LEAST, ONE, Coder
 
 _EDGES = np.array(
     sorted(

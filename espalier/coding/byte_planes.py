@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from espalier.coding.counts import Choices, blocks
+from espalier.coding.adaptive_models import Choices, blocks
 from espalier.coding.range_coder import SYMBOLS_PER_BYTE, Decoder, Encoder
 from espalier.coding.xz import compress, decompress
-from espalier.runs.checkpoint import Damaged
+from espalier.errors import Damaged
 
 _CLASSES = 17
 """Contexts of a first byte: none before, or the upper half of the byte before."""
@@ -34,7 +34,7 @@ def values(words: np.ndarray, floats: bool) -> np.ndarray:
 
 
 def encode_xz(words: np.ndarray) -> bytes:
-    """Plane after plane through LZMA; needs Python alone."""
+    """Plane after plane through LZMA."""
     return compress(words.T.tobytes())
 
 

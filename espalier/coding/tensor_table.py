@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from espalier.runs.checkpoint import Damaged
+from espalier.errors import Damaged
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _Natural = Annotated[int, Field(ge=0, lt=1 << 31)]
@@ -42,7 +42,8 @@ class Levels(_Row):
     scale_shape: Shape
     zero_points: bool
     """false where all are 0 and not stored"""
-    codec: Annotated[int, Field(ge=0, lt=4)]
+    codec: Annotated[int, Field(ge=0, lt=2)]
+    """index into `CODECS`"""
     low: int
     high: int
     settings: Annotated[tuple[int, ...], Field(max_length=16)]

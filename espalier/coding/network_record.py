@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from espalier.errors import Damaged
 from espalier.models.facts import FORMAT
-from espalier.runs.checkpoint import Damaged
 from espalier.settings.registry import choice
 
 _Size = Annotated[int, Field(ge=1, le=1 << 20)]

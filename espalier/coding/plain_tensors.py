@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.coding import planes
-from espalier.coding.range_coder import available
-from espalier.runs.checkpoint import Damaged
+from espalier.coding import byte_planes
+from espalier.errors import Damaged
 
 DTYPES = {
     name: getattr(torch, name)
@@ -41,10 +40,9 @@ def bits(tensor: Tensor) -> np.ndarray:
 
 def encode(kind: str, items: Sequence[Item], tensors: Sequence[Tensor]) -> tuple[str, bytes, int]:
     """Code tensors of one kind: the codec, the stream and the CRC-32 of shapes and words."""
-    split = planes.words(np.concatenate([bits(one) for one in tensors]), KINDS[kind].is_floating_point)
-    found = [("xz", planes.encode_xz(split))]
-    if available():
-        found.append(("range", planes.encode_range(split, [item.elements for item in items], _models(items))))
+    split = byte_planes.words(np.concatenate([bits(one) for one in tensors]), KINDS[kind].is_floating_point)
+    coded = byte_planes.encode_range(split, [item.elements for item in items], _models(items))
+    found = ("xz", byte_planes.encode_xz(split)), ("range", coded)
     codec, stream = min(found, key=lambda one: len(one[1]))
     return codec, stream, _checksum(items, split)
 
@@ -57,12 +55,12 @@ def decode(kind: str, codec: str, stream: bytes, items: Sequence[Item]) -> tuple
     """
     dtype, lengths = KINDS[kind], [item.elements for item in items]
     if codec == "xz":
-        split = planes.decode_xz(stream, sum(lengths), dtype.itemsize)
+        split = byte_planes.decode_xz(stream, sum(lengths), dtype.itemsize)
     else:
-        split = planes.decode_range(stream, lengths, _models(items), dtype.itemsize)
+        split = byte_planes.decode_range(stream, lengths, _models(items), dtype.itemsize)
     if dtype == torch.bool and (split > 1).any():
         raise Damaged("a truth value is neither 0 nor 1")
-    flat = torch.from_numpy(planes.values(split, dtype.is_floating_point).view(np.uint8).copy()).view(dtype)
+    flat = torch.from_numpy(byte_planes.values(split, dtype.is_floating_point).view(np.uint8).copy()).view(dtype)
     return [part.clone().reshape(item.shape) for part, item in zip(flat.split(lengths), items, strict=True)], _checksum(
         items, split
     )
