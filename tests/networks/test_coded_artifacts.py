@@ -14,7 +14,7 @@ from espalier.coding.memory_limit import Bounded
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.networks import artifact, coded_network
-from espalier.networks.coded_network import half, shortened
+from espalier.networks.coded_network import differing, half, shortened
 from espalier.pruning.shapes import shapes
 from espalier.pruning.structured import prune
 from espalier.quantization.qparams import Quantized
@@ -22,7 +22,6 @@ from espalier.quantization.quantized import Quantization
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated, naive
 from espalier.settings.registry import choice
-from espalier.stages.encode import _differing
 from support.coded_networks import sealed, taken_apart
 
 SIZE = 16
@@ -285,10 +284,10 @@ def test_what_is_said_of_inputs_takes_two_tensors(saved, tmp_path):
 def test_a_single_bit_that_differs_is_found(saved):
     network = quantized(saved, "calibrated", 4, 4)
     wanted, _ = coded_network.tensors_of(network)
-    assert _differing(wanted, coded_network.tensors_of(network)[0]) is None
+    assert differing(wanted, coded_network.tensors_of(network)[0]) is None
     for name in wanted:
         found = copy.deepcopy(wanted)
         one = found[name].levels if isinstance(found[name], Quantized) else found[name]
         one.reshape(-1).view(torch.uint8)[0] ^= 1
-        assert _differing(found, wanted) == name
-    assert _differing({}, wanted)
+        assert differing(found, wanted) == name
+    assert differing({}, wanted)
