@@ -13,7 +13,7 @@ Geometry, Warp and Pixels may alternate: a policy's own order is kept. Images ar
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -41,8 +41,6 @@ class Operation(ABC):
 
 class Geometry(Operation):
     stage = "uint8"
-    straight: ClassVar[Literal["mirrored", "shifted"] | None] = None
-    """How whole rows and columns move, where they do; a mirrored image stays in its frame."""
 
     @abstractmethod
     def source(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.data.gather import gather
 from espalier.data.operations import OUTSIDE, Geometry, Operation, Warp
-from espalier.data.sampling import sample
+from espalier.data.sampling import gather, sample
 from espalier.seeding import key
 from espalier.settings.registry import Choice
 from espalier.settings.types import AUGMENT_STAGES
@@ -47,8 +45,6 @@ class Policy:
                 self._runs[-1].append(position)
             else:
                 self._runs.append([position])
-        self._windows = {run[0] for run in self._runs if self._shifts_once(run)}
-        """First positions of the runs that only choose a window of each image."""
 
     def draw(self, *, seed: int, epoch: int, count: int, size: int, device: torch.device) -> Tables:
         """The parameters of `epoch` for all `count` samples, on `device`."""
@@ -62,35 +58,21 @@ class Policy:
             for position, operation in enumerate(self.operations)
         ]
 
-    def windowed(self, tables: Tables, size: int) -> Tables:
-        """The same, but where a run only chooses windows, these in place of its first table: int64 (count, 4), source
-        rows of the first and the last row of each image, and columns likewise."""
-        tables = list(tables)
-        ends = torch.tensor([0, size - 1])
-        for run in self._runs:
-            if run[0] in self._windows:
-                rows, cols = ends.view(1, 2, 1), ends.view(1, 1, 2)
-                for position in reversed(run):
-                    table = (column.view(-1, 1, 1) for column in tables[position])
-                    rows, cols = self.operations[position].source(rows, cols, size, *table)
-                count = len(tables[run[0]][0])
-                tables[run[0]] = (torch.cat([each.view(-1, 2).expand(count, -1) for each in (rows, cols)], 1),)
-        return tables
-
     def inputs(
         self,
         images: Tensor,
         samples: Tensor,
         tables: Tables,
         normalize: Callable[[Tensor], Tensor],
-        kernels: ModuleType | None = None,
+        gathered: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         """Augmented, normalized images of `samples`, not yet mixed: float32 (n, H, W, C).
 
         Args:
             images: uint8 (N, H, W, C), all of a split
             samples: int64 (n,), indices into `images` and rows of `tables`
-            kernels: `espalier.data.fused`, to make the same images in fewer passes on a CPU; `tables` are `windowed`
+            gathered: `Normalization.gathered`, to make the same images in one pass where geometry that moves whole
+                rows and columns comes last
         """
         index: Tensor | None = samples
         inputs: Tensor | None = None
@@ -100,52 +82,36 @@ class Policy:
             if isinstance(operation, Geometry):
                 if index is None:
                     index = torch.arange(len(samples), device=samples.device)
-                if kernels and first in self._windows:
-                    if first == self._runs[-1][0]:
-                        inputs = kernels.cropped(images, index, *tables[first], samples, normalize)
-                    else:
-                        images = kernels.cropped(images, index, *tables[first], samples)
+                sources = self._sources([first, *rest], samples, tables, size)
+                rows, cols = (each.expand(len(samples), -1, -1) for each in sources)
+                if gathered and first == self._runs[-1][0] and rows.shape[2] == cols.shape[1] == 1:
+                    inputs = gathered(images, index, rows, cols)
                 else:
-                    sources = self._sources([first, *rest], samples, tables, size)
-                    images = gather(images, index, *(each.expand(len(samples), -1, -1) for each in sources))
+                    images = gather(images, index, rows, cols)
                 index = None
                 continue
             table = _rows(tables[first], samples)
             if index is not None:
                 images, index = images.index_select(0, index), None
             if isinstance(operation, Warp):
-                places = operation.places(*self._sources(rest, samples, tables, size), size, *table)
+                sources = (_cut(each, size) for each in self._sources(rest, samples, tables, size))
+                places = operation.places(*sources, size, *table)
                 images = sample(images, places, operation.interpolation)
             else:
-                images = (kernels.changing(operation) if kernels else operation.apply)(images, *table)
-        if inputs is None and kernels:
-            inputs = kernels.normalized(images, index, normalize)
-        elif inputs is None:
+                images = operation.apply(images, *table)
+        if inputs is None:
             inputs = normalize(images if index is None else images.index_select(0, index))
         for operation, table in zip(self.operations, tables, strict=True):
             if operation.stage == "normalized":
-                apply = kernels.changing(operation) if kernels else operation.apply
-                inputs = apply(inputs, *_rows(table, samples))
+                inputs = operation.apply(inputs, *_rows(table, samples))
         return inputs
 
-    def mix(
-        self, inputs: Tensor, partners: Tensor, samples: Tensor, tables: Tables, kernels: ModuleType | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Each input blended with its partner, and the weight (n,) of its own label.
-
-        With kernels, in place: `partners` may be the inputs from the second on, and one more.
-        """
-        mix = kernels.mixing(self.operations[-1]) if kernels else self.operations[-1].mix
-        return mix(inputs, partners, *_rows(tables[-1], samples))
+    def mix(self, inputs: Tensor, partners: Tensor, samples: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        """Each input blended with its partner, and the weight (n,) of its own label."""
+        return self.operations[-1].mix(inputs, partners, *_rows(tables[-1], samples))
 
     def _moves(self, position: int) -> bool:
         return isinstance(self.operations[position], Geometry | Warp)
-
-    def _shifts_once(self, run: list[int]) -> bool:
-        """Whether what a run of operations does is one shift, mirrored or not; of two, the first may cut at an edge
-        what the second brings back into sight."""
-        straight = [getattr(self.operations[position], "straight", None) for position in run]
-        return None not in straight and straight.count("shifted") <= 1
 
     def _sources(self, run: list[int], samples: Tensor, tables: Tables, size: int) -> tuple[Tensor, Tensor]:
         """Source rows and columns of every output pixel under the geometry operations at positions `run`, which may
@@ -155,10 +121,13 @@ class Policy:
         # An output pixel is traced back through the last operation first.
         for position in reversed(run):
             table = (column.view(-1, 1, 1, *column.shape[1:]) for column in _rows(tables[position], samples))
-            rows, cols = self.operations[position].source(rows, cols, size, *table)
-            rows = rows.masked_fill((rows < 0) | (rows >= size), OUTSIDE)
-            cols = cols.masked_fill((cols < 0) | (cols >= size), OUTSIDE)
+            rows, cols = self.operations[position].source(_cut(rows, size), _cut(cols, size), size, *table)
         return rows, cols
+
+
+def _cut(lines: Tensor, size: int) -> Tensor:
+    """Rows or columns, OUTSIDE where they are outside of an image."""
+    return lines.masked_fill((lines < 0) | (lines >= size), OUTSIDE)
 
 
 def _rows(table: tuple[Tensor, ...], samples: Tensor) -> tuple[Tensor, ...]:

@@ -21,10 +21,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from espalier.data.channels import moments
-from espalier.data.filling import fill
 from espalier.data.images import Images
-from espalier.data.stream import Content, save
+from espalier.data.pixel_writing import fill, moments
+from espalier.data.safetensors_stream import Content, save
 from espalier.errors import DataError
 from espalier.files import replacing
 
@@ -48,7 +47,7 @@ class Dataset:
     """Split → int64 indices of its images; images in no split are left out."""
     classes: tuple[str, ...]
     protocol: Literal["clean", "published"] = "clean"
-    """published where the validation split is the test split, stored once; see data/protocol.py"""
+    """published where the validation split is the test split, stored once; see `splits.published`"""
 
     @property
     def stored(self) -> tuple[str, ...]:

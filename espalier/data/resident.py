@@ -9,7 +9,6 @@ processes and step it is taken up at.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -25,8 +24,7 @@ _CHUNK = {"cpu": 4 << 20, "cuda": 256 << 20}
 """Bytes of float images made at once: what a CPU's cache holds, or enough to keep a GPU's launches few."""
 
 _WORTH = 40 << 20
-"""Bytes of images from which on compiled kernels are used. Loading them takes 0.6 CPU-seconds, and an epoch is then
-shorter by 0.03 (crop and flip) to 0.25 (jitter) for each 40 MiB of 32x32 images, as MNIST has; CIFAR-10 has 132."""
+"""Bytes of images from which on compiled loops are used."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,6 @@ class Batch:
     """float32 (b,), share of `labels`; the rest belongs to `partner_labels`"""
     global_size: int
     """images in the batch over all processes"""
-
-
-def kernels(images: Tensor) -> ModuleType | None:
-    """`espalier.data.fused` where it pays: many images, on a CPU, of a machine that has numba."""
-    if images.device.type != "cpu" or images.nbytes < _WORTH:
-        return None
-    try:
-        from espalier.data import fused
-    except ImportError:
-        return None
-    return fused
 
 
 def ordered(count: int, *, seed: int, epoch: int) -> Tensor:
@@ -74,7 +61,8 @@ class Resident:
     Args:
         on_device: whether the images are copied to the device now, or stay in the mapped file and are fetched a
             chunk ahead; they are copied where they fit unless told. The batches are the same
-        compiled: whether training images are made by compiled kernels where that pays. The batches are the same
+        compiled: whether shifts and flips of training images are compiled; unless told, where it pays, on a CPU with
+            many images. The batches are the same
     """
 
     def __init__(
@@ -83,9 +71,8 @@ class Resident:
         device: torch.device | str = "cpu",
         *,
         on_device: bool | None = None,
-        compiled: bool = True,
+        compiled: bool | None = None,
     ) -> None:
-        self._compiled = compiled
         self.device = torch.device(device)
         self.classes = prepared.classes
         self.num_classes = len(prepared.classes)
@@ -99,6 +86,9 @@ class Resident:
         self._labels = {name: split.labels.to(self.device) for name, split in prepared.splits.items()}
         self.image_size, _, self.channels = next(iter(images.values())).shape[1:]
         self._normalize = Normalization(self.mean, self.std, self.image_size, self.device)
+        if compiled is None:
+            compiled = self.device.type == "cpu" and "train" in images and images["train"].nbytes >= _WORTH
+        self._gathered = self._normalize.gathered if compiled else None
 
     @classmethod
     def load(
@@ -147,11 +137,8 @@ class Resident:
             batch_size: images a step, over all processes
         """
         count, labels = self.size("train"), self._labels["train"]
-        fused = kernels(self._images["train"]) if self._compiled and self.device.type == "cpu" else None
         order = ordered(count, seed=seed, epoch=epoch)
         tables = policy.draw(seed=seed, epoch=epoch, count=count, size=self.image_size, device=self.device)
-        if fused:
-            tables = policy.windowed(tables, self.image_size)
         steps = range(first_step, self.steps_per_epoch(batch_size))
         ends = [(step * batch_size, min((step + 1) * batch_size, count)) for step in steps]
         # Where images are mixed, a share and the place behind it, whose sample is its last one's partner.
@@ -166,7 +153,7 @@ class Resident:
             sizes = [last - first for first, last in chunk]
             # Augmentations need not work on no image at all.
             if sum(sizes):
-                inputs = policy.inputs(images, index, rows, self._normalize, fused)
+                inputs = policy.inputs(images, index, rows, self._normalize, self._gathered)
             else:
                 inputs = self._normalize(images[:0])
             parts = zip(inputs.split(sizes), labels[samples].split(sizes), index.split(sizes), strict=True)
@@ -174,7 +161,7 @@ class Resident:
                 partner_labels = weight = None
                 if policy.mixes:
                     own_labels, partner_labels = own_labels[:-1], own_labels[1:]
-                    own, weight = policy.mix(own[:-1], own[1:], own_index[:-1], rows, fused)
+                    own, weight = policy.mix(own[:-1], own[1:], own_index[:-1], rows)
                 yield Batch(_arranged(own, channels_last), own_labels, partner_labels, weight, next(global_sizes))
 
     def _taken(

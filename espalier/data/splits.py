@@ -1,10 +1,19 @@
-"""Train, validation and test splits that are stratified, seeded and disjoint."""
+"""Train, validation and test splits that are stratified, seeded and disjoint, and what `published` makes of them.
+
+How the best epoch of a training is chosen, on images set aside from training or as reports did on the test split, is
+decided where a data set is prepared and nowhere else. Every stage but `evaluate` is handed the train and the validation
+split of the prepared file: under `clean` neither holds a test image; under `published` the validation split is the test
+split, and so are the choices made on it.
+"""
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
+import torch
 
+from espalier.data.prepared import Dataset
 from espalier.errors import DataError
 from espalier.seeding import key
 
@@ -88,6 +97,21 @@ def portion(labels: np.ndarray, places: np.ndarray, *, fraction: float, seed: in
     classes = labels[order]
     members = [order[classes == number] for number in np.unique(classes)]
     return np.sort(np.concatenate([part[: max(1, round(fraction * len(part)))] for part in members]))
+
+
+def published(dataset: Dataset) -> Dataset:
+    """The data set as reports used it: all images outside the test split train, and the test split is also the
+    validation split. Accuracies are optimistic, since the epoch is the best one on the images it is scored on.
+
+    Raises:
+        DataError: a split is missing.
+    """
+    if missing := {"train", "validation", "test"} - set(dataset.splits):
+        raise DataError(f"splits must be train, validation, test; there is no {', '.join(sorted(missing))}")
+    splits = dataset.splits
+    train = torch.cat([splits["train"], splits["validation"]]).sort().values
+    both = {"train": train, "validation": splits["test"], "test": splits["test"]}
+    return replace(dataset, splits=both, protocol="published")
 
 
 def _cut(labels: np.ndarray, places: np.ndarray, count: int, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ float32 is exact: images may have up to that many pixels.
 import torch
 from torch import Tensor
 
-from espalier.data.colour import images_of, planes_of
+from espalier.data.colour_arithmetic import images_of, planes_of
 
 
 def invert(images: Tensor) -> Tensor:

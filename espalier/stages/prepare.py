@@ -44,7 +44,7 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
     dataset = spec.dataset
     try:
         from espalier.data.prepared import write
-        from espalier.data.protocol import published
+        from espalier.data.splits import published
 
         images = dataset.build(Path(source) if source else None)
         if spec.protocol == "published":

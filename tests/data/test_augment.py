@@ -8,9 +8,9 @@ from torch.nn.functional import pad
 from espalier.data.augment.erasing import Cutout
 from espalier.data.augment.mixing import Cutmix, Mixup
 from espalier.data.augment.shift_flip import HorizontalFlip, PadCrop
-from espalier.data.gather import gather
 from espalier.data.operations import Geometry, Pixels
 from espalier.data.policy import Policy
+from espalier.data.sampling import gather
 from espalier.settings.registry import choice, entries
 from support.data_samples import policy, resident
 

@@ -4,7 +4,8 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from espalier.data import colour, tones
+from espalier.data import colour_arithmetic as colour
+from espalier.data import tones
 from espalier.data.grouping import grouped
 from support.data_samples import policy
 

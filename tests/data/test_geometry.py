@@ -14,9 +14,8 @@ from espalier.data.augment.perspective import Perspective
 from espalier.data.augment.resized_crop import random_resized_crop
 from espalier.data.augment.rotation import Rotation
 from espalier.data.augment.shift_flip import HorizontalFlip, PadCrop, VerticalFlip
-from espalier.data.gather import gather
 from espalier.data.policy import Policy
-from espalier.data.sampling import packed, unpacked
+from espalier.data.sampling import gather, packed, unpacked
 from espalier.data.warp import affine, inverse_affine, perspective_coefficients
 from support.data_samples import policy
 

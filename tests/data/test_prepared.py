@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from espalier.data import prepared as prepared_file
-from espalier.data.channels import histogram, moments
+from espalier.data.pixel_writing import histogram, moments
 from espalier.data.prepared import SPLITS, DataError, Prepared, write
 from support.data_samples import made
 

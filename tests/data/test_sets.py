@@ -14,8 +14,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torchvision import datasets
 
+from espalier.data.official_files import DOWNLOADS
 from espalier.data.prepared import SPLITS, DataError, Prepared, write
-from espalier.data.source import DOWNLOADS
 from espalier.settings.registry import choice, entries
 from support.published_files import cifar, fine_names, folder, food101, mnist
 

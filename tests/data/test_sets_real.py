@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from espalier.data.channels import histogram, moments
+from espalier.data.pixel_writing import histogram, moments
 from espalier.settings.registry import choice, entries
 
 ROOT = Path(os.environ.get("ESPALIER_DATA") or "nowhere")

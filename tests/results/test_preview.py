@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from espalier.data.augmented_samples import samples, varied
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared, write
-from espalier.data.preview import samples, varied
 from espalier.data.resident import Resident, ordered
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest

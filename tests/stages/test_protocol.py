@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from espalier.data.prepared import Dataset, Prepared, protocol, write
-from espalier.data.protocol import published
+from espalier.data.splits import published
 from espalier.errors import DataError
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest

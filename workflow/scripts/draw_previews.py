@@ -22,9 +22,9 @@ def main() -> None:
     try:
         policies = preview_page.policies(read(args.plan))
 
+        from espalier.data.augmented_samples import samples
         from espalier.data.policy import Policy
         from espalier.data.prepared import Prepared
-        from espalier.data.preview import samples
 
         prepared = cache(Prepared.read)
         with style.applied():

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from espalier.data.autoaugment_policies import POLICIES
-from espalier.data.colour import adjust_brightness, adjust_contrast, adjust_saturation
+from espalier.data.colour_arithmetic import adjust_brightness, adjust_contrast, adjust_saturation
 from espalier.data.grouping import grouped
 from espalier.data.operations import Pixels
 from espalier.data.tones import adjust_sharpness, autocontrast, equalize, invert, posterize, solarize

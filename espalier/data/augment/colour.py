@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.data.colour import brighten, contrast, images_of, planes_of, rgb_to_grayscale, saturate, turn
+from espalier.data.colour_arithmetic import brighten, contrast, images_of, planes_of, rgb_to_grayscale, saturate, turn
 from espalier.data.grouping import grouped
 from espalier.data.operations import Pixels
 from espalier.settings.registry import register

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.data.boxes import boxes
+from espalier.data.box_masks import boxes
 from espalier.data.operations import Normalized
 from espalier.settings.registry import register
 from espalier.settings.types import Count, Interval, Literal, Probability

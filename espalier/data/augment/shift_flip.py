@@ -8,8 +8,6 @@ from espalier.settings.types import Count, Probability
 
 
 class PadCrop(Geometry):
-    straight = "shifted"
-
     def __init__(self, padding: int) -> None:
         self.padding = padding
 
@@ -34,8 +32,6 @@ def pad_crop(*, padding: Count = 2) -> PadCrop:
 
 
 class HorizontalFlip(Geometry):
-    straight = "mirrored"
-
     def __init__(self, p: float) -> None:
         self.p = p
 

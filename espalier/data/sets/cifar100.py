@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 from torchvision.datasets import CIFAR100
 
-from espalier.data.collection import Collection
 from espalier.data.images import Arrays
+from espalier.data.official_files import opened
 from espalier.data.prepared import Dataset
-from espalier.data.source import opened
+from espalier.data.source_collection import Collection
 from espalier.settings.registry import register
 from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
 

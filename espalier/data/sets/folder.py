@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from espalier.data.collection import Collection
 from espalier.data.images import Files
 from espalier.data.prepared import Dataset
+from espalier.data.source_collection import Collection
 from espalier.errors import DataError
 from espalier.settings.registry import register
 from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion

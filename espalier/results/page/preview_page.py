@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from espalier.data.preview import Sample
+    from espalier.data.augmented_samples import Sample
 
 _GAP, _APART = 0.08, 0.22
 """Space between images, and between the originals and the first epoch, in widths of an image."""

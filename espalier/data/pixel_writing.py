@@ -1,5 +1,7 @@
 """Images written to a file block by block by several threads: memory does not grow with their number.
 
+How often each value stands in each channel is counted on the way; mean and deviation from that are exact in any order.
+
 Pillow decodes and resizes outside Python's lock, so threads are as good as processes and need no copies.
 """
 
@@ -14,7 +16,6 @@ from typing import BinaryIO
 import numpy as np
 from torch import Tensor
 
-from espalier.data.channels import histogram
 from espalier.data.images import Images, Unreadable
 from espalier.errors import DataError
 
@@ -62,6 +63,35 @@ def fill(file: BinaryIO, images: Tensor | Images, places: np.ndarray, counted: i
         listed = "".join(f"\n  {one}" for one in missing[:_LISTED])
         raise DataError(f"{len(missing)} of {len(places)} images cannot be read; replace or remove them:{listed}{more}")
     return counts
+
+
+def histogram(images: np.ndarray) -> np.ndarray:
+    """How often each value stands in each channel.
+
+    Args:
+        images: uint8 (n, H, W, C)
+
+    Returns:
+        int64 (C, 256)
+    """
+    channels = np.moveaxis(images, -1, 0)
+    return np.stack([np.bincount(channel.reshape(-1), minlength=256) for channel in channels])
+
+
+def moments(counts: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation (of the whole, not of a sample) of each channel on the scale 0..1.
+
+    Args:
+        counts: int64 (C, 256), as `histogram` counts
+    """
+    mean, std = [], []
+    for channel in counts.tolist():
+        total = sum(channel)
+        first = sum(value * count for value, count in enumerate(channel))
+        second = sum(value * value * count for value, count in enumerate(channel))
+        mean.append(first / total / 255)
+        std.append((total * second - first * first) ** 0.5 / total / 255)
+    return mean, std
 
 
 def _pixels(images: Tensor | Images, places: np.ndarray) -> tuple[np.ndarray, list[str]]:
