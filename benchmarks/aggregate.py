@@ -155,8 +155,8 @@ def main() -> None:
             os.chdir(root)
             folder, total = path.parent, [0.0, 0.0]
             for script, words in (
-                ("tabulate", [SCRIPTS / "tabulate.py", folder]),
-                ("plot", [SCRIPTS / "plot.py", folder]),
+                ("tabulate", [SCRIPTS / "write_tables.py", folder]),
+                ("plot", [SCRIPTS / "draw_figures.py", folder]),
                 ("page", [SCRIPTS / "write_page.py", folder / "index.html"]),
             ):
                 command = [PYTHON, *words, "--plan", path]

@@ -78,8 +78,8 @@ def measure(cores: int, isolated: bool) -> dict[str, float]:
         scripts = {
             "data": ["stage.py", "prepare", "again/digits.safetensors", "dataset.name=digits"],
             "plan.json": ["plan.py", "again/plan.json", "config/studies/demo.yaml"],
-            "tables": ["tabulate.py", "again", "--plan", plan],
-            "plots": ["plot.py", "again", "--plan", plan],
+            "tables": ["write_tables.py", "again", "--plan", plan],
+            "plots": ["draw_figures.py", "again", "--plan", plan],
             "page": ["write_page.py", "again/index.html", "--plan", plan],
         }
         small = {

@@ -98,8 +98,8 @@ def espalier(folder: Path, data: Path) -> dict[str, float]:
     plots = sum(
         timed([PYTHON, f"workflow/scripts/{script}", *words, "--plan", plan], place)[0]
         for script, *words in (
-            ("tabulate.py", "results/studies/rivals"),
-            ("plot.py", "results/studies/rivals"),
+            ("write_tables.py", "results/studies/rivals"),
+            ("draw_figures.py", "results/studies/rivals"),
             ("write_page.py", "results/studies/rivals/index.html"),
         )
     )

@@ -37,8 +37,8 @@ def main() -> None:
             os.chdir(root)
             folder = path.parent
             calls = [
-                ("tabulate.py", folder),
-                ("plot.py", folder),
+                ("write_tables.py", folder),
+                ("draw_figures.py", folder),
                 ("write_page.py", folder / "index.html"),
             ]
             spent = [cost([PYTHON, SCRIPTS / script, target, "--plan", path], root) for script, target in calls]

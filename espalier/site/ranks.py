@@ -6,7 +6,7 @@ that `torchrun`, `accelerate launch` and `espalier.stages.frame.launch` set alik
 
 import hashlib
 import os
-import sys
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,8 +67,10 @@ def follow_launcher() -> None:
     if RENDEZVOUS in os.environ:
 
         def end() -> None:
-            sys.stdin.buffer.read()
-            os._exit(1)
+            # Not by way of sys.stdin, whose lock a thread would still hold when Python ends.
+            while os.read(0, 1024):
+                pass
+            os.kill(os.getpid(), signal.SIGKILL)
 
         threading.Thread(target=end, daemon=True).start()
 

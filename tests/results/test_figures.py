@@ -13,7 +13,7 @@ from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked
 from support import study_on_disk as disk
 
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/plot.py"
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/draw_figures.py"
 
 
 pytestmark = pytest.mark.usefixtures("styled")

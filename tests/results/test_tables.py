@@ -16,7 +16,7 @@ from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked, captions
 from support import study_on_disk as disk
 
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/tabulate.py"
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/write_tables.py"
 HOSTILE = "<script>alert(1)</script> & 50% $x_1$ | *b* {c} \\d ~ ^ #"
 
 

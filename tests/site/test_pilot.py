@@ -137,7 +137,7 @@ def test_closed_slots_are_given_to_nobody_and_their_holders_are_named(tmp_path):
 def test_a_run_sees_the_gpu_of_its_slot_and_its_share_of_the_cores(tmp_path):
     pilot = Pilot(Slots(tmp_path, TWO, 1), threads=3)
     code = """
-        from espalier import device
+        from espalier.site import device
         import torch
         before = os.environ["CUDA_VISIBLE_DEVICES"]
         threads = device.prepare()
@@ -378,9 +378,9 @@ def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alo
 
     for packed in (folders[epochs.index(6)], folders[epochs.index(1)]):
         record = json.loads((packed / "run.json").read_text())
-        _, name, _, *words = shlex.split(record["command"])
+        _, name, stage, _, *words = shlex.split(record["command"])
         solo = tmp_path / packed.name
-        command = [sys.executable, name, str(solo), *words]
+        command = [sys.executable, name, stage, str(solo), *words]
         subprocess.run(command, cwd=stocked.folder, env=preloaded(), capture_output=True, check=True)
         for table in ("history.csv", "metrics.csv"):
             assert rows(packed / table) == rows(solo / table)

@@ -255,8 +255,14 @@ def test_a_network_that_cannot_be_exported_says_why(model, reason, tmp_path, cap
 
 
 def test_nothing_asked_for_is_a_mistake(pruned, digits, tmp_path):
-    with pytest.raises(Mistake, match="nothing is exported; set export"):
-        export(tmp_path, ExportStage(), pruned, digits, before=None, heartbeat=Heartbeat(tmp_path), started=0.0)
+    done = subprocess.run(
+        script("export", tmp_path / "a-00000000aa", "--parents", pruned, "--data", digits),
+        env=preloaded(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "export: nothing is asked for; set export" in done.stderr
 
 
 @pytest.mark.parametrize("output", [1, 2, 3, (4, 2), (None, 3)])

@@ -171,7 +171,7 @@ def test_a_layer_pruned_to_nothing_is_told_in_one_line(parent, digits, tmp_path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "nothing is pruned; set prune"),
+        ([], "prune: nothing is asked for; set prune"),
         (["prune={name: magnitude, ratio: 0.0001}"], "sets no weight to zero"),
         (["prune=gradual", "fine_tune.epochs=0"], "prunes while it trains"),
         (["prune=iterative", "control=scratch"], "a size known before training"),

@@ -102,7 +102,7 @@ def test_the_artifact_is_the_network_on_its_levels(made, parent, digits):
 
 def test_every_setting_is_scored_on_test_by_evaluation_alone(made, parent, digits, tmp_path):
     folder = tmp_path / "resnet-00000000c1"
-    done = run("evaluate", folder, "--parents", made, "--before", parent, "--data", digits)
+    done = run("evaluate", folder, "--parents", parent, made, "--data", digits)
     assert done.returncode == 0, done.stderr
     rows = table(folder / "scores.csv")
     named = [(r["stage"], r["weight_bits"], r["activation_bits"], r["kept"]) for r in rows]
@@ -188,7 +188,7 @@ def test_no_cells_are_written_but_those_of_the_grid(made):
         (["quantize={scheme: naive, fine_tune: {}}"], "quantize.fine_tune: activations of naive have no step"),
         (["quantize={fine_tune: {processes: 2}}"], "quantize.fine_tune.processes"),
         (["quantize.scheme={name: calibrated, symmetric_weights: false}"], "compensated rounding needs symmetric"),
-        (["seed=1"], "quantize: nothing is quantized"),
+        (["seed=1"], "quantize: nothing is asked for; set quantize"),
         (["quantize.weight_bits=[17]"], "quantize.weight_bits"),
         (["quantize.weight_bits=[8, 8]"], "quantize.weight_bits: a value is named twice"),
     ],

@@ -43,7 +43,7 @@ rule tabulate:
         folder=subpath(output.runs, parent=True),
         captions=captions_of("table"),
     shell:
-        "python workflow/scripts/tabulate.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/write_tables.py {params.folder} --plan {input.plan} 2> {log}"
 
 
 rule plot:
@@ -68,7 +68,7 @@ rule plot:
         folder=subpath(output[0], parent=True),
         captions=captions_of("figure"),
     shell:
-        "python workflow/scripts/plot.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/draw_figures.py {params.folder} --plan {input.plan} 2> {log}"
 
 
 rule page:
@@ -119,8 +119,8 @@ rule partial:
     shell:
         "for plan in {input}; do"
         " folder=results/partial/$(basename $(dirname $plan));"
-        " python workflow/scripts/tabulate.py $folder --plan $plan"
-        " && python workflow/scripts/plot.py $folder --plan $plan"
+        " python workflow/scripts/write_tables.py $folder --plan $plan"
+        " && python workflow/scripts/draw_figures.py $folder --plan $plan"
         " && python workflow/scripts/write_page.py $folder/index.html --plan $plan"
         " && echo $folder/index.html; done 2> {log}"
 

@@ -1,4 +1,4 @@
-"""Write a study's runs.csv and tables from the runs that exist: tabulate.py OUT_DIR --plan plan.json"""
+"""Write a study's runs.csv and tables from the runs that exist: write_tables.py OUT_DIR --plan plan.json"""
 
 import argparse
 from pathlib import Path

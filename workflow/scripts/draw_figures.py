@@ -1,4 +1,4 @@
-"""Draw a study's figures from the runs that exist: plot.py OUT_DIR --plan plan.json [--only KEY]"""
+"""Draw a study's figures from the runs that exist: draw_figures.py OUT_DIR --plan plan.json [--only KEY]"""
 
 import argparse
 from pathlib import Path
