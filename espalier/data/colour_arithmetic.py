@@ -4,7 +4,8 @@ Each function takes uint8 images (n, H, W, C), contiguous, of one or three chann
 they equal those of `torchvision.transforms.v2.functional` bit for bit, up to 65,793 pixels (256 x 256; beyond it
 the mean of `adjust_contrast` is rounded in an order that depends on the batch, which moves a value by one level at
 most). Parameters are float64 (n,), because torchvision subtracts a factor from 1 before it rounds to float32.
-Bits rest on `add` with alpha and `addcmul` rounding a weighted sum once, as fused instructions of CPUs do.
+Blends by `addcmul` equal torchvision's by `add` with alpha where both kernels of torch fuse, or neither: on x86 with
+and without AVX2. Where one alone does, a value on the edge between two levels may be off by one.
 
 In between, images are planes: float32 (n, C, H * W) of whole numbers, over which arithmetic is contiguous.
 """
