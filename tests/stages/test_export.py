@@ -24,9 +24,12 @@ from espalier.export.writing import calibration_images
 from espalier.metrics.accuracy import score
 from espalier.metrics.latency import latency
 from espalier.networks import artifact
+from espalier.runs.clock import Clock
+from espalier.runs.interruption import Interruption
 from espalier.runs.progress import Heartbeat
 from espalier.settings.sections import Export
 from espalier.stages.export import ExportStage, export
+from espalier.stages.frame.stage_run import StageRun, make
 from support.scripts_as_run import ROOT, preloaded, script
 
 POINTS = 2.0
@@ -128,7 +131,8 @@ def test_a_run_records_processor_and_libraries_and_logs_nothing_else(exported):
     assert done.stdout == ""
     # With a hash seed of its own the run was not forked.
     told = [line for line in done.stderr.splitlines() if "saturate" not in line and "PYTHONHASHSEED" not in line]
-    assert len(told) == 2 and all(" INFO ONNX " in line for line in told), done.stderr
+    assert len(told) == 3 and all(" INFO ONNX " in line for line in told[:2]), done.stderr
+    assert "speed-up over eager PyTorch at one image: ONNX fp32 " in told[2]
     assert json.loads((folder / "heartbeat.json").read_text())["state"] == "done"
 
 
@@ -172,7 +176,8 @@ def test_images_of_another_size_are_told_in_one_line(exported):
 def test_without_int8_there_is_none_nor_one_left_from_before(pruned, digits, tmp_path):
     (tmp_path / "int8.onnx").write_bytes(b"left")
     spec = ExportStage(export=Export(int8=False))
-    export(tmp_path, spec, pruned, digits, before=None, heartbeat=Heartbeat(tmp_path), started=0.0)
+    at_work = (Interruption(), Heartbeat(tmp_path), 0, Clock())
+    make(StageRun(tmp_path, *at_work, export, spec, digits, parents=(pruned,)))
     assert not (tmp_path / "int8.onnx").exists()
     assert [name for name, _ in forms(tmp_path)] == [FP32]
     (row,) = table(tmp_path / "metrics.csv")
