@@ -30,7 +30,7 @@ PYTHON = sys.executable
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 _PR_SET_CHILD_SUBREAPER = 36
 """Option of Linux's prctl, as sys/prctl.h numbers it."""
-PARTS = ("config", "workflow", "profiles", "envs", "pyproject.toml")
+PARTS = ("config", "workflow", "profiles", "envs", "espalier", "Snakefile", "pyproject.toml")
 
 
 def timed(command: list, folder: Path) -> tuple[float, float]:

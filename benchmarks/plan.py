@@ -22,6 +22,10 @@ from pathlib import Path
 
 from demo import PARTS, ROOT, SNAKEMAKE
 
+sys.path.insert(0, str(ROOT))
+
+from espalier.stages import STAGES
+
 STUDY = """title: many runs
 dataset: digits
 model: {{name: resnet, channels: [8, 16, 32]}}
@@ -54,20 +58,11 @@ rule evaluate:
 """
 NETWORK = ("model.safetensors", "run.json")
 FILES = {
-    "train": (
-        ("out/data.safetensors",),
-        ("model.safetensors", "model.json", "history.csv", "metrics.csv", "run.json"),
-    ),
-    "prune": (
-        ("out/data.safetensors", *(f"out/train/{{run}}/{name}" for name in NETWORK)),
-        ("model.safetensors", "model.json", "history.csv", "rounds.csv", "layers.csv", "metrics.csv", "run.json"),
-    ),
-    "evaluate": (
-        ("out/data.safetensors", *(f"out/{stage}/{{run}}/{name}" for stage in ("train", "prune") for name in NETWORK)),
-        ("metrics.csv", "scores.csv", "run.json"),
-    ),
+    "train": (),
+    "prune": ("train",),
+    "evaluate": ("train", "prune"),
 }
-"""Rule → the files that it reads, and those that it writes into its run's folder."""
+"""Stage → those whose networks it reads, beside the data set."""
 TABLES = ["results/studies/many/runs.csv"]
 """What a batch of `tabulate` is asked for: figures and page would ask for the rest of the runs."""
 
@@ -79,8 +74,9 @@ def floor_of_files(runs: int) -> str:
         "rule all:\n    input: expand('out/evaluate/{run}/metrics.csv', run=RUNS)",
         "rule prepare:\n    output: 'out/data.safetensors'\n    shell: 'touch {output}'",
     ]
-    for stage, (read, written) in FILES.items():
-        outputs = [f"out/{stage}/{{run}}/{name}" for name in written]
+    for stage, before in FILES.items():
+        read = ["out/data.safetensors", *(f"out/{one}/{{run}}/{name}" for one in before for name in NETWORK)]
+        outputs = [f"out/{stage}/{{run}}/{name}" for name in STAGES[stage].written]
         rules.append(
             f"rule {stage}:\n    input: {', '.join(map(repr, read))}\n    output: {', '.join(map(repr, outputs))}\n"
             f"    log: 'out/{stage}/{{run}}/run.log'\n    params: lambda wildcards: RUNS[wildcards.run]\n"

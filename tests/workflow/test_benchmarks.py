@@ -1,6 +1,5 @@
 """Every benchmark can be asked what it does."""
 
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -33,12 +32,3 @@ def test_a_benchmark_says_what_it_does(path, asked, capsys):
         asked(path, "--help")
     assert not end.value.code
     assert f"benchmarks/{path.name}" in capsys.readouterr().out
-
-
-def test_the_workflow_that_plans_are_set_against_has_the_files_of_ours(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    files = runpy.run_path(str(ROOT / "benchmarks/plan.py"))["FILES"]
-    for stage, (_, written) in files.items():
-        rule = (ROOT / f"workflow/rules/{stage}.smk").read_text()
-        outputs = re.search(r"^    output:\n(.*?)^    log:", rule, re.DOTALL | re.MULTILINE)[1]
-        assert tuple(re.findall(rf'"results/runs/{stage}/{{run}}/(.*)"', outputs)) == written
