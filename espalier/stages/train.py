@@ -113,8 +113,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     from espalier.metrics import cost
     from espalier.networks import artifact, own_weights
     from espalier.site import device, ranks
-    from espalier.training.best_epoch import best
-    from espalier.training.loop import fit
+    from espalier.training.loop import best, fit
     from espalier.training.state import State
     from espalier.training.watch import Watch
 

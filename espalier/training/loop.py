@@ -1,17 +1,16 @@
 """The training loop, shared by every stage that trains."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from espalier.errors import Diverged
 from espalier.metrics.accuracy import score
-from espalier.settings.sections import Training
+from espalier.settings.sections import EarlyStopping, Training
 from espalier.site import device, ranks
-from espalier.training.best_epoch import best, finished
 from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
 from espalier.training.state import State
 from espalier.training.strided import sound
@@ -135,3 +134,36 @@ def record(
     state.epoch, state.step = state.epoch + 1, 0
     state.sums.zero_()
     state.clock.next_epoch()
+
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def rank(row: Mapping[str, Any], select: str) -> tuple[float, ...]:
+    """The larger the better; equal top-1 is told apart by loss."""
+    loss = -row["validation_loss"]
+    return (row["validation_top1"], loss) if select == "top1" else (loss,)
+
+
+def best(history: Rows, select: str) -> Mapping[str, Any]:
+    """The best epoch on validation; the earliest of equals."""
+    return max(history, key=lambda row: rank(row, select))
+
+
+def stalled(history: Rows, select: str, early: EarlyStopping) -> bool:
+    """Whether the last `patience` epochs have all failed to improve the selection metric by more than `min_delta`."""
+    mark, since = None, 0
+    for row in history:
+        metric = rank(row, select)[0]
+        if mark is None or metric > mark + early.min_delta:
+            mark, since = metric, 0
+        else:
+            since += 1
+    return since >= early.patience
+
+
+def finished(history: Rows, train: Training) -> bool:
+    """Whether there is no further epoch to train."""
+    if len(history) >= train.epochs:
+        return True
+    return train.early_stopping is not None and stalled(history, train.select, train.early_stopping)

@@ -1,7 +1,9 @@
 """Strided 1x1 convolutions of few channels: the same numbers, and no crash where a kernel overruns its memory."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -10,8 +12,7 @@ from espalier.training.strided import sound
 
 # Alone in a process, with two threads and a batch that they do not share evenly, the kernel most often crashes.
 BACKWARD = """
-import sys, torch
-sys.path.insert(0, {library!r})
+import torch
 from torch import nn
 from espalier.training.strided import sound
 torch.set_num_threads(2)
@@ -49,6 +50,6 @@ def test_only_what_is_affected_is_changed_and_put_back():
 
 
 def test_two_threads_survive_the_gradient():
-    library = next(path for path in sys.path if path.endswith("workflow/scripts"))
-    done = subprocess.run([sys.executable, "-c", BACKWARD.format(library=library)], capture_output=True, check=False)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", BACKWARD], env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[-500:]
