@@ -6,10 +6,7 @@ defaults and ``Args:`` lines, are the settings a user may write. The plan reads 
 text, so that a study is checked without importing torch; `Choice.build` imports the one file needed.
 """
 
-import ast
-import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
@@ -17,7 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
-from espalier.settings import types
+from espalier.errors import Mistake
+from espalier.settings import plugins, types
+from espalier.settings.declared import Entry, declared
+from espalier.settings.misdeclared import TAKEN
 
 _ROOT = Path(__file__).parents[1]
 
@@ -58,7 +58,7 @@ class Choice(Spec):
 
     def settings(self) -> dict[str, Any]:
         """The keyword arguments of the registered function."""
-        return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
+        return {key: getattr(self, key) for key in type(self).model_fields if key not in TAKEN}
 
     def build(self, *args: Any, **kwargs: Any) -> Any:
         """Import the registered function and call it with these settings."""
@@ -69,97 +69,37 @@ class Choice(Spec):
         return cls.__entry__
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What the source says about one registered function."""
-
-    kind: str
-    name: str
-    module: str
-    doc: str
-    facts: dict[str, Any]
-    settings: dict[str, tuple[str, Any, str]]
-    """Setting → (type as written, default or ..., description)."""
-
-    @property
-    def path(self) -> Path:
-        """The file that holds the function."""
-        return _ROOT.joinpath(*self.module.split(".")[1:]).with_suffix(".py")
-
-    def load(self) -> Callable:
-        return getattr(importlib.import_module(self.module), self.name)
-
-
-def _files(kind: str) -> Iterator[Path]:
+def _of_library(kind: str) -> Iterator[Entry]:
     place = _ROOT / ROOMS[kind]
-    yield from [place] if place.suffix else sorted(place.glob("[!_]*.py"))
+    for path in [place] if place.suffix else sorted(place.glob("[!_]*.py")):
+        for entry in declared(path, ".".join(("espalier", *path.relative_to(_ROOT).with_suffix("").parts))):
+            if (there := _ROOT / ROOMS[entry.kind]) not in (path, path.parent):
+                raise Mistake(f"{entry.place}: a {entry.kind} is looked for in {there} alone; move it there")
+            yield entry
 
 
-def _described(doc: str) -> dict[str, str]:
-    """Setting → description, from the ``Args:`` lines of a docstring."""
-    lines = iter(doc.partition("Args:\n")[2].splitlines())
-    found: dict[str, str] = {}
-    key = ""
-    for line in lines:
-        if not line.startswith("    "):
-            break
-        if not line.startswith("     "):
-            key, _, text = line.strip().partition(": ")
-            found[key] = text
-        else:
-            found[key] += " " + line.strip()
-    return found
-
-
-def _literal(node: ast.expr, path: Path) -> Any:
-    """A value that is written out, which alone can be read without running the file; nothing in it is called.
-
-    Raises:
-        ValueError: it is not written out, or is no value: a list as a key.
-    """
-    try:
-        # Python's own reader of literals: unlike eval it knows no names and no calls.
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        where, text = f"{path}:{node.lineno}", ast.unparse(node)
-        raise ValueError(f"{where}: {text} must be a literal, to be read without importing torch") from None
-
-
-def _entries_of(path: Path, kind: str) -> Iterator[Entry]:
-    module = ".".join(("espalier", *path.relative_to(_ROOT).with_suffix("").parts))
-    for node in ast.parse(path.read_text(), path).body:
-        for mark in getattr(node, "decorator_list", ()):
-            if not (isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "register"):
-                continue
-            if _literal(mark.args[0], path) != kind:
-                continue
-            doc = ast.get_docstring(node) or ""
-            described = _described(doc)
-            settings = {
-                arg.arg: (
-                    ast.unparse(arg.annotation),
-                    ... if default is None else _literal(default, path),
-                    described.get(arg.arg, ""),
-                )
-                for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            }
-            facts = {word.arg: _literal(word.value, path) for word in mark.keywords}
-            yield Entry(kind, node.name, module, doc, facts, settings)
+def _of_plugins() -> Iterator[Entry]:
+    for path in plugins.files():
+        found = declared(path, path.stem, plugin=True)
+        if not found:
+            raise Mistake(f"{path}: registers nothing; mark a function with @register(…), or leave the file out")
+        yield from found
 
 
 @cache
 def entries(kind: str) -> dict[str, Entry]:
-    """All entries of a registry by name.
+    """All entries of a registry by name, those of plugins last.
 
     Raises:
-        ValueError: two functions of one registry share a name, or a default or fact is no literal.
+        Mistake: two functions of one registry share a name, or one cannot be read.
     """
     found: dict[str, Entry] = {}
-    for path in _files(kind):
-        for entry in _entries_of(path, kind):
-            if entry.name in found:
-                raise ValueError(f"two {kind} entries named {entry.name!r}: {found[entry.name].module}, {entry.module}")
-            found[entry.name] = entry
+    for entry in (*_of_library(kind), *_of_plugins()):
+        if entry.kind != kind:
+            continue
+        if known := found.get(entry.name):
+            raise Mistake(f"{entry.place}: the {kind} {entry.name!r} exists already, {known.place}; rename one")
+        found[entry.name] = entry
     return found
 
 
@@ -168,13 +108,13 @@ def presets(kind: str) -> dict[str, dict[str, Any]]:
     """Preset → entry and settings it stands for, from the entries' fact ``presets={preset: {setting: value}}``.
 
     Raises:
-        ValueError: a preset has the name of an entry or of another preset.
+        Mistake: a preset has the name of an entry or of another preset.
     """
     found: dict[str, dict[str, Any]] = {}
     for entry in entries(kind).values():
         for name, settings in entry.facts.get("presets", {}).items():
             if name in found or name in entries(kind):
-                raise ValueError(f"{entry.module}: the {kind} {name!r} exists already")
+                raise Mistake(f"{entry.place}: the {kind} {name!r} exists already; rename the preset")
             found[name] = {"name": entry.name, **settings}
     return found
 
@@ -188,6 +128,8 @@ def _types(kind: str) -> tuple[type[Choice], ...]:
             key: (text, Field(default, description=about or None))
             for key, (text, default, about) in entry.settings.items()
         }
+        if entry.plugin:
+            fields["plugin"] = (str, ...)
         one = create_model(
             entry.name,
             __base__=Choice,
@@ -224,7 +166,40 @@ def choice(kind: str, default: str | None = None) -> Any:
             return value
         name = value.get("name", default)
         known = presets(kind).get(name) if isinstance(name, str) else None
-        return {**known, **value, "name": known["name"]} if known else {**({"name": name} if name else {}), **value}
+        value = {**known, **value, "name": known["name"]} if known else {**({"name": name} if name else {}), **value}
+        return _versioned(value, entries(kind).get(value.get("name")) if isinstance(value.get("name"), str) else None)
 
     names = (*(one.entry().name for one in made), *presets(kind))
     return Annotated[union, BeforeValidator(named), types.AlsoWritten("name", names, tuple(presets(kind)))]
+
+
+def _versioned(value: dict[str, Any], entry: Entry | None) -> dict[str, Any]:
+    """The settings of a plugin's entry with the version of its file, by which an edited one makes other runs.
+
+    Raises:
+        ValueError: they are of a file that is not named, or is another one by now.
+    """
+    asked, version = value.get("plugin"), entry.version if entry else ""
+    if asked and not version:
+        message = f"is of a plugin that is not named; set {plugins.VARIABLE} to its file"
+        raise ValueError(f"{value.get('name')!r} {message}")
+    if asked and asked != version:
+        message = f"is {version} now and was {asked}; put it back, or start snakemake again, which makes new runs"
+        raise ValueError(f"the plugin {entry.path} {message}")
+    return value | {"plugin": version} if version else value
+
+
+def check() -> None:
+    """Read every registry.
+
+    Raises:
+        Mistake: all that is wrong with what the library and its plugins register.
+    """
+    told = []
+    for kind in ROOMS:
+        try:
+            presets(kind)
+        except Mistake as error:
+            told += str(error).splitlines()
+    if told:
+        raise Mistake("\n".join(dict.fromkeys(told)))

@@ -4,6 +4,7 @@ import itertools
 import pytest
 from pydantic import TypeAdapter
 
+from espalier.errors import Mistake
 from espalier.settings import registry
 from espalier.settings.registry import ROOMS, entries
 
@@ -35,7 +36,7 @@ def test_two_entries_of_one_name_are_refused(tmp_path, monkeypatch):
         (tmp_path / file).write_text('@register("model")\ndef twin(classes, size):\n    """A model."""\n')
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
     monkeypatch.setitem(ROOMS, "model", ".")
-    with pytest.raises(ValueError, match="two model entries named 'twin'"):
+    with pytest.raises(Mistake, match=r"b\.py:2: the model 'twin' exists already, .*a\.py:2; rename one"):
         registry.entries.__wrapped__("model")
 
 
@@ -44,7 +45,7 @@ def test_what_is_no_literal_is_named_with_its_place(text, tmp_path, monkeypatch)
     (tmp_path / "tiny.py").write_text(f'\n@register("model", {text})\ndef tiny(classes, size):\n    """A model."""\n')
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
     monkeypatch.setitem(ROOMS, "model", ".")
-    with pytest.raises(ValueError, match=r"tiny\.py:2: (min|len)\(.*\) must be a literal"):
+    with pytest.raises(Mistake, match=r"tiny\.py:2: (min|len)\(.*\) must be a literal"):
         registry.entries.__wrapped__("model")
 
 
@@ -54,7 +55,7 @@ def test_what_no_dictionary_can_hold_is_named_with_its_place(tmp_path, monkeypat
     )
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
     monkeypatch.setitem(ROOMS, "model", ".")
-    with pytest.raises(ValueError, match=r"tiny\.py:2: \{\[8\]: 1\} must be a literal"):
+    with pytest.raises(Mistake, match=r"tiny\.py:2: \{\[8\]: 1\} must be a literal"):
         registry.entries.__wrapped__("model")
 
 
@@ -93,7 +94,7 @@ def test_a_preset_may_not_hide_an_entry(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
     monkeypatch.setitem(ROOMS, "model", ".")
     monkeypatch.setattr(registry, "entries", registry.entries.__wrapped__)
-    with pytest.raises(ValueError, match="the model 'tiny' exists already"):
+    with pytest.raises(Mistake, match=r"tiny\.py:2: the model 'tiny' exists already"):
         registry.presets.__wrapped__("model")
 
 
