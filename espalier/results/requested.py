@@ -1,8 +1,7 @@
 """The tables and figures that a study asks for, made by name from their registries."""
 
-import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +10,7 @@ from espalier.results.format import style
 from espalier.results.format.marks import marked_figure, marked_table
 from espalier.results.format.notices import notices
 from espalier.results.read.planned_study import Study
+from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import entries
 
 if TYPE_CHECKING:
@@ -27,15 +27,29 @@ class Asked:
     settings: Mapping[str, Any]
 
     def caption(self, study: Study) -> str:
-        """The caption, which needs the plan alone: the workflow's report asks for it before any run is there."""
-        text = importlib.import_module(self._entry.module).caption(study, **self.settings)
+        """The caption, which needs the plan alone: the workflow's report asks for it before any run is there.
+
+        What a function `caption` beside the registered one says, or else the beginning of its docstring with the
+        settings.
+        """
+        entry = self._entry
+        if entry.captioned:
+            text = entry.imported().caption(study, **self.settings)
+        else:
+            from espalier.plan.grid import label
+
+            text = " ".join(entry.doc.partition("\n\n")[0].split())
+            given = [f"{key} {label(value)}" for key, value in self.settings.items()]
+            text += f" With {', '.join(given)}." if given else ""
         return " ".join([text, *notices(study)])
 
     def make(self, *args: Any) -> Any:
         """Call the registered function with `args`, the study last, and the settings that the study gives; what is
         optimistic comes marked."""
-        made = self._entry.load()(*args, **self.settings)
-        return (marked_table if self.kind == "table" else marked_figure)(made, args[-1])
+        made, study = self._entry.load()(*args, **self.settings), args[-1]
+        if self.kind == "figure":
+            return marked_figure(made, study)
+        return replace(marked_table(made, study), caption=self.caption(study))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -56,7 +70,7 @@ class Asked:
 def asked(study: Study, kind: Literal["table", "figure"]) -> list[Asked]:
     """What the study wants of one kind, in its order."""
     return [
-        Asked(kind, item["key"], item["name"], {key: item[key] for key in item if key not in ("key", "name")})
+        Asked(kind, item["key"], item["name"], {key: item[key] for key in item if key not in ("key", *TAKEN)})
         for item in study.get(f"{kind}s", ())
     ]
 

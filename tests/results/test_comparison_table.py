@@ -239,7 +239,7 @@ def test_every_form_marks_the_first_places_and_nothing_else(root, name, form):
 
 def test_hostile_cells_stay_text_where_they_are_bold():
     data = pd.DataFrame({"a": [1.0]})
-    made = table.of(data, {"a_b": ["<b>*x*|50% & \\"]}, "c", 0, {"a_b": [True]})
+    made = table.of(data, {"a_b": ["<b>*x*|50% & \\"]}, 0, {"a_b": [True]})
     assert "<strong>&lt;b&gt;*x*|50% &amp; \\</strong>" in table.page(made, "k")
     assert r"**\<b\>\*x\*\|50% & \\**" in table.markdown(made)
     assert r"\textbf{\textless{}b\textgreater{}*x*|50\% \& \textbackslash{}}" in table.latex(made, "k")

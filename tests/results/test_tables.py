@@ -10,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from espalier.results import requested
 from espalier.results.compare.statistics import estimate
 from espalier.results.format import numbers, table
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked, captions
+from espalier.settings.registry import Entry
 from support import study_on_disk as disk
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/write_tables.py"
@@ -215,3 +217,12 @@ def test_captions_need_the_plan_alone_and_no_heavy_import(tmp_path):
     assert not heavy
     assert found["table"] == captions(study, "table")
     assert list(found["figure"]) == [item.key for item in asked(study, "figure")]
+
+
+def test_a_caption_is_made_of_the_docstring_where_none_is_written(monkeypatch):
+    entry = Entry("table", "longest", "", "The longest\nruns.\n\nArgs:\n    count: rows\n", {}, {})
+    monkeypatch.setattr(requested, "entries", lambda kind: {"longest": entry})
+    assert Asked("table", "k", "longest", {"count": 5, "axis": None}).caption({}) == (
+        "The longest runs. With count 5, axis none."
+    )
+    assert Asked("table", "k", "longest", {}).caption({}) == "The longest runs."

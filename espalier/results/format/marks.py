@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from espalier.results.format.notices import notices, protocol_notice
+from espalier.results.format.notices import protocol_notice
 from espalier.results.format.protocols import AXIS, MARK, PUBLISHED, mixed, optimistic
 from espalier.results.read.planned_study import Study, axis_names, configurations, short_names
 
@@ -37,7 +37,7 @@ def names(study: Study) -> dict[int, str]:
 
 
 def marked_table(table: "Table", study: Study) -> "Table":
-    """A table with the notices in its caption, and the mark in its headings or behind the label of the protocol."""
+    """A table with the mark in its headings or behind the label of the protocol."""
     printed = table.printed.rename(columns=lambda head: marked(head, study))
     # The numbers are read without headings and caption.
     starry = any(head.endswith(MARK) for head in printed)
@@ -46,8 +46,7 @@ def marked_table(table: "Table", study: Study) -> "Table":
     if mixed(study) and head in printed.columns[: table.words]:
         printed[head] = [cell + MARK if cell == PUBLISHED else cell for cell in printed[head]]
     bold = {marked(head, study): flags for head, flags in table.bold.items()}
-    caption = " ".join([table.caption, *notices(study)])
-    return replace(table, data=data, printed=printed, caption=caption, bold=bold)
+    return replace(table, data=data, printed=printed, bold=bold)
 
 
 def marked_figure(figure: "Figure", study: Study) -> "Figure":

@@ -21,7 +21,8 @@ class Table:
     """unrounded numeric columns, as the CSV has them"""
     printed: "pd.DataFrame"
     """text as people read it, headings with units"""
-    caption: str
+    caption: str = ""
+    """what is shown; who asks for the table puts it in"""
     words: int = 0
     """leading printed columns that hold words; the others hold numbers and stand to the right"""
     bold: Mapping[str, Sequence[bool]] = field(default_factory=dict)
@@ -106,11 +107,10 @@ def _padded(cell: str, widths: list[int], index: int, table: Table) -> str:
 def of(
     data: "pd.DataFrame",
     printed: Mapping[str, list[str]],
-    caption: str,
     words: int,
     bold: Mapping[str, Sequence[bool]] | None = None,
 ) -> Table:
-    """A table from its numbers and its printed columns, heading → cells."""
+    """A table from its numbers and its printed columns, heading → cells, of which the first `words` hold words."""
     import pandas as pd
 
-    return Table(data, pd.DataFrame(printed, dtype=object), caption, words, bold or {})
+    return Table(data, pd.DataFrame(printed, dtype=object), words=words, bold=bold or {})

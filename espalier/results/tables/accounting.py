@@ -38,7 +38,7 @@ def accounting(frame, study: dict) -> Table:
     data = data.drop(columns="configuration")
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, caption(study), len(words))
+    return of(data, words | cells, len(words))
 
 
 def _printed(data: "pd.DataFrame") -> dict[str, list[str]]:

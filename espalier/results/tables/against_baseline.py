@@ -37,7 +37,7 @@ def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = No
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, caption(study, baseline=baseline), 1, bold)
+    return of(data, words | cells, 1, bold)
 
 
 def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ def best(frame, study: dict, *, count: Count = 10) -> Table:
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, caption(study, count=count), len(words), bold)
+    return of(data, words | cells, len(words), bold)
 
 
 def caption(study: dict, *, count: int) -> str:

@@ -37,7 +37,7 @@ def bit_grid(frame, study: dict, *, split: Literal["test", "validation"] = "test
     cells["n"] = [f"{n['min']} to {n['max']}" if n["min"] < n["max"] else str(n["min"]) for n in counts]
     for place, (axis, column) in enumerate(label_columns(frame, data["configuration"], study).items()):
         data.insert(place, axis, column)
-    return of(data.drop(columns="configuration"), words | cells, caption(study, split=split), len(words))
+    return of(data.drop(columns="configuration"), words | cells, len(words))
 
 
 def _width(bits: float) -> str:

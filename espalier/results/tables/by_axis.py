@@ -27,7 +27,7 @@ def by_axis(frame, study: dict, *, axis: str) -> Table:
         data = data.join(found.drop(columns=["low", "high"]))
         cells["Against the baseline"] = found["verdict"].tolist()
     data.insert(0, axis, data.index)
-    return of(data, words | cells, caption(study, axis=axis), 1, bold)
+    return of(data, words | cells, 1, bold)
 
 
 def caption(study: dict, *, axis: str) -> str:

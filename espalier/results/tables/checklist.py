@@ -12,7 +12,7 @@ def checklist(frame, study: dict) -> Table:
     found = items(frame, study)
     data = pd.DataFrame(found, columns=Item._fields)
     printed = {"Asked": data["asked"].tolist(), "Satisfied": data["met"].tolist(), "Found": data["found"].tolist()}
-    return of(data, printed, caption(study), 3)
+    return of(data, printed, 3)
 
 
 def caption(study: dict) -> str:

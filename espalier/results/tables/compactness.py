@@ -24,7 +24,7 @@ def compactness(frame, study: dict) -> Table:
         printed[f"Compactness, {head} (%)"] = [
             numbers.plain(value, 1).replace("-", "−") for value in data[f"{column}_compactness"]
         ]
-    return of(data, printed, caption(study), 3)
+    return of(data, printed, 3)
 
 
 def caption(study: dict) -> str:

@@ -34,7 +34,7 @@ def equal_size(frame, study: dict) -> Table:
     columns += [f"{way}_{part}" for way in found.WAYS for part in _PARTS] + ["difference"]
     table = pd.DataFrame(lines, columns=columns)
     words = {"Built": table["built"].tolist(), "Pruned": table["pruned"].tolist()}
-    return of(table, words | _printed(table), caption(study), len(words))
+    return of(table, words | _printed(table), len(words))
 
 
 def _printed(table: "pd.DataFrame") -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ def layers(frame, study: dict, *, repeat: Count = 1) -> Table:
     data = pd.DataFrame({name: [column.get(layer) for layer in order] for name, column in found.items()}, dtype=float)
     cells = {name: [numbers.plain(value, 1) for value in data[name]] for name in data}
     data.insert(0, "layer", order)
-    return of(data, {"Layer": order} | cells, caption(study, repeat=repeat), 1)
+    return of(data, {"Layer": order} | cells, 1)
 
 
 def _sparsity(path: Path) -> dict[str, float]:

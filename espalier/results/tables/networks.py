@@ -20,7 +20,7 @@ def networks(frame, study: dict) -> Table:
         "Activations (MiB)": [numbers.plain(value) for value in data["activation_input_mib"]],
         "Kept in training (MiB)": [numbers.plain(value) for value in data["activation_saved_mib"]],
     }
-    return of(data, printed, caption(study), 2)
+    return of(data, printed, 2)
 
 
 def caption(study: dict) -> str:

@@ -32,7 +32,7 @@ def optimism(frame, study: dict) -> Table:
     cells = headed(named, study) | _printed(data)
     for place, (axis, column) in enumerate(named.items()):
         data.insert(place, axis, column)
-    return of(data, cells, caption(study), len(named))
+    return of(data, cells, len(named))
 
 
 _COLUMNS = (

@@ -22,7 +22,7 @@ def pruning(frame, study: dict) -> Table:
     cells = _printed(data, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, caption(study), len(words))
+    return of(data, words | cells, len(words))
 
 
 def measured(frame: "pd.DataFrame", study: dict) -> "pd.DataFrame":

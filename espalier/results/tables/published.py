@@ -50,7 +50,7 @@ def published(frame, study: dict, *, file: str, value: str = "top1_pct") -> Tabl
         words = {"Published as": data[_NAME].tolist()} | words
     printed = words | _printed(data, headline(study))
     unused = [axis for axis in study["axes"] if axis not in shown]
-    return of(data.drop(columns=unused), printed, caption(study, file=file, value=value), len(words))
+    return of(data.drop(columns=unused), printed, len(words))
 
 
 def _ours(frame: "pd.DataFrame", study: dict, *, cells: bool) -> "pd.DataFrame":

@@ -34,7 +34,7 @@ def rounding(frame, study: dict, *, split: Literal["test", "validation"] = "test
     ways = [*dict.fromkeys(found.sort_values("order", kind="stable")["way"])]
     if len(ways) < 2:
         text = "Nothing to compare: no two ways to quantize meet on the same network at the same widths."
-        return of(pd.DataFrame(), {"Rounding": [text]}, caption(study, split=split), 1)
+        return of(pd.DataFrame(), {"Rounding": [text]}, 1)
     values = found.pivot_table("value", [*_KEY, "repeat"], "way", sort=False, dropna=False)[ways]
     means, deviations = (values.groupby(level=_KEY, sort=False).agg(how) for how in ("mean", "std"))
     changes = values.sub(values[ways[0]], axis=0).groupby(level=_KEY, sort=False).mean()
@@ -61,7 +61,7 @@ def rounding(frame, study: dict, *, split: Literal["test", "validation"] = "test
     for way in ways:
         data[f"{way}_mean"], data[f"{way}_sd"] = means[way].to_numpy(), deviations[way].to_numpy()
         data[f"{way}_change"] = changes[way].to_numpy()
-    return of(data, words | cells, caption(study, split=split), len(words))
+    return of(data, words | cells, len(words))
 
 
 def way(settings: Mapping) -> str:

@@ -29,7 +29,7 @@ def size_ladder(frame, study: dict) -> Table:
     data = data.drop(columns="configuration")
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, caption(study), len(words))
+    return of(data, words | cells, len(words))
 
 
 def _with_missing(data: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -15,7 +15,7 @@ def summary(frame, study: dict) -> Table:
         data.insert(place, axis, column)
     cells = printed(data, study)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, caption(study), len(words), bold)
+    return of(data, words | cells, len(words), bold)
 
 
 def caption(study: dict) -> str:
