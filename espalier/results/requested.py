@@ -33,13 +33,14 @@ class Asked:
         settings.
         """
         entry = self._entry
+        settings = {key: default for key, (_, default, _) in entry.settings.items()} | self.settings
         if entry.captioned:
-            text = entry.imported().caption(study, **self.settings)
+            text = entry.imported().caption(study, **settings)
         else:
             from espalier.plan.grid import label
 
             text = " ".join(entry.doc.partition("\n\n")[0].split())
-            given = [f"{key} {label(value)}" for key, value in self.settings.items()]
+            given = [f"{key} {label(value)}" for key, value in settings.items()]
             text += f" With {', '.join(given)}." if given else ""
         return " ".join([text, *notices(study)])
 
