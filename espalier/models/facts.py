@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from espalier.errors import Mistake
+
 FORMAT = 1
 """Of the settings and widths that a network is saved with; raised when a reader of the old ones would rebuild another
 network."""
@@ -40,9 +42,28 @@ def declare(model: nn.Module, facts: Facts) -> nn.Module:
     return model
 
 
+def facts_of(model: nn.Module) -> Facts:
+    """What a network has declared; one that is trained alone need declare nothing.
+
+    Raises:
+        Mistake: it has declared nothing.
+    """
+    if isinstance(found := getattr(model, "facts", None), Facts):
+        return found
+    raise Mistake(
+        f"the network, a {type(model).__name__}, does not declare its facts `classifier` and `first`, the paths of its "
+        "last linear layer and of the first layer that sees pixels, which this stage must know; end the "
+        "function that makes it with `return declare(model, Facts(classifier=…, first=…))`, of espalier/models/facts.py"
+    )
+
+
 def prunable(model: nn.Module) -> dict[str, nn.Module]:
-    """Path → convolution or linear layer whose outputs may be pruned, in the order of the network."""
-    facts: Facts = model.facts
+    """Path → convolution or linear layer whose outputs may be pruned, in the order of the network.
+
+    Raises:
+        Mistake: the network has declared no facts.
+    """
+    facts = facts_of(model)
     kept = {facts.classifier, *facts.unprunable}
     layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
     return {path: module for path, module in layers.items() if path not in kept}

@@ -154,6 +154,8 @@ def _record(path: Path) -> _Record:
         raise _unusable(path, "it does not exist") from error
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "value_error":
+            raise ArtifactError(f"{path}: model: {first['ctx']['error']}") from error
         key = ".".join(("model", *map(str, first["loc"])))
         raise _unusable(path, f"{key}: {first['msg']}, found {first['input']!r}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -13,7 +13,7 @@ from espalier.coding.memory_limit import Bounded
 from espalier.coding.network_record import Record, parse
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
-from espalier.models.facts import FORMAT
+from espalier.models.facts import FORMAT, facts_of
 from espalier.networks.network import Network
 from espalier.pruning.shapes import rebuild as cut
 from espalier.quantization.folding import fold as fold_in
@@ -111,7 +111,7 @@ def _rebuilt(contents: Contents) -> Network:
     with Bounded(LIMIT):
         model = _structure(record.model, record.num_classes, record.image_size, record.shapes)
     fold_in(model, record.folded)
-    if len(model.get_submodule(model.facts.classifier).weight) != record.num_classes:
+    if len(model.get_submodule(facts_of(model).classifier).weight) != record.num_classes:
         raise ValueError(f"its classifier has not {record.num_classes} outputs")
     tensors = dict(contents.tensors)
     joined = tensors.pop(activations.SCALE, None), tensors.pop(activations.ZERO_POINT, None)

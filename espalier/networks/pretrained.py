@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
 from espalier.models import rules
+from espalier.models.facts import facts_of
 from espalier.settings.registry import Choice
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def load(model: "nn.Module", choice: Choice) -> list[str]:
 
 def _published_name(model: "nn.Module", key: str) -> str:
     path, _, parameter = key.rpartition(".")
-    return f"{model.facts.published.get(path, path)}.{parameter}"
+    return f"{facts_of(model).published.get(path, path)}.{parameter}"
 
 
 def _torchvision(name: str) -> "tuple[Path, str, dict[str, Tensor]]":

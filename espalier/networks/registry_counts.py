@@ -14,6 +14,7 @@ from torch import nn
 from espalier.metrics import cost
 from espalier.models import rules
 from espalier.networks.single_pass import Counts, counts
+from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import Choice, choice, entries, preset_names, presets
 
 CLASSES = 10
@@ -119,7 +120,7 @@ def _size(model: Choice, side: int) -> _Size | None:
 
 
 def _about(name: str, model: Choice, side: int) -> Row:
-    settings = model.model_dump(exclude_defaults=True, exclude={"name"})
+    settings = model.model_dump(exclude_defaults=True, exclude={*TAKEN})
     label = ", ".join(f"{key} {_words(value)}" for key, value in settings.items())
     return {
         "name": name,

@@ -6,23 +6,22 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Strict, ValidationError
 
 from espalier.plan.study import Study
+from espalier.settings.plugins import listed
 from espalier.settings.problems import Problem, StudyError, describe, unknown
 from espalier.settings.registry import Spec
 
 _PLACE = "config/config.yaml or --config"
 
 
-def _names(found: Any) -> Any:
-    return found.replace(",", " ").split() if isinstance(found, str) else found
-
-
 class Config(Spec):
     """Keys of config/config.yaml; any key of a study may stand beside them and overrides it in every study."""
 
-    studies: Annotated[tuple[str, ...], BeforeValidator(_names), Strict(False)] = ("demo",)
+    studies: Annotated[tuple[str, ...], BeforeValidator(listed), Strict(False)] = ("demo",)
     """studies to run: names of files in config/studies/, or paths of study files"""
+    plugins: Annotated[tuple[str, ...], BeforeValidator(listed), Strict(False)] = ()
+    """files of your own, relative to the repository, whose registered functions join the library's"""
     tracking: Annotated[
-        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(_names), Strict(False)
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(listed), Strict(False)
     ] = ()
     """what follows trainings while they run, each told every epoch; changes no run and no result"""
     preload: Literal["auto", True, False] = "auto"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from espalier.plan.study import Axes, Block
+from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import Choice, Spec, preset_names
 from espalier.settings.words import value
 
@@ -98,7 +99,7 @@ def label(found: Any, without: Collection[str] = ()) -> str:
         # Settings that hold a mapping, which no kind with presets has, cannot be looked up.
         if preset := known and known.get(found):
             return preset
-        settings = found.model_dump(exclude_defaults=True, exclude={"name", *without})
+        settings = found.model_dump(exclude_defaults=True, exclude={*TAKEN, *without})
         return " ".join([found.name, *(f"{key}={label(inner)}" for key, inner in settings.items())])
     if isinstance(found, Spec):
         settings = found.model_dump()
@@ -109,7 +110,7 @@ def label(found: Any, without: Collection[str] = ()) -> str:
     if isinstance(found, bool):
         return "yes" if found else "no"
     if isinstance(found, dict):
-        return " ".join(f"{key} {label(inner)}" for key, inner in found.items())
+        return " ".join(f"{key} {label(inner)}" for key, inner in found.items() if key != "plugin")
     return "none" if found is None else str(found)
 
 

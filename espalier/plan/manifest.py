@@ -47,7 +47,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
 
 
 def _wanted(item: Choice) -> dict[str, Any]:
-    values = [label(value) for value in item.model_dump(exclude_defaults=True).values()]
+    values = [label(value) for value in item.model_dump(exclude_defaults=True, exclude={"plugin"}).values()]
     key = "-".join(values)
     key = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in key)
     return {"key": key, **item.model_dump(mode="json")}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from espalier.errors import Mistake
+from espalier.models.facts import facts_of
 
 if TYPE_CHECKING:
     from torch_pruning import BasePruner
@@ -104,7 +105,7 @@ def pruner(
         options: further ones of torch_pruning.BasePruner
     """
     tp = torch_pruning()
-    facts = model.facts
+    facts = facts_of(model)
     image = torch.zeros(1, 3, image_size, image_size).to(next(model.parameters()))
     made = tp.pruner.BasePruner(
         model,

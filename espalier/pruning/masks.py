@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from espalier.models.facts import Facts
+from espalier.models.facts import facts_of
 
 
 def weights(
@@ -19,11 +19,11 @@ def weights(
 
     Raises:
         ValueError: a part has another name.
+        Mistake: a part is named, and the network has declared no facts.
     """
     if unknown := set(exclude) - {"first", "classifier"}:
         raise ValueError(f"no part {', '.join(sorted(unknown))}; the parts are first, classifier")
-    facts: Facts = model.facts
-    left_out = {getattr(facts, part) for part in exclude}
+    left_out = {getattr(facts_of(model), part) for part in exclude}
     return {
         f"{path}.weight": layer.weight
         for path, layer in model.named_modules()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from espalier.metrics.cost import params, weighted
-from espalier.models.facts import prunable
+from espalier.models.facts import facts_of, prunable
 from espalier.pruning.graph import pruner, traceable
 from espalier.pruning.shapes import rebuild, shapes
 from espalier.seeding import key
@@ -85,7 +85,7 @@ def _seen(model: nn.Module, image_size: int) -> dict[nn.Module, Tensor]:
 
 def _going(made: "BasePruner", model: nn.Module, seen: dict[nn.Module, Tensor]) -> list[tuple[nn.Module, list[int]]]:
     """Layer and those of its outputs that nothing needs."""
-    fused = {model.get_submodule(path) for path in model.facts.attention_heads}
+    fused = {model.get_submodule(path) for path in facts_of(model).attention_heads}
     found = []
     groups = made.DG.get_all_groups(ignored_layers=made.ignored_layers, root_module_types=made.root_module_types)
     for group in groups:

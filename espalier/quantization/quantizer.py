@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from espalier.models.facts import Facts
+from espalier.models.facts import facts_of
 from espalier.quantization.batchnorm import Moments, reestimate, restore, seen, shift, statistics
 from espalier.quantization.compensation import compensated
 from espalier.quantization.folding import foldable
@@ -103,8 +103,8 @@ class Quantizer:
         self._install(_Weights({}, self._floats, self._before))
 
     def _bits(self, bits: int) -> dict[str, int]:
-        facts: Facts = self.model.facts
-        exceptions = {facts.first: self.scheme.first_bits, facts.classifier: self.scheme.classifier_bits}
+        asked = {"first": self.scheme.first_bits, "classifier": self.scheme.classifier_bits}
+        exceptions = {getattr(facts_of(self.model), part): least for part, least in asked.items() if least}
         return {path: max(exceptions.get(path) or bits, bits) for path in self.inputs.layers}
 
     def _made(self, bits: int) -> _Weights:

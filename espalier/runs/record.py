@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from espalier.files import write_text
 from espalier.runs.clock import Clock
 from espalier.runs.columns import write_rows
+from espalier.settings import plugins
 from espalier.settings.registry import Spec
 from espalier.site import device, preload
 
@@ -70,6 +71,7 @@ def write(
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
         "data": {"path": str(data_file), "checksum": data.checksum} | (optimistic if data.protocol != "clean" else {}),
         "git": git(),
+        "plugins": {str(path): plugins.sha256(path) for path in plugins.files()},
         "versions": versions(),
         "host": platform.node(),
         "started": datetime.fromtimestamp(clock.began, UTC).isoformat(timespec="seconds"),

@@ -220,7 +220,9 @@ def test_captions_need_the_plan_alone_and_no_heavy_import(tmp_path):
 
 
 def test_a_caption_is_made_of_the_docstring_where_none_is_written(monkeypatch):
-    entry = Entry("table", "longest", "", "The longest\nruns.\n\nArgs:\n    count: rows\n", {}, {"count": ("Count", 5, "")})
+    entry = Entry(
+        "table", "longest", "", "The longest\nruns.\n\nArgs:\n    count: rows\n", {}, {"count": ("Count", 5, "")}
+    )
     monkeypatch.setattr(requested, "entries", lambda kind: {"longest": entry})
     assert Asked("table", "k", "longest", {"count": 3}).caption({}) == "The longest runs. With count 3."
     assert Asked("table", "k", "longest", {}).caption({}) == "The longest runs. With count 5."

@@ -32,6 +32,17 @@ if not workflow.is_main_process:
 
 from snakemake.exceptions import WorkflowError
 
+from espalier.errors import Mistake
+from espalier.settings import plugins, registry
+
+# Before the rest of the library: what may be named in a study is fixed when it is imported.
+try:
+    if "plugins" in config:
+        plugins.use(config["plugins"])
+    registry.check()
+except Mistake as mistake:
+    raise WorkflowError(f"mistakes in what is registered:\n{mistake}") from None
+
 from espalier.plan import config as configuration
 from espalier.plan import manifest, published_numbers
 from espalier.plan.build import build

@@ -1,6 +1,14 @@
 """Make one run: stage.py STAGE FOLDER --data FILE [--parents FOLDER ...] key=value ...; stage.py STAGE --help"""
 
-from espalier.stages.frame.command_line import main
+import sys
+
+from espalier.errors import Mistake
+
+try:
+    from espalier.stages.frame.command_line import main
+except Mistake as mistake:
+    print(mistake, file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     main()
