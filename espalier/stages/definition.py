@@ -40,9 +40,8 @@ class Stage:
     """where it stands in a chain; a lower number comes first"""
     settings: type[Spec]
     """the sections of a study that it reads; left out of chains where one of them has its name and is null"""
-    reads: Literal["source", "data", "network", "repeats"]
-    """source files of a data set; the prepared data alone; the network of the run before it too; or those of the runs
-    before it of all repeats of the configuration"""
+    reads: Literal["source", "data", "network"]
+    """source files of a data set; the prepared data alone; or the network of the run before it too"""
     splits: tuple[str, ...] = ("train", "validation")
     """splits of the prepared data that it reads; test is for `evaluate` alone"""
     network: str | None = None

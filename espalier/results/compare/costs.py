@@ -35,7 +35,7 @@ def costs(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
     if x == "nonzeros":
         return found.fillna(frame["params"])
     if x == "file_bytes":
-        return found.fillna(_unchanged(frame)["run.train"].map(lambda run: _size(study, run)).astype(float))
+        return found.fillna(ending_in(frame, "train")["run.train"].map(lambda run: _size(study, run)).astype(float))
     if x in _LATENCIES and "run.prune" in frame:
         measured = ending_in(frame, "prune")
         before = (measured[column] * measured[f"speedup_{x.rpartition('_')[2]}"]).groupby(measured["run.train"]).mean()
@@ -56,12 +56,6 @@ def unit(cost: "pd.Series", x: str) -> tuple[float, str]:
     if x == "file_bytes":
         return divisor, f"File ({prefix}B)"
     return divisor, f"{_NAMES[x]} ({prefix})" if prefix else _NAMES[x]
-
-
-def _unchanged(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The rows whose network is as training left it."""
-    changing = [f"run.{stage}" for stage in ("prune", "quantize", "encode") if f"run.{stage}" in frame]
-    return frame[frame[changing].isna().all(axis=1)]
 
 
 def _size(study: Study, run: object) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from espalier.results.compare import pruning_checklist
 from espalier.results.compare.pruning_checklist import NO, NOTHING, Item, answer, points
 from espalier.results.read.planned_study import Study, headline
+from espalier.stages import STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def _published(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
     differences = []
     for data in whole:
         bare = data["n"] > 0
-        for axis in ("prune", "quantize", "encode"):
+        for axis in (each.name for each in STAGES.values() if each.changes and each.optional):
             bare &= data[axis].isin(("none", "–")) if axis in data else True
         differences += data.loc[bare, "difference"].dropna().tolist()
     if not whole:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from espalier.results.read.bit_cells import FULL, metrics, number, rows, scores
 from espalier.results.read.planned_study import Study
+from espalier.stages import STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,9 @@ MEASURES = (
     "latency_1_ms",
     "latency_64_ms",
 )
-_STAGES = ("train", "prune", "quantize", "encode")
 _WORDS = {"train": "original", "prune": "pruned", "quantize": "quantized", "encode": "coded"}
+_KEPT = {"bits": "weight_bits", "activation_mib": "activation_mib"}
+"""Measure → column of a stage's metrics that holds for the stages after it too."""
 _EAGER, _BEFORE = "eager", "eager, before pruning"
 _ONNX = {"ONNX fp32": ("fp32.onnx", FULL), "ONNX int8": ("int8.onnx", 8)}
 _NO_NETWORK = ("prepare", "evaluate")
@@ -80,14 +82,14 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
     times = _times(study, runs)
     original = _original_bytes(study, runs)
     kept: dict[str, Any] = {"bits": FULL}
-    for stage in (name for name in _STAGES if name in runs):
+    for stage in (each.name for each in STAGES.values() if each.changes and each.name in runs):
         run = runs[stage]
         row = metrics(study, run)
-        words = _WORDS[stage]
+        words = _WORDS.get(stage, stage)
         if stage in ("train", "prune"):
             kept["activation_mib"] = floats.get(run, _of_same_shape(study, runs, floats))
+        kept |= {name: number(row, column) for name, column in _KEPT.items() if column in STAGES[stage].columns}
         if stage == "quantize":
-            kept = {"bits": number(row, "weight_bits"), "activation_mib": number(row, "activation_mib")}
             words = f"{words} (W{row['weight_bits']} A{row['activation_bits']})" if row else words
         size = original if stage == "train" else number(row, "file_bytes")
         params = number(row, "params")

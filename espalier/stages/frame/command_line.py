@@ -71,7 +71,7 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
     else:
         found.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
         found.add_argument("--data", type=Path, required=True, help="prepared data set")
-    if stage.reads in ("network", "repeats"):
+    if stage.reads == "network":
         about = "folders of the runs before it, from the first of its chain to the one whose network it reads"
         found.add_argument("--parents", type=Path, nargs="+", required=True, help=about)
     if stage.scores_chain:
