@@ -1,13 +1,13 @@
 """How fast training data come, beside the usual ways, and how much of a training step's speed they leave.
 
     python benchmarks/data_path.py [--device cuda] [--rounds 5] [--data PREPARED.safetensors] [--part rates efficiency]
-        [--networks ResNet-20 …] [--precision bf16]
+        [--policies "crop, flip" …] [--networks ResNet-20 …] [--precision bf16]
 
 Rates: images a CPU-second (of this process and its workers) of each way to make batches of 128, one thread; on a GPU
-images a second until they lie there. On a CPU Espalier's compiled kernels, where numba is, stand beside its torch
-operations. Efficiency: images a CPU-second (on a GPU: a second) of training steps with the real pipeline, over those
-of the same steps with one constant batch. The clock covers all of an epoch that makes or trains on batches, the drawing
-of its parameters too; it leaves out reading the file, placing it on the device, compilation and validation.
+images a second until they lie there. On a CPU Espalier with its compiled loop stands beside Espalier with torch's
+operations alone. Efficiency: images a CPU-second (on a GPU: a second) of training steps with the real pipeline, over
+those of the same steps with one constant batch. The clock covers all of an epoch that makes or trains on batches, the
+drawing of its parameters too; it leaves out reading the file, placing it on the device, compilation and validation.
 
 Arms alternate within each round (training steps on a CPU one by one), and the first round does not count; a ratio is
 taken within a round. Each table holds a control, where an arm is set against itself. The images are CIFAR-10 where
@@ -168,10 +168,11 @@ def efficiency_table(
             row(network, name, *spread(over(found["real"], found["constant"]), 3), *spread(control, 3))
 
 
-def known() -> Iterator[tuple[str, tuple]]:
-    """The policies whose augmentations there are, read by the registry."""
+def known(names: Iterable[str]) -> Iterator[tuple[str, tuple]]:
+    """The policies of these names whose augmentations there are, read by the registry."""
     read = TypeAdapter(tuple[choice("augmentation"), ...]).validate_python
-    for name, augment in POLICIES.items():
+    for name in names:
+        augment = POLICIES[name]
         if missing := {each["name"] for each in augment} - set(entries("augmentation")):
             print(f"Skipped: {name}; there is no {', '.join(sorted(missing))}.")
         else:
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="prepared data set of 32x32 images or larger")
     parser.add_argument("--images", type=int, default=2048, help="a round, of the slow ways and of training on a CPU")
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS)[:2], help="of the efficiency")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the steps of the efficiency")
     parser.add_argument("--part", nargs="+", choices=["rates", "efficiency"], default=["rates", "efficiency"])
@@ -199,7 +201,7 @@ def main() -> None:
         print(f"`python benchmarks/data_path.py {' '.join(sys.argv[1:])}`, {data.settings['name']}.")
         if not importlib.util.find_spec("kornia"):
             print("Skipped: kornia, which is not installed.")
-        policies = list(known())
+        policies = list(known(args.policies))
         if "rates" in args.part:
             print("\n## Rates\n")
             rate_table(data, args.device, args.rounds, args.images, policies)
