@@ -9,7 +9,8 @@ STOPPED = 75
 
 
 JOB_STARTED = "ESPALIER_JOB_STARTED"
-"""Environment variable with the time (`time.time`) at which the cluster job began that this process is part of."""
+"""Environment variable with the time (`time.time`) at which the cluster job that this process is part of began to run
+Snakemake."""
 
 
 def job_started(started: float) -> float:
@@ -19,14 +20,23 @@ def job_started(started: float) -> float:
 
 
 class Interruption:
-    """Notes SIGTERM and SIGUSR1, and watches a budget of `minutes` that began at `started` (`time.monotonic`).
+    """Notes SIGTERM and SIGUSR1, and watches a budget of `minutes`.
 
-    The budget is left early by what the stop itself needs: twice the longest gap between two looks (a step, or a
-    validation) and twice the longest save, and five seconds, but never more than half of it.
+    The budget is left early by what the end needs, but never by more than half of it: twice the longest gap between two
+    looks (a step, or a validation), twice the longest save, five seconds, and as long as the cluster job took to start
+    this process. In that time Snakemake has started twice. Its end, after this process's, took a third of it wherever
+    it was measured, so a node may become almost three times slower in between.
+
+    Args:
+        minutes: the budget; None: no end
+        started: when this process started, by `time.monotonic`; None: now
+        began: when the cluster job began, by the same clock; the budget counts from there, else from `started`
     """
 
-    def __init__(self, minutes: float | None = None, started: float | None = None):
-        self._started = time.monotonic() if started is None else started
+    def __init__(self, minutes: float | None = None, started: float | None = None, began: float | None = None):
+        started = time.monotonic() if started is None else started
+        self._began = started if began is None else began
+        self._end = 5 + started - self._began
         self._budget = None if minutes is None else 60 * minutes
         self._signal: str | None = None
         self._gap = self._save = 0.0
@@ -49,6 +59,6 @@ class Interruption:
         self._looked = now
         if self._signal or self._budget is None:
             return self._signal
-        reserve = min(5 + 2 * (self._gap + self._save), self._budget / 2)
-        spent = now - self._started
+        reserve = min(self._end + 2 * (self._gap + self._save), self._budget / 2)
+        spent = now - self._began
         return f"{spent:.0f} of {self._budget:.0f} s are spent" if spent >= self._budget - reserve else None

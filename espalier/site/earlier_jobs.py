@@ -1,31 +1,56 @@
 """SLURM jobs that an earlier Snakemake has left in a folder: waited for, so that no run is done twice at a time."""
 
+import io
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 
 _ALIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING"
-_DRY = {"-n", "--dry-run", "--dryrun", "--unlock", "--lint", "--summary", "--report", "--dag", "--rulegraph"}
+_NAME = re.compile(r"(.+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Of a job that Snakemake's plugin has submitted: a prefix of the profile's, if any, and the id of a call."""
+_RUNS_NOTHING = (
+    *("archive", "cleanup_metadata", "cleanup_shadow", "conda_cleanup_envs", "conda_create_envs_only"),
+    *("container_cleanup_images", "containerize", "d3dag", "dag", "delete_all_output", "delete_temp_output"),
+    *("deploy_sources", "detailed_summary", "dryrun", "filegraph", "generate_unit_tests", "lint", "list_changes"),
+    *("list_conda_envs", "list_input_changes", "list_params_changes", "list_rules", "list_target_rules"),
+    *("list_untracked", "print_compilation", "rulegraph", "summary", "touch", "unlock"),
+)
+"""Words of Snakemake, as its parser names them, with which it does something else than running jobs."""
 
 
 def submits(words: Sequence[str]) -> bool:
-    """Whether a command line of Snakemake will submit jobs to SLURM, as far as its words tell."""
-    named = any("slurm" in Path(word).name for word in [*words, os.environ.get("SNAKEMAKE_PROFILE", "")])
-    return named and not _DRY & set(words) and shutil.which("sbatch") is not None
+    """Whether Snakemake, called with these words, will submit jobs to SLURM; asked of its own parser and profiles.
+
+    Words that the parser does not take here, where Snakemake may have changed into another folder, are taken for true.
+    """
+    if shutil.which("sbatch") is None:
+        return False
+    from snakemake.cli import parse_args
+
+    try:
+        # Which profiles it reads it has said already.
+        with redirect_stderr(io.StringIO()):
+            _, args = parse_args(list(words))
+    except SystemExit:
+        return True
+    reports = (args.report or args.reporter) and not args.report_after_run
+    return args.executor == "slurm" and not reports and not any(getattr(args, name) for name in _RUNS_NOTHING)
 
 
-def left(folder: Path, prefix: str = "espalier_") -> list[str]:
-    """Ids of this user's jobs that still wait or run for `folder`, their names beginning with `prefix`.
+def left(folder: Path) -> list[str]:
+    """Ids of this user's jobs that a Snakemake has submitted from `folder` and that still wait or run.
 
     Empty also where SLURM does not answer: what it cannot tell, it cannot run either.
     """
     words = ["squeue", "--noheader", f"--user={os.getuid()}", f"--states={_ALIVE}", "--format=%i|%j|%Z"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     rows = (line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2)
-    return [job for job, name, where in rows if name.startswith(prefix) and Path(where) == Path(folder).resolve()]
+    return [job for job, name, where in rows if _NAME.fullmatch(name) and Path(where) == Path(folder).resolve()]
 
 
 def wait(folder: Path, told: Callable[[str], None], every_s: float = 10.0) -> None:

@@ -1,12 +1,18 @@
 """Jobs of an earlier Snakemake, as squeue tells of them, and the time that a job counts from."""
 
+import inspect
 import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 
 from espalier.runs.interruption import JOB_STARTED, job_started
 from espalier.site import earlier_jobs
+
+ROOT = Path(__file__).parents[2]
+CALL = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 
 
 @pytest.fixture
@@ -30,22 +36,67 @@ def repository(tmp_path):
     return folder
 
 
+@pytest.fixture
+def site(program, tmp_path, monkeypatch):
+    """A machine with SLURM, the repository as the working folder; a profile of a site's own, by a name of its own."""
+    program("sbatch", "exit 1")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    profile = tmp_path / "mycluster"
+    profile.mkdir()
+    (profile / "config.yaml").write_text("executor: slurm\njobs: 20\n")
+    return str(profile)
+
+
 @pytest.mark.parametrize(
-    ("words", "profile", "expected"),
+    ("words", "expected"),
     [
-        (["--profile", "profiles/slurm"], "", True),
-        (["--executor", "slurm", "-j", "5"], "", True),
-        ([], "/home/user/profiles/slurm", True),
-        (["--profile", "profiles/slurm", "-n"], "", False),
-        (["--profile", "profiles/slurm", "--unlock"], "", False),
-        (["--profile", "profiles/pilot"], "", False),
-        (["-c2", "--config", "studies=demo"], "", False),
+        (["--profile", "profiles/slurm"], True),
+        (["--profile=profiles/slurm", "-q", "--config", "studies=demo", "--", "page"], True),
+        (["--executor", "slurm", "-j", "5"], True),
+        (["-e", "slurm", "-j", "5"], True),
+        (["--profile", "profiles/slurm", "--report", "r.zip", "--report-after-run"], True),
+        (["--profile", "profiles/slurm", "-n"], False),
+        (["--profile", "profiles/slurm", "-nq"], False),
+        (["--profile", "profiles/slurm", "--unlock"], False),
+        (["--profile", "profiles/slurm", "--lint"], False),
+        (["--profile", "profiles/slurm", "--report", "r.zip"], False),
+        (["--profile", "profiles/slurm", "--executor", "local", "-c1"], False),
+        (["--profile", "profiles/pilot"], False),
+        (["-c2", "--config", "studies=slurm"], False),
+        (["-c2", "results/slurm"], False),
     ],
 )
-def test_a_call_that_will_submit_is_known_by_its_words(words, profile, expected, program, monkeypatch):
-    program("sbatch", "exit 1")
-    monkeypatch.setenv("SNAKEMAKE_PROFILE", profile)
+def test_a_call_that_will_submit_is_known(words, expected, site, capfd):
     assert earlier_jobs.submits(words) is expected
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_profile_may_have_any_name_and_be_named_by_the_environment(site, monkeypatch):
+    assert earlier_jobs.submits(["--profile", site])
+    assert not earlier_jobs.submits(["--profile", site, "-nq"])
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", site)
+    assert earlier_jobs.submits([])
+    assert not earlier_jobs.submits(["-n"])
+    assert not earlier_jobs.submits(["--profile", "profiles/pilot"])
+
+
+def test_what_snakemake_does_instead_of_running_jobs_is_known_to_the_last(site):
+    from snakemake.cli import args_to_api, get_argument_parser
+
+    # Each of its branches that ends in another call than the one that executes.
+    branch = r"if args\.(\w+)(?: is not None)?:\n\s+(?:any_lint = )?\w+_api\."
+    found = re.findall(branch, inspect.getsource(args_to_api))
+    assert {"unlock", "lint", "summary", "containerize", "d3dag"} <= set(found)
+    actions = {action.dest: action for action in get_argument_parser()._actions}
+    for action in map(actions.get, found):
+        value = [] if action.nargs == 0 else [str(next(iter(action.choices or ["here"])))]
+        assert not earlier_jobs.submits(["-e", "slurm", "-j5", action.option_strings[0], *value]), action.dest
+
+
+def test_words_that_are_not_understood_here_may_submit(site, capfd):
+    assert earlier_jobs.submits(["--profile", "a profile that is not here"])
+    assert capfd.readouterr() == ("", "")
 
 
 def test_without_slurm_nothing_is_submitted(tmp_path, monkeypatch):
@@ -53,19 +104,20 @@ def test_without_slurm_nothing_is_submitted(tmp_path, monkeypatch):
     assert not earlier_jobs.submits(["--profile", "profiles/slurm"])
 
 
-def test_only_jobs_of_this_folder_and_this_name_are_left(program, repository, tmp_path):
+def test_only_jobs_of_this_folder_that_a_snakemake_has_named_are_left(program, repository, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(repository)
     rows = [
-        f"11|espalier_1b9d6bcd|{repository}",
-        f"12|espalier_1b9d6bcd|{tmp_path}/another",
+        f"11|espalier_{CALL}|{repository}",
+        f"12|espalier_{CALL}|{tmp_path}/another",
         f"13|interactive|{repository}",
-        f"14|espalier_77aa|{repository}",
+        f"14|{CALL}|{repository}",
+        f"15|espalier-driver|{repository}",
+        f"16|my_site_{CALL}|{repository}",
         "a line that squeue has cut",
     ]
     program("squeue", "cat <<'END'\n" + "\n".join(rows) + "\nEND")
-    assert earlier_jobs.left(repository) == ["11", "14"] == earlier_jobs.left(link)
-    assert earlier_jobs.left(repository, prefix="inter") == ["13"]
+    assert earlier_jobs.left(repository) == ["11", "14", "16"] == earlier_jobs.left(link)
 
 
 def test_squeue_is_asked_for_this_user_s_jobs_that_still_wait_or_run(program, repository, tmp_path):
@@ -84,7 +136,7 @@ def test_a_slurm_that_does_not_answer_has_no_jobs(program, repository):
 
 def test_jobs_that_are_left_are_told_and_waited_for(program, repository, tmp_path):
     asked = tmp_path / "asked"
-    program("squeue", f'echo >> {asked}\n[ "$(wc -l < {asked})" -gt 3 ] || echo "21|espalier_ab|{repository}"')
+    program("squeue", f'echo >> {asked}\n[ "$(wc -l < {asked})" -gt 3 ] || echo "21|espalier_{CALL}|{repository}"')
     told = []
     earlier_jobs.wait(repository, told.append, every_s=0.01)
     assert len(asked.read_text()) == 4, "looked at until none was left"

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,11 +14,22 @@ import pytest
 
 from espalier.site.preload import SOCKET
 from support.preload_server import Server, at_work, ended, train
-from support.scripts_as_run import ENVIRONMENT, ROOT, preloaded
+from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, ROOT, preloaded
 
 HANDED = "from espalier.site.preload.client import hand_over\nif preload.SOCKET in os.environ:\n    hand_over()\n"
 NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
 QUICK, LONGER, ENDLESS = ((*NETWORK, f"train.epochs={epochs}") for epochs in (2, 10, 100_000))
+NOTING = """
+import sys
+import os
+sys.path.insert(0, {scripts!r})
+from espalier.site.preload import SOCKET, client, preloaded
+client.PATIENCE_S = float(sys.argv[1])
+if SOCKET in os.environ:
+    client.hand_over()
+with open({begun!r}, "a") as file:
+    print(preloaded(), file=file)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +74,7 @@ def test_a_stop_is_passed_on_and_the_run_saves_its_state(server, digits, tmp_pat
     process = server.begin(train(folder, digits, *ENDLESS))
     assert at_work(process, folder) != process.pid
     process.send_signal(number)
-    assert process.wait(timeout=60) == 75
+    assert process.wait(timeout=PATIENCE_S) == 75
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(server, digits, tmp_path):
@@ -80,26 +92,29 @@ def test_a_run_that_is_killed_itself_ends_its_client_likewise(server, digits, tm
     folder = tmp_path / "run-00000000a1"
     process = server.begin(train(folder, digits, *ENDLESS))
     os.kill(at_work(process, folder), signal.SIGKILL)
-    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
 
 
-def test_a_run_that_is_killed_while_torch_is_imported_never_begins(own_server, digits, tmp_path):
+def test_a_run_that_is_killed_while_it_waits_to_be_forked_never_begins(own_server, digits, tmp_path):
     folder = tmp_path / "run-00000000a1"
+    # As while torch is imported there, which may be quicker than what is done here.
+    own_server.process.send_signal(signal.SIGSTOP)
     processes = [own_server.begin(train(folder, digits, *ENDLESS)) for _ in range(2)]
-    # One has been heard, and its import is under way.
-    maps = Path(f"/proc/{own_server.process.pid}/maps")
-    while "torch" not in maps.read_text():
+    # The kernel lists the server's own socket, and one for each client that waits.
+    while Path("/proc/net/unix").read_text().count(str(own_server.socket)) < 3:
         time.sleep(0.01)
     for process in processes:
         process.kill()
         process.wait()
-    assert own_server.end() == ""
+    own_server.process.send_signal(signal.SIGCONT)
+    done = own_server.run(*train(tmp_path / "next-00000000a2", digits, *QUICK))
+    assert (done.returncode, own_server.end()) == (0, "")
     assert not folder.exists()
 
 
 def test_as_many_ends_as_beginnings(server, digits, tmp_path):
     processes = [server.begin(train(tmp_path / f"run-00000000{n}", digits, "train.epochs=none")) for n in range(10, 22)]
-    assert {process.wait(timeout=120) for process in processes} == {2}
+    assert {process.wait(timeout=PATIENCE_S) for process in processes} == {2}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +159,7 @@ def test_signals_to_every_process_stop_runs_alone(own_server, digits, tmp_path):
     at_work(process, folder)
     # The server's session: itself and the run.
     os.killpg(own_server.process.pid, signal.SIGTERM)
-    assert process.wait(timeout=60) == 75
+    assert process.wait(timeout=PATIENCE_S) == 75
     assert own_server.run(*train(tmp_path / "next-00000000a2", digits, *QUICK)).returncode == 0
     assert json.loads((tmp_path / "next-00000000a2/run.json").read_text())["preloaded"]
 
@@ -157,7 +172,7 @@ def test_a_signal_that_the_caller_ignores_is_ignored(server, digits, tmp_path):
     os.kill(forked, signal.SIGHUP)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 75
+    assert process.wait(timeout=PATIENCE_S) == 75
 
 
 def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
@@ -165,7 +180,7 @@ def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
     process = own_server.begin(train(folder, digits, *LONGER))
     at_work(process, folder)
     assert own_server.end() == ""
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE_S) == 0
     assert (folder / "run.json").exists()
     assert not own_server.socket.parent.exists()
     late = tmp_path / "late-00000000a2"
@@ -187,16 +202,40 @@ def test_no_run_outlives_a_killed_server(own_server, digits, tmp_path):
     process = own_server.begin(train(folder, digits, *ENDLESS))
     forked = at_work(process, folder)
     own_server.process.kill()
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=PATIENCE_S) == 1
     assert ended(forked)
+
+
+def test_a_server_that_hangs_holds_up_no_run_and_begins_none_later(own_server, tmp_path):
+    program, begun = tmp_path / "script.py", tmp_path / "begun"
+    program.write_text(NOTING.format(scripts=str(ROOT), begun=str(begun)))
+    own_server.process.send_signal(signal.SIGSTOP)
+    done = own_server.run(sys.executable, program, "0.1")
+    assert done.returncode == 0
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("this run imports torch for itself: the process that forks runs does not answer")
+    own_server.process.send_signal(signal.SIGCONT)
+    assert own_server.run(sys.executable, program, "600").stderr == ""
+    # What was asked for in vain is passed over by the time the server ends.
+    assert own_server.end() == ""
+    assert begun.read_text().split() == ["False", "True"]
+
+
+def test_a_client_that_is_stopped_before_it_asks_holds_up_no_other(own_server, digits, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.connect(str(own_server.socket))
+        folder = tmp_path / "run-00000000a1"
+        assert own_server.run(*train(folder, digits, *QUICK)).returncode == 0
+        assert json.loads((folder / "run.json").read_text())["preloaded"]
+    assert own_server.end() == ""
 
 
 def test_a_server_ends_with_the_process_that_began_it():
     code = (
         "import os\n"
-        "from espalier.site.preload import SOCKET, start\n"
-        "start.begin()\n"
-        "print(os.environ[SOCKET], start._servers[0].pid, flush=True)\n"
+        "from espalier.site.preload import SOCKET, server\n"
+        "server.begin()\n"
+        "print(os.environ[SOCKET], server._servers[0].pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}

@@ -5,18 +5,20 @@ import sys
 
 import pytest
 
-from espalier.site.preload import message, start
-from espalier.site.preload.server import loading, refusal
+from espalier.site.preload.forked import loading, refusal
+from espalier.site.preload.server import wanted
+
+ASKED = {"python": [sys.prefix, sys.version]}
 
 
 def test_another_python_is_refused_by_name():
-    asked = {"python": message.python(), "environment": dict(os.environ)}
+    asked = ASKED | {"environment": dict(os.environ)}
     assert refusal(asked) is None
     assert "another Python" in refusal(asked | {"python": ["/elsewhere", sys.version]})
 
 
 def test_the_threads_of_a_run_are_told_as_such():
-    asked = {"python": message.python(), "environment": os.environ | {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "7"}}
+    asked = ASKED | {"environment": os.environ | {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "7"}}
     assert refusal(asked) == "another number of threads than in the process that forks runs"
 
 
@@ -27,4 +29,4 @@ def test_what_libraries_read_while_they_are_loaded():
 
 @pytest.mark.parametrize("preload", [True, False])
 def test_a_wish_is_followed(preload):
-    assert start.wanted(preload) is preload
+    assert wanted(preload) is preload

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from espalier.site.preload import SOCKET, start
-from support.scripts_as_run import saved, script
+from espalier.site.preload import SOCKET, server
+from support.scripts_as_run import PATIENCE_S, saved, script
 
 
 class Server:
@@ -16,16 +16,16 @@ class Server:
 
     def __init__(self):
         self.process = subprocess.Popen(
-            [sys.executable, start.SCRIPT],
+            [sys.executable, server.SCRIPT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=start.environment(),
+            env=server.environment(),
             text=True,
             start_new_session=True,
         )
         self.socket = Path(self.process.stdout.readline().strip())
-        self.environment = start.environment() | {SOCKET: str(self.socket)}
+        self.environment = server.environment() | {SOCKET: str(self.socket)}
 
     def run(self, *words, **changed):
         environment = self.environment | changed
@@ -36,7 +36,7 @@ class Server:
 
     def end(self):
         """Close its standard input, as the end of Snakemake does; what it said to that."""
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=PATIENCE_S)
         assert self.process.returncode == 0
         return said
 
@@ -54,8 +54,8 @@ def at_work(process, folder):
 
 
 def ended(pid):
-    """Whether a process is gone within a minute."""
-    deadline = time.monotonic() + 60
+    """Whether a process has gone."""
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)

@@ -10,24 +10,26 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
-from espalier.site.preload import SOCKET, start
+from espalier.site.preload import SOCKET, server
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
-ENVIRONMENT = start.environment()
+ENVIRONMENT = server.environment()
 """That of a run with one thread, which imports torch for itself."""
+PATIENCE_S = 600.0
+"""What takes longer has hung. Machines are slow and busy; no test is quicker for a shorter time."""
 
 
 @cache
 def preloaded():
     """That of a run which is forked where torch has been imported, as Snakemake has its runs on Linux."""
     # A server's forks are not among the processes whose coverage is measured.
-    if not start.wanted("auto") or any(key.startswith("COV") for key in os.environ):
+    if not server.wanted("auto") or any(key.startswith("COV") for key in os.environ):
         return ENVIRONMENT
     # Here alone: what tests start otherwise has no part in it. With the variables that libraries have set since, when
     # they were imported here, a server would take none of these runs.
     with mock.patch.dict(os.environ, ENVIRONMENT, clear=True):
-        start.begin()
+        server.begin()
         return ENVIRONMENT | {SOCKET: os.environ[SOCKET]}
 
 

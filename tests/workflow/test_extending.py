@@ -13,7 +13,9 @@ import pytest
 from espalier.settings.registry import ROOMS
 from support.extending_page import PAGE, ROOT, add_all, blocks
 
-REGISTRIES = re.compile(r"\bentries\(|\bpresets\(|\bSTAGES\b|\bcheck\(\)|of_training|pruned_networks|espalier.reference")
+REGISTRIES = re.compile(
+    r"\bentries\(|\bpresets\(|\bSTAGES\b|\bcheck\(\)|of_training|pruned_networks|espalier.reference"
+)
 """What a test says that goes through all that is registered."""
 ELSEWHERE = ("tests/workflow/test_extending.py", "tests/slurm", "tests/browser")
 

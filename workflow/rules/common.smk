@@ -3,7 +3,6 @@ import json
 import os
 import shlex
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
@@ -26,9 +25,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(REPOSITORY), *(one for one in elsewhere if one not in ("", str(REPOSITORY)))]
 )
 
-# The time of a cluster job counts from its first Snakemake, which starts the one that starts the run.
+# The time of a cluster job counts from its first Snakemake, which starts the one that starts the run. Until it comes
+# here it has taken seconds, on a slow node many.
 if not workflow.is_main_process:
-    os.environ.setdefault("ESPALIER_JOB_STARTED", str(time.time()))
+    import psutil
+
+    os.environ.setdefault("ESPALIER_JOB_STARTED", str(psutil.Process().create_time()))
 
 from snakemake.exceptions import WorkflowError
 

@@ -1,31 +1,36 @@
 """A run's own process, where another one is forked for the run."""
 
+import json
 import os
 import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
-from espalier.site.preload import PASSED_ON, SOCKET, message
+from espalier.site.preload import PASSED_ON, SOCKET, TAKEN
+
+PATIENCE_S = 120.0
+"""How long a server may take to answer; it imports torch meanwhile, if this is its first run."""
 
 
 def hand_over() -> None:
-    """Have this process's script run by a forked one and end as that does; return where no server takes it.
-
-    A server that refuses says why, and so does this process on stderr.
-    """
-    path = os.environ.pop(SOCKET)
-    connection = message.new_socket()
+    """Have this process's script run by a forked one and end as that does; say why and return where none takes it."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.settimeout(PATIENCE_S)
     try:
-        connection.connect(path)
-        message.ask(connection, dict(os.environ))
-        answer = connection.recv(message.LONGEST_ANSWER)
-    except OSError:
-        answer = b""
-    if answer != message.TAKEN:
+        connection.connect(os.environ.pop(SOCKET))
+        # A server that comes to it after this time finds nobody, and begins nothing.
+        connection.recv(64)
+        connection.settimeout(None)
+        # Names of files and variables may hold bytes that are no UTF-8; JSON escapes what stands for them.
+        socket.send_fds(connection, [json.dumps(_asked()).encode("ascii")], (0, 1, 2))
+        answer = connection.recv(1024) or b"the process that forks runs has ended"
+    except OSError as error:
+        answer = f"the process that forks runs does not answer ({error})".encode()
+    if answer != TAKEN:
         connection.close()
-        if answer:
-            print(f"this run imports torch for itself: {answer.decode(errors='replace')}", file=sys.stderr)
+        print(f"this run imports torch for itself: {answer.decode(errors='replace')}", file=sys.stderr)
         return
 
     def pass_on(number: int, _: object) -> None:
@@ -37,6 +42,17 @@ def hand_over() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, pass_on)
     _end_as(connection)
+
+
+def _asked() -> dict[str, object]:
+    """What makes a process this one, but for its standard streams."""
+    return {
+        "python": [sys.prefix, sys.version],
+        "words": sys.argv,
+        "folder": str(Path.cwd()),
+        "environment": dict(os.environ),
+        "ignored": [number for number in PASSED_ON if signal.getsignal(number) == signal.SIG_IGN],
+    }
 
 
 def _end_as(connection: socket.socket) -> None:
@@ -52,4 +68,4 @@ def _end_as(connection: socket.socket) -> None:
         with suppress(OSError):
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    os._exit(code)
+    sys.exit(code)

@@ -1,53 +1,61 @@
-"""The process that a run is forked into."""
+"""The process that is forked for a client and becomes its run."""
 
 import ctypes
+import json
 import os
 import runpy
 import signal
+import socket
 import sys
+import threading
 import traceback
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from espalier.site import preload
-from espalier.site.preload.message import STREAMS
 
+_READ_WHILE_LOADING = ("LD_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_")
+_READ_BY_TORCH = ("ATEN_", "CUDA", "NVIDIA_", "PYTORCH_", "TORCH")
 _PR_SET_PDEATHSIG = 1
 """Option of Linux's prctl, as sys/prctl.h numbers it."""
 
 
-def become(asked: dict[str, Any], streams: list[int], server: int) -> NoReturn:
-    """Run a script as the client would have; signals are blocked until what they do is what they did there.
+def loading(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that libraries read while they are loaded."""
+    heads = _READ_WHILE_LOADING + _READ_BY_TORCH
+    return {key: value for key, value in environment.items() if key.startswith(heads)}
+
+
+def refusal(asked: Mapping[str, Any]) -> str | None:
+    """Why a client's libraries are not those that are imported here, or None."""
+    if asked["python"] != [sys.prefix, sys.version]:
+        return f"another Python than that of the process that forks runs, {sys.prefix}"
+    theirs, ours = loading(asked["environment"]), loading(os.environ)
+    differ = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
+    if not differ:
+        return None
+    threads = all(key.endswith("_NUM_THREADS") for key in differ)
+    return f"another {'number of threads' if threads else ', '.join(differ)} than in the process that forks runs"
+
+
+def attend(connection: socket.socket, server: int) -> NoReturn:
+    """Run what a client asks for; one that is stopped before it has asked is waited for.
 
     Args:
-        asked: the client's words, folder, environment and ignored signals
-        streams: open files for standard input, output and errors
-        server: id of the process that this one was forked from
+        server: id of the process that this one was forked from; it tells the client how this one ends
     """
-    code = 1
+    code: Any = 1
     try:
-        # The server tells the client how a run ended; without it, a second run might be started beside this one.
+        # A run of whose end nobody hears might be begun a second time.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != server:
-            os._exit(1)
-        for number, stream in zip(STREAMS, streams, strict=True):
-            os.dup2(stream, number)
-            os.close(stream)
-        os.environ.clear()
-        os.environ.update(asked["environment"])
-        os.chdir(asked["folder"])
-        sys.argv = asked["words"]
-        preload.begin_forked()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number in preload.PASSED_ON:
-            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            signal.signal(number, signal.SIG_IGN if number in asked["ignored"] else default)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, preload.PASSED_ON)
-        runpy.run_path(sys.argv[0], run_name="__main__")
-        code = 0
+        if os.getppid() == server and (asked := _agreed(connection)):
+            _become(asked, connection)
+            code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
+        code = end.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
@@ -56,4 +64,48 @@ def become(asked: dict[str, Any], streams: list[int], server: int) -> NoReturn:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _agreed(connection: socket.socket) -> dict[str, Any] | None:
+    """What the client asks for, its streams being those of this process by now; None if it is refused or gone."""
+    try:
+        connection.send(preload.READY)
+        text, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+        if len(streams) < 3:
+            return None
+        asked = json.loads(text)
+        reason = refusal(asked)
+        # Names may hold bytes that are no UTF-8.
+        connection.send(reason.encode(errors="replace")[:1024] if reason else preload.TAKEN)
+        if reason:
+            return None
+    except ConnectionError:
+        return None
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    return asked
+
+
+def _obey(connection: socket.socket) -> None:
+    """Receive the signals of a client, and end with it."""
+    with suppress(ConnectionError):
+        while received := connection.recv(1):
+            signal.pthread_kill(threading.main_thread().ident, received[0])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _become(asked: dict[str, Any], connection: socket.socket) -> None:
+    """Run a script as the client would have."""
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    sys.argv = asked["words"]
+    preload.begin_forked()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in preload.PASSED_ON:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in asked["ignored"] else default)
+    threading.Thread(target=_obey, args=(connection,), daemon=True).start()
+    runpy.run_path(sys.argv[0], run_name="__main__")

@@ -108,7 +108,7 @@ def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float)
 
     ranks.follow_launcher()
     minutes = getattr(args, "minutes", 0) or None
-    interruption = Interruption(minutes, job_started(started))
+    interruption = Interruption(minutes, started, job_started(started))
     heartbeat = Heartbeat(args.folder)
     run = StageRun(
         args.folder,
