@@ -19,6 +19,7 @@ from pathlib import Path
 from espalier.site.preload import PASSED_ON, SOCKET
 from espalier.site.preload.forked import attend
 
+COMMAND = (sys.executable, "-m", "espalier.site.preload.server")
 MODULES = ("torch", "torch.utils.flop_counter", "accelerate", "safetensors.torch", "ruamel.yaml", "pydantic")
 """What every stage that runs networks imports. Espalier's own files are not among them: a run reads them as they are
 when it starts."""
@@ -46,7 +47,7 @@ def environment() -> dict[str, str]:
 def begin() -> None:
     """Start a server that ends with this process, however that ends; runs that it starts find it."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "espalier.site.preload.server"],
+        COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
