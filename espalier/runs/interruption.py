@@ -22,10 +22,10 @@ def job_started(started: float) -> float:
 class Interruption:
     """Notes SIGTERM and SIGUSR1, and watches a budget of `minutes`.
 
-    The budget is left early by what the end needs, but never by more than half of it: twice the longest gap between two
-    looks (a step, or a validation), twice the longest save, five seconds, and as long as the cluster job took to start
-    this process. In that time Snakemake has started twice. Its end, after this process's, took a third of it wherever
-    it was measured, so a node may become almost three times slower in between.
+    The budget is left early by what the end needs, but never by more than half of it: five seconds, and twice each of
+    the longest gap between two looks (a step, or a validation), the longest save, and the time from the beginning of
+    the cluster job to that of this process. In that time Snakemake has started twice. Measured on idle and on busy
+    nodes, its end after this process takes a quarter to a half of it.
 
     Args:
         minutes: the budget; None: no end
@@ -36,7 +36,7 @@ class Interruption:
     def __init__(self, minutes: float | None = None, started: float | None = None, began: float | None = None):
         started = time.monotonic() if started is None else started
         self._began = started if began is None else began
-        self._end = 5 + started - self._began
+        self._end = 5 + 2 * (started - self._began)
         self._budget = None if minutes is None else 60 * minutes
         self._signal: str | None = None
         self._gap = self._save = 0.0

@@ -31,7 +31,7 @@ def sort(tab, head: str) -> None:
     next_order = "ascending" if heading.get_attribute("aria-sort") == "descending" else "descending"
     heading.click()
     # Rows are put in order after the click has been answered; the heading says so last.
-    expect(heading).to_have_attribute("aria-sort", next_order)
+    expect(heading).to_have_attribute("aria-sort", next_order, timeout=600_000)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -18,6 +18,7 @@ from espalier.data.official_files import DOWNLOADS
 from espalier.data.prepared import SPLITS, DataError, Prepared, write
 from espalier.settings.registry import choice, entries
 from support.published_files import cifar, fine_names, folder, food101, mnist
+from support.scripts_as_run import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -287,4 +288,4 @@ def test_nobody_reads_what_another_process_is_still_fetching(tmp_path, monkeypat
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.5)
         os.close(descriptor)
-        assert waiting.result(timeout=20).images.shape[0] == 60
+        assert waiting.result(timeout=PATIENCE_S).images.shape[0] == 60

@@ -18,7 +18,7 @@ from torchvision.transforms import CenterCrop, Compose, Resize
 from espalier.data.images import Arrays, Files, Unreadable
 from espalier.data.prepared import SPLITS, DataError, Dataset, Prepared, write
 from support.published_files import drawn, folder
-from support.scripts_as_run import ENVIRONMENT, preloaded
+from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, preloaded
 
 PREPARE = [sys.executable, Path(__file__).parents[2] / "workflow/scripts/stage.py", "prepare"]
 
@@ -153,7 +153,7 @@ class Awaited(Made):
     def image(self, place):
         if threading.get_ident() not in self.asked:
             self.asked.add(threading.get_ident())
-            self.both.wait(timeout=20)
+            self.both.wait(timeout=PATIENCE_S)
         return super().image(place)
 
 
@@ -176,6 +176,6 @@ def test_an_interrupted_preparation_leaves_nothing(forked, number, code, tmp_pat
     # One that is not forked though it should be says so first.
     assert "of 200 images (1" in process.stderr.readline()
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code
     assert not list((tmp_path / "out").iterdir())

@@ -120,6 +120,7 @@ def test_a_share_may_be_empty(name, data):
         assert part.weight is None or part.weight.shape == part.partner_labels.shape == (0,)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 60))
 def test_shares_of_any_range_are_contiguous_complete_and_even(first, size, world):
     parts = [share(first, first + size, rank, world) for rank in range(world)]
@@ -128,6 +129,7 @@ def test_shares_of_any_range_are_contiguous_complete_and_even(first, size, world
     assert max(sizes) - min(sizes) <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 9), st.integers(0, 9))
 def test_the_order_is_a_permutation_closed_to_a_ring(count, seed, epoch):
     order = ordered(count, seed=seed, epoch=epoch)

@@ -192,7 +192,7 @@ def test_damaged_records_are_no_hours(one):
 
 
 @pytest.mark.parametrize("state", ["running", "done"])
-def test_a_thousand_runs_in_a_second_without_heavy_imports(tmp_path, state):
+def test_a_thousand_runs_are_told_of_without_heavy_imports(tmp_path, state):
     models = [dict(disk.BASELINE) | {"model": f"net {index}"} for index in range(100)]
     study = disk.plan(models, repeats=5)
     disk.finish(tmp_path, study)

@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espalier.errors import CheckpointError, Damaged
@@ -36,6 +36,7 @@ def alike(one, other):
     return one == other
 
 
+@settings(deadline=None)
 @given(PLAIN)
 def test_plain_data_comes_back_the_same(value):
     assert alike(through(value), value)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from espalier.site import nodes
-from support.scripts_as_run import ENVIRONMENT, run, script
+from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, run, script
 
 MLP = ["model={name: mlp, hidden: [32]}", "train.epochs=2", "train.batch_size=53", "train.optimizer.lr=0.05"]
 TWO = ["train.processes=2", "train.nodes=2"]
@@ -35,7 +35,7 @@ def test_the_parts_of_two_nodes_meet_over_a_socket_and_have_the_losses_of_one_pr
             subprocess.Popen(words, env=ENVIRONMENT | told, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
     said = [part.stderr.read() for part in parts]
-    assert [part.wait(timeout=120) for part in parts] == [0, 0], said
+    assert [part.wait(timeout=PATIENCE_S) for part in parts] == [0, 0], said
     assert "best epoch" in said[0] and not said[1], "only the main process tells"
     host, port = store.read_text().split()
     assert host == "127.0.0.1" and int(port) > 0
@@ -56,4 +56,4 @@ def test_a_part_ends_with_the_launcher_of_its_job(digits, tmp_path):
     # It would wait a quarter of an hour for the main process.
     part = subprocess.Popen(words, env=ENVIRONMENT | told, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     part.stdin.close()
-    assert part.wait(timeout=60) == -signal.SIGKILL
+    assert part.wait(timeout=PATIENCE_S) == -signal.SIGKILL

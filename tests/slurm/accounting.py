@@ -88,7 +88,7 @@ def pid_files(folder: Path) -> list[Path]:
     return [folder / "slurmdbd.pid", folder / "db/mariadb.pid"]
 
 
-def _answers(port: int, patience_s: float = 60.0) -> None:
+def _answers(port: int, patience_s: float = 300.0) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:

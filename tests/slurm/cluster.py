@@ -34,13 +34,14 @@ PARTITIONS = {
     "urgent": "Nodes=spot1,cheap1 PriorityTier=10",
 }
 NAME = "espalier"
+# Times after which SLURM gives a node, a job or a message up are long enough for a machine that is slow, or busy.
 CONF = """\
 ClusterName={name}
 SlurmctldHost={host}({here})
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=cred_expire=5
+AuthInfo=cred_expire=30
 CredType=cred/munge
 SlurmctldPort=16817
 SlurmdPort=17001
@@ -72,7 +73,10 @@ JobRequeue=1
 MinJobAge=3600
 KillWait=30
 SlurmctldTimeout=30
-SlurmdTimeout=10
+SlurmdTimeout=30
+MessageTimeout=30
+BatchStartTimeout=300
+UnkillableStepTimeout=300
 """
 
 
@@ -100,7 +104,7 @@ class Cluster:
         """Make the hosts, start every daemon and wait until all nodes are idle; nothing is left where that fails.
 
         Raises:
-            RuntimeError: they are not after half a minute; the logs are named.
+            RuntimeError: they are not after five minutes; the logs are named.
         """
         try:
             self._up()
@@ -123,7 +127,7 @@ class Cluster:
         call(*self.hosts.words_here("slurmctld"))
         for node in NODES:
             self.start(node)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while (idle := self._idle()) != set(NODES):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"nodes {set(NODES) - idle} are not idle; see {self.folder}/*.log")
@@ -133,7 +137,7 @@ class Cluster:
         """End every job, daemon and host that `up` has started."""
         for job in self.jobs():
             subprocess.run(["scancel", job], check=False)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while self.jobs() and time.monotonic() < deadline:
             time.sleep(0.2)
         for path in (self.folder / "slurmctld.pid", *accounting.pid_files(self.folder)):
@@ -202,7 +206,7 @@ def _end(pid_file: Path) -> None:
     with suppress(FileNotFoundError, ProcessLookupError, ValueError):
         process = int(pid_file.read_text())
         os.kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while _lives(process) and time.monotonic() < deadline:
             time.sleep(0.05)
 

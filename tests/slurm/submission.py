@@ -18,7 +18,7 @@ from support.snakemake_as_run import SNAKEMAKE, of_a_user
 
 ROOT = Path(__file__).parents[2]
 # Every machine has another mood; what takes longer than this has hung.
-PATIENCE_S = 900.0
+PATIENCE_S = 1800.0
 T = TypeVar("T")
 
 
@@ -33,20 +33,19 @@ def copy_repository(folder: Path) -> Path:
     return folder
 
 
-def until(seen: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T:
-    """The first true answer of `seen`."""
+def until(seen: Callable[[], T], what: str, patience_s: float = PATIENCE_S, every_s: float = 0.2) -> T:
+    """The first true answer of `seen`, which is mostly told by a process."""
     deadline = time.monotonic() + patience_s
     while not (answer := seen()):
         assert time.monotonic() < deadline, f"waited {patience_s:.0f} s for {what}"
-        # What is seen is mostly told by a process.
-        time.sleep(0.2)
+        time.sleep(every_s)
     return answer
 
 
 class Submission:
     """A copy of the repository, its SITE lines edited as a user edits them, and the Snakemake that runs there."""
 
-    def __init__(self, folder: Path, cluster: Cluster, partition: str, memory: str = "2000", minutes: str = "10"):
+    def __init__(self, folder: Path, cluster: Cluster, partition: str, memory: str = "2000", minutes: str = "60"):
         self.folder, self.cluster = folder, cluster
         self.log = folder / "snakemake.txt"
         self._process: subprocess.Popen | None = None

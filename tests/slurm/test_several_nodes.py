@@ -90,6 +90,15 @@ def left(folder):
     return [path.name for path in folder.iterdir() if "meeting" in path.name]
 
 
+def held(submission):
+    """The two processes that train, once they have saved their state, and they stand still."""
+    submission.training()
+    found = until(lambda: len(seen := ranks(submission)) == 2 and seen, "two ranks")
+    for process, _ in found.values():
+        process.suspend()
+    return found
+
+
 @pytest.mark.slow
 def test_two_nodes_have_the_losses_of_one_process(spread, tmp_path):
     submission = spread(epochs=2)
@@ -142,17 +151,18 @@ def test_the_nodes_talk_over_the_network_between_them_and_nobody_else_is_listene
 @pytest.mark.slow
 def test_whoever_dies_or_is_asked_to_stop_on_a_node_the_run_goes_on_with_the_same_bits(spread, tmp_path):
     submission = spread(epochs=150)
-    job, _ = submission.training()
-    found = until(lambda: len(seen := ranks(submission)) == 2 and seen, "two ranks")
+    found = held(submission)
+    (job,) = submission.all_jobs()
     assert [found[rank][1] for rank in (0, 1)] == ["g1", "g2"]
     for process, _ in found.values():
         seen = environment(process.pid)
         assert len(seen["CUDA_VISIBLE_DEVICES"].split(",")) == 1
         assert seen["LOCAL_RANK"] == "0"
 
-    os.kill(found[1][0].pid, signal.SIGKILL)
+    found[1][0].kill()
+    found[0][0].resume()
     # A process that waited for the dead one would wait a quarter of an hour.
-    until(lambda: submission.state(job) == "FAILED", "the job's end", 300)
+    until(lambda: submission.state(job) == "FAILED", "the job's end", 600)
     assert not ranks(submission) and not sockets(submission, "g1") and not sockets(submission, "g2")
     until(lambda: "rank 1 was ended by SIGKILL" in submission.told(), "the log to be shown")
 
@@ -180,15 +190,16 @@ def test_a_host_that_falls_silent_costs_no_run(spread, tmp_path):
     """These hosts are known by name, and by another address to themselves."""
     submission = spread(epochs=40, partition="twins")
     cluster = submission.cluster
-    job, _ = submission.training()
-    until(lambda: len(ranks(submission)) == 2, "two ranks")
+    found = held(submission)
+    (job,) = submission.all_jobs()
     for node, other in (("twin1", "twin2"), ("twin2", "twin1")):
         assert named(cluster.hosts, node, node) == "127.0.1.1"
         assert named(cluster.hosts, node, other) == cluster.hosts.address(other)
     cluster.kill("twin2")
+    found[0][0].resume()
     # The other rank waits for an answer and is not told that none will come, but SLURM misses the node.
-    until(lambda: submission.state(job) == "PENDING", "the loss of the node to be noticed", 120)
-    until(lambda: not ranks(submission), "the other rank to end", 60)
+    until(lambda: submission.state(job) == "PENDING", "the loss of the node to be noticed")
+    until(lambda: not ranks(submission), "the other rank to end")
     cluster.start("twin2")
     submission.succeed()
     assert submission.all_jobs() == submission.submitted() == [job], "the same job, once"

@@ -18,7 +18,7 @@ from espalier.runs.checkpoint import Checkpoints, read
 from espalier.site import ranks
 from espalier.stages.frame.launch import _telling
 from espalier.training.objective import freeze_statistics, loss_of, outputs_of
-from support.scripts_as_run import ENVIRONMENT, interrupt, interrupted_to_the_end, run, saved, script
+from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, interrupt, interrupted_to_the_end, run, saved, script
 
 # 1167 training images: the last of the batches of 53 has one image and of 97 three, so a share has none or one.
 MLP = ["model={name: mlp, hidden: [32]}", "train.epochs=2", "train.batch_size=53", "train.optimizer.lr=0.05"]
@@ -38,7 +38,8 @@ def train(folder, digits, *words, minutes=0.0005):
 
 
 def finish(command, **more):
-    done = subprocess.run(command, env=ENVIRONMENT | more, capture_output=True, text=True, check=False, timeout=300)
+    environment = ENVIRONMENT | more
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
 
 
@@ -89,7 +90,7 @@ def test_a_killed_process_brings_the_run_down_and_the_same_command_goes_on(digit
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(processes(folder)[1], signal.SIGKILL)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal.SIGKILL
     assert "rank 1 was ended by SIGKILL" in told
     assert "rank 1 was ended by SIGKILL" in (folder / "run.log").read_text()
@@ -125,16 +126,18 @@ def test_asked_to_stop_all_processes_stop_after_the_same_step(number, digits, tm
     folder = tmp_path / "stopped-0000000005"
     command = train(folder, digits, *RESNET, TWO, "train.epochs=4000", minutes=10)
     if number is None:
-        assert subprocess.run([*command, "--minutes", "0.3"], env=ENVIRONMENT, check=False, timeout=60).returncode == 75
+        # On a slow machine they are only starting when the time is up, and stop after their first step.
+        done = subprocess.run([*command, "--minutes", "0.3"], env=ENVIRONMENT, check=False, timeout=PATIENCE_S)
+        assert done.returncode == 75
     else:
         process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
         while not (folder / "history.csv").exists():
             time.sleep(0.01)
         # One of them is enough.
         os.kill(processes(folder)[1], number)
-        assert process.wait(timeout=60) == 75
+        assert process.wait(timeout=PATIENCE_S) == 75
     saved_state = Checkpoints(folder / "checkpoint", read(folder / "checkpoint/latest.safetensors")["identity"]).load()
-    assert saved_state["history"]
+    assert saved_state["step"] or saved_state["history"]
 
 
 @pytest.mark.slow

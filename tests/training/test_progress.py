@@ -55,9 +55,7 @@ def test_steps_beat_every_five_seconds_and_epochs_always(tmp_path, clock):
 def test_work_without_steps_beats_by_itself_until_its_end(tmp_path):
     heartbeat = Heartbeat(tmp_path, every_s=0.01).alone()
     (tmp_path / "heartbeat.json").unlink()
-    deadline = time.monotonic() + 60
     while not (tmp_path / "heartbeat.json").exists():
-        assert time.monotonic() < deadline
         time.sleep(0.01)
     assert beat(tmp_path)["state"] == "running"
     heartbeat.beat("done")
