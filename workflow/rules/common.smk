@@ -20,9 +20,11 @@ os.environ.update(
 )
 # The library of this folder, installed or not, here and in every job.
 sys.path.insert(0, str(REPOSITORY))
-elsewhere = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(REPOSITORY), *(one for one in elsewhere if one not in ("", str(REPOSITORY)))]
+elsewhere = dict(os.environ).get("PYTHONPATH", "").split(os.pathsep)
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        [str(REPOSITORY), *(one for one in elsewhere if one and one != str(REPOSITORY))]
+    )
 )
 
 # The time of a cluster job counts from its first Snakemake, which starts the one that starts the run. Until it comes
