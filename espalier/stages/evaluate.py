@@ -30,6 +30,7 @@ class EvaluateStage(Spec):
     splits=("test",),
     files=("scores.csv",),
     columns=("images", "test_loss", "test_top1", "test_top5"),
+    gpu=True,
     scores_chain=True,
 )
 def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:

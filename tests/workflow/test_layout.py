@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
+from espalier.stages import STAGES
+
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 
@@ -23,3 +27,16 @@ def test_conda_is_true_for_every_rule_that_runs_something():
 def test_a_report_can_be_made():
     captions = re.findall(r'caption="([^"]+)"', (ROOT / "workflow/rules/report.smk").read_text())
     assert captions and all((ROOT / "workflow/rules" / caption).exists() for caption in captions)
+
+
+def test_the_stages_that_are_worth_a_gpu_ask_the_cluster_for_one():
+    profile = YAML(typ="safe", pure=True).load((ROOT / "profiles/slurm/config.yaml").read_text())
+    asking = {rule for rule, resources in profile["set-resources"].items() if "gpu" in resources}
+    assert asking == {stage.name for stage in STAGES.values() if stage.gpu}
+
+
+def test_every_stage_has_a_rule_that_names_nothing_else():
+    for name in STAGES:
+        rule = (ROOT / f"workflow/rules/{name}.smk").read_text()
+        assert rule.count("rule ") == 1 and f"rule {name}:" in rule
+        assert set(re.findall(r'_(?:of|nodes)\("(\w+)"\)', rule)) == {name}
