@@ -173,7 +173,8 @@ def test_every_figure_stands_on_nothing_one_run_or_a_part(tmp_path, name, repeat
         for point in study["points"][repeats:]:
             disk.undo(tmp_path, study["runs"][point["runs"]["train"]], "waiting")
             disk.undo(tmp_path, study["runs"][point["runs"]["evaluate"]], "waiting")
-    settings = {"by_axis": {"axis": "model"}, "tradeoff": {"x": "params"}, "curves": {"axis": "model"}}.get(name, {})
+    settings = {"tradeoff": {"x": "params"}, "curves": {"axis": "model"}}.get(name, {})
+    settings |= dict.fromkeys(disk.required("figure", name), "model")
     figure, *_ = drawn(tmp_path, study, name, **settings)
     style.save(figure, tmp_path, name)
     words = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
@@ -185,7 +186,8 @@ def test_every_figure_stands_on_nothing_one_run_or_a_part(tmp_path, name, repeat
 def test_more_values_than_can_be_shown_are_cut_and_it_is_said(tmp_path, name):
     study = disk.plan([dict(disk.BASELINE) | {"model": f"net {index}"} for index in range(120)], repeats=1)
     disk.finish(tmp_path, study)
-    settings = {"by_axis": {"axis": "model"}, "tradeoff": {"x": "params"}, "curves": {"axis": "model"}}.get(name, {})
+    settings = {"tradeoff": {"x": "params"}, "curves": {"axis": "model"}}.get(name, {})
+    settings |= dict.fromkeys(disk.required("figure", name), "model")
     figure, *_ = drawn(tmp_path, study, name, **settings)
     assert figure.get_size_inches()[1] < 15
     assert "of 120" in figure.get_supxlabel()

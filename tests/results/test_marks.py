@@ -81,8 +81,9 @@ def made(study, kind):
     arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
     found = {}
     for name, entry in entries(kind).items():
-        settings = {"axis": "prune"} if name == "by_axis" else entry.load().__kwdefaults__ or {}
-        if not {"reads", "axis"} & entry.facts.keys():
+        needs = disk.required(kind, name)
+        settings = dict.fromkeys(needs, "prune") | (entry.load().__kwdefaults__ or {})
+        if needs <= {"axis"} and not {"reads", "axis"} & entry.facts.keys():
             item = Asked(kind, name, name, settings)
             found[name] = item.make(*arguments), item.caption(study)
     return found

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from espalier.models import rules
 from espalier.settings.registry import entries
 
-SIZES = {"ghostnet": 17, "spinal_vgg": 32, "lenet": 16}
 SMALL = {
     "cct": {"layers": 2, "heads": 2, "dim": 16},
     "cvt": {"layers": 2, "heads": 2, "dim": 16},
@@ -31,7 +31,7 @@ NAMES = [*(name for name in entries("model") if name not in UNPRUNABLE), *VARIAN
 
 
 def size(name: str) -> int:
-    return SIZES.get(name.partition("-")[0], 8)
+    return max(8, rules.smallest(entries("model")[VARIANTS.get(name, (name, {}))[0]]))
 
 
 def built(name: str, seed: int = 0) -> nn.Module:

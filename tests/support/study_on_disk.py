@@ -36,8 +36,14 @@ RATIOS = (0.3, 0.5, 0.7)
 
 
 def of_training(kind: str) -> list[str]:
-    """Tables or figures that are made of trained runs alone."""
-    return [name for name, entry in entries(kind).items() if not {"stage", "reads"} & entry.facts.keys()]
+    """Tables or figures that are made of trained runs alone, and ask for no setting but an axis."""
+    found = (name for name, entry in entries(kind).items() if not {"stage", "reads"} & entry.facts.keys())
+    return [name for name in found if required(kind, name) <= {"axis"}]
+
+
+def required(kind: str, name: str) -> set[str]:
+    """Settings of a table or figure that have no default."""
+    return {key for key, (_, default, _) in entries(kind)[name].settings.items() if default is ...}
 
 
 def pruned(study: dict) -> dict:

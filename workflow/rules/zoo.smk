@@ -6,7 +6,7 @@ rule count_networks:
     input:
         # A model added or changed is counted anew.
         sorted(map(str, Path("espalier/models").glob("[!_]*.py"))),
-        map(str, plugins.files()),
+        [str(path) for path in plugins.files()],
     output:
         "results/zoo/networks.csv",
         "results/zoo/depth.csv",
