@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.error import URLError
 
 import numpy as np
-import prepare_data
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +16,7 @@ from torchvision import datasets
 from espalier.data.official_files import DOWNLOADS
 from espalier.data.prepared import SPLITS, DataError, Prepared, write
 from espalier.settings.registry import choice, entries
+from espalier.stages.frame.command_line import main
 from support.published_files import cifar, fine_names, folder, food101, mnist
 from support.scripts_as_run import PATIENCE_S
 
@@ -251,11 +251,10 @@ def test_gray_is_what_pillow_calls_gray(tmp_path, monkeypatch):
 
 
 def prepared(monkeypatch, root, *words):
-    """What prepare_data.py does in this process."""
+    """What the stage prepare does in this process."""
     monkeypatch.setenv("ESPALIER_DATA", str(root))
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("sys.argv", ["prepare_data.py", str(root / "out.safetensors"), *words])
-    prepare_data.main()
+    main(["prepare", str(root / "out.safetensors"), *words])
 
 
 def test_statistics_are_told_beside_the_published_ones(tmp_path, monkeypatch, capsys):

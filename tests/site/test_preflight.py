@@ -13,7 +13,7 @@ import pytest
 
 from espalier.errors import Mistake
 from espalier.site.preflight import cluster, machine, profile, slurm
-from espalier.site.preflight.checks import RIGHT, WRONG
+from espalier.site.preflight.finding import RIGHT, WRONG
 
 ROOT = Path(__file__).parents[2]
 # scontrol show config, of its lines those that are read and some beside them.
