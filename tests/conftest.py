@@ -60,9 +60,7 @@ class Repository:
 
 
 def pytest_collection_finish():
-    """Let no search for garbage go through all modules again: they make none, and it was 5 % of a test's time."""
-    gc.collect()
-    gc.freeze()
+    """Look for garbage less often: most of what a test makes is kept until its end."""
     gc.set_threshold(50_000)
 
 

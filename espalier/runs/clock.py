@@ -2,6 +2,8 @@
 
 import time
 
+import psutil
+
 
 class Clock:
     """Seconds on the wall and on the CPU since `started`, and in parts of the present epoch.
@@ -30,3 +32,8 @@ class Clock:
     def resume(self, seconds: dict[str, float]) -> None:
         """Go on from the times of a checkpoint; what this process has spent on starting up is added to them."""
         self.seconds = {part: spent + self.seconds[part] for part, spent in seconds.items()}
+
+
+def process_began() -> float:
+    """When this process began, by the monotonic clock; a forked one began when it was forked."""
+    return time.monotonic() - (time.time() - psutil.Process().create_time())

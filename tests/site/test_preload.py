@@ -16,7 +16,7 @@ from espalier.site.preload import SOCKET
 from support.preload_server import Server, at_work, ended, train
 from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, ROOT, preloaded
 
-HANDED = "from espalier.site.preload.client import hand_over\nif preload.SOCKET in os.environ:\n    hand_over()\n"
+HANDED = "from espalier.site.preload.client import hand_over\nhand_over()\n"
 NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
 QUICK, LONGER, ENDLESS = ((*NETWORK, f"train.epochs={epochs}") for epochs in (2, 10, 100_000))
 NOTING = """
@@ -25,8 +25,7 @@ import os
 sys.path.insert(0, {scripts!r})
 from espalier.site.preload import SOCKET, client, preloaded
 client.PATIENCE_S = float(sys.argv[1])
-if SOCKET in os.environ:
-    client.hand_over()
+client.hand_over()
 with open({begun!r}, "a") as file:
     print(preloaded(), file=file)
 """
@@ -128,7 +127,7 @@ def test_as_many_ends_as_beginnings(server, digits, tmp_path):
 )
 def test_a_script_ends_and_reads_as_it_would_alone(server, tmp_path, body, code, told):
     program = tmp_path / "script.py"
-    program.write_text(f"import os, sys\nfrom espalier.site import preload\n{HANDED}{body}\n")
+    program.write_text(f"import os, sys\n{HANDED}{body}\n")
     environment = server.environment | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, program]
     alone = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)

@@ -15,7 +15,12 @@ PATIENCE_S = 120.0
 
 
 def hand_over() -> None:
-    """Have this process's script run by a forked one and end as that does; say why and return where none takes it."""
+    """Have this process's script run by a forked one and end as that does; say why and return where none takes it.
+
+    Where no server is named, nothing is done.
+    """
+    if SOCKET not in os.environ:
+        return
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.settimeout(PATIENCE_S)
     try:

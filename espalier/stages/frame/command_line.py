@@ -7,21 +7,19 @@ Ctrl-C; 1 anything else, with its traceback in the log.
 """
 
 import argparse
-import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from espalier.runs.clock import Clock
+from espalier.runs.clock import Clock, process_began
 from espalier.runs.interruption import Interruption, job_started
 from espalier.runs.log import recording
 from espalier.runs.progress import Heartbeat
 from espalier.settings.problems import StudyError, unknown
 from espalier.settings.registry import Spec
 from espalier.settings.words import parse
-from espalier.site import preload, ranks
+from espalier.site import ranks
 from espalier.stages import STAGES
 from espalier.stages.definition import Stage
 from espalier.stages.frame.stage_run import StageRun, make, section
@@ -29,11 +27,7 @@ from espalier.stages.frame.stage_run import StageRun, make, section
 
 def main(words: Sequence[str] | None = None) -> None:
     """Make the run that a command line names, and end with an exit code that tells how it went."""
-    started = time.monotonic()
-    if preload.SOCKET in os.environ:
-        from espalier.site.preload.client import hand_over
-
-        hand_over()
+    started = process_began()
     with _told_to_pilot():
         name, *words = (sys.argv[1:] if words is None else words) or ["--help"]
         if name not in STAGES:
