@@ -138,7 +138,7 @@ class Submission:
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 words = (path / "cmdline").read_bytes().split(b"\0")
-                if any(word.endswith(b"/train.py") for word in words[:2]) and (path / "cwd").readlink() == self.folder:
+                if any(word.endswith(b"/stage.py") for word in words[:2]) and (path / "cwd").readlink() == self.folder:
                     values = dict(item.split(b"=", 1) for item in (path / "environ").read_bytes().split(b"\0") if item)
                     return values[b"SLURM_JOB_ID"].decode(), int(path.name)
             except (OSError, ValueError):

@@ -47,8 +47,8 @@ def ranks(submission):
 
 def trained_here(submission, folder, *words):
     """Train what the submission's run has trained, by its own command line, without SLURM and in another folder."""
-    script, _, *given = shlex.split(json.loads((submission.run() / "run.json").read_text())["command"])[1:]
-    command = [sys.executable, script, str(folder), *given, *words]
+    script, stage, _, *given = shlex.split(json.loads((submission.run() / "run.json").read_text())["command"])[1:]
+    command = [sys.executable, script, stage, str(folder), *given, *words]
     plain = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     done = subprocess.run(command, cwd=submission.folder, env=plain | ONE_THREAD, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -65,7 +65,7 @@ def sockets(submission, node):
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             words = process.cmdline()
-            if process.cwd() == str(submission.folder) and any(word.endswith("/train.py") for word in words[:2]):
+            if process.cwd() == str(submission.folder) and any(word.endswith("/stage.py") for word in words[:2]):
                 scripts.add(process.pid)
     return [each for each in submission.cluster.hosts.sockets(node) if each.process in scripts]
 
