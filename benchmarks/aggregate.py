@@ -1,4 +1,4 @@
-"""CPU-seconds and memory of a study's tables, figures and page from many runs that are done.
+"""CPU-seconds and memory of what a study shows, its tables, figures and page, from many runs that are done.
 
     python benchmarks/aggregate.py [--artifacts 1000 10000]
 
@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
+from espalier.runs import record as records
 from espalier.runs.columns import HISTORY, LAYERS
 from espalier.stages import STAGES
 
@@ -51,20 +52,24 @@ figures:
 LAYERS_OF = ("stem", *(f"blocks.{place}.conv{number}" for place in range(9) for number in (1, 2)), "classifier")
 
 
-def plan(chains: int, stages: tuple[str, ...]) -> dict:
-    """The plan.json of a study of so many chains, a hundred configurations or a tenth of the chains."""
+def text(chains: int, stages: tuple[str, ...]) -> str:
+    """The file of a study of so many chains, a hundred configurations or a tenth of the chains."""
     repeats = max(1, chains // 100)
     rates = ", ".join(str(number / 100) for number in range(1, 1 + max(1, chains // (10 * repeats))))
     prune = "prune: {name: magnitude, ratio: 0.5}" if "prune" in stages else ""
-    text = STUDY.format(
+    return STUDY.format(
         prune=prune,
         stages=", ".join(stages),
         rates=rates,
         repeats=repeats,
         tables=", pruning, layers" if prune else "",
     )
+
+
+def plan(chains: int, stages: tuple[str, ...]) -> dict:
+    """The plan.json of that study."""
     with tempfile.TemporaryDirectory() as name:
-        (Path(name) / "many.yaml").write_text(text)
+        (Path(name) / "many.yaml").write_text(text(chains, stages))
         return manifest(build(["many"], Path(name)).studies["many"])
 
 
@@ -96,7 +101,8 @@ def finish(root: Path, study: dict) -> None:
         row |= {name: round(top1, 2) for name in ("train_top1", "validation_top1", "test_top1") if name in row}
         row |= {name: 19802 for name in ("params", "macs", "nonzeros") if name in row}
         _write(path / "metrics.csv", STAGES[run["stage"]].metrics, [row])
-        (path / "run.json").write_text(json.dumps(_record(id_, run), indent=2) + "\n")
+        names = sorted(each.name for each in path.iterdir())
+        records.write(path, _record(id_, run), names, {})
         (path / "run.log").write_text("2026-03-01 12:00:00 INFO 12 epochs\n" * EPOCHS)
 
 
@@ -110,6 +116,7 @@ def _record(id_: str, run: dict) -> dict:
     return {
         "run": id_,
         "stage": run["stage"],
+        "outcome": records.DONE,
         "parent": run["parent"],
         "spec": run["settings"],
         "command": " ".join(run["command"]),
@@ -145,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--artifacts", type=int, nargs="+", default=[1000, 10000])
     args = parser.parse_args()
-    print(f"{'artifacts':>9}  {'script':<10}{'wall s':>8}{'CPU-s':>8}{'MiB':>6}")
+    print(f"{'artifacts':>9}{'wall s':>8}{'CPU-s':>8}{'MiB':>6}")
     for artifacts in args.artifacts:
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
@@ -153,17 +160,8 @@ def main() -> None:
             path = write_plan(root, study)
             finish(root, study)
             os.chdir(root)
-            folder, total = path.parent, [0.0, 0.0]
-            for script, words in (
-                ("tabulate", [SCRIPTS / "write_tables.py", folder]),
-                ("plot", [SCRIPTS / "draw_figures.py", folder]),
-                ("page", [SCRIPTS / "write_page.py", folder / "index.html"]),
-            ):
-                command = [PYTHON, *words, "--plan", path]
-                wall, cpu, memory = cost(command, root)
-                total = [total[0] + wall, total[1] + cpu]
-                print(f"{len(study['runs']):9}  {script:<10}{wall:8.1f}{cpu:8.1f}{memory:6.0f}", flush=True)
-            print(f"{len(study['runs']):9}  {'all':<10}{total[0]:8.1f}{total[1]:8.1f}")
+            wall, cpu, memory = cost([PYTHON, SCRIPTS / "write_page.py", path.parent, "--plan", path], root)
+            print(f"{len(study['runs']):9}{wall:8.1f}{cpu:8.1f}{memory:6.0f}", flush=True)
             os.chdir("/")
 
 

@@ -77,10 +77,7 @@ def measure(cores: int, isolated: bool) -> dict[str, float]:
         plan = "results/studies/demo/plan.json"
         scripts = {
             "data": ["stage.py", "prepare", "again/digits.safetensors", "dataset.name=digits"],
-            "plan.json": ["plan.py", "again/plan.json", "config/studies/demo.yaml"],
-            "tables": ["write_tables.py", "again", "--plan", plan],
-            "plots": ["draw_figures.py", "again", "--plan", plan],
-            "page": ["write_page.py", "again/index.html", "--plan", plan],
+            "tables, figures and page": ["write_page.py", "again", "--plan", plan],
         }
         small = {
             part: timed([PYTHON, f"workflow/scripts/{script}", *words], folder)[0]

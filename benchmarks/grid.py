@@ -95,14 +95,8 @@ def espalier(folder: Path, data: Path) -> dict[str, float]:
     trained = [run for run in runs if run["stage"] == "train"]
     assert len(trained) == len(settings()), f"{len(trained)} runs"
     plan = "results/studies/rivals/plan.json"
-    plots = sum(
-        timed([PYTHON, f"workflow/scripts/{script}", *words, "--plan", plan], place)[0]
-        for script, *words in (
-            ("write_tables.py", "results/studies/rivals"),
-            ("draw_figures.py", "results/studies/rivals"),
-            ("write_page.py", "results/studies/rivals/index.html"),
-        )
-    )
+    words = ["workflow/scripts/write_page.py", "again", "--plan", plan]
+    plots = timed([PYTHON, *words], place)[0]
     start = sum(run["startup_cpu_s"] for run in trained)
     loading = sum(making(place / run["data"]["path"], run["command"]) for run in trained)
     within = sum(run["cpu_s"] for run in runs if run["stage"] in ("train", "evaluate"))

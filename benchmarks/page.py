@@ -3,9 +3,9 @@
     python benchmarks/page.py [--runs 1000 5000]
 
 The artifacts are those of benchmarks/aggregate.py: what runs of `train`, `prune` and `evaluate` leave, in equal parts,
-in the format of the real ones and with made-up numbers. Built means tables, figures, index.html and explore.html, each
-script called as the workflow calls it; `page` are the CPU-seconds of the last. Bytes are those of the study's folder:
-these pages, the tables in four formats, the figures in two, runs.csv and plan.json.
+in the format of the real ones and with made-up numbers. Built means tables, figures, index.html and explore.html, by
+the script that the workflow calls. Bytes are those of the study's folder: these pages, the tables in four formats, the
+figures in two, runs.csv and plan.json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, nargs="+", default=[1000])
     args = parser.parse_args()
-    print(f"{'runs':>6}{'wall s':>8}{'CPU-s':>8}{'page':>8}{'index MiB':>11}{'explore MiB':>13}{'folder MiB':>12}")
+    print(f"{'runs':>6}{'wall s':>8}{'CPU-s':>8}{'index MiB':>11}{'explore MiB':>13}{'folder MiB':>12}")
     for runs in args.runs:
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
@@ -36,16 +36,10 @@ def main() -> None:
             finish(root, study)
             os.chdir(root)
             folder = path.parent
-            calls = [
-                ("write_tables.py", folder),
-                ("draw_figures.py", folder),
-                ("write_page.py", folder / "index.html"),
-            ]
-            spent = [cost([PYTHON, SCRIPTS / script, target, "--plan", path], root) for script, target in calls]
-            wall, used = (sum(column) for column in list(zip(*spent, strict=True))[:2])
+            wall, used, _ = cost([PYTHON, SCRIPTS / "write_page.py", folder, "--plan", path], root)
             pages = [(folder / page).stat().st_size / MIB for page in ("index.html", "explore.html")]
             print(
-                f"{len(study['runs']):6}{wall:8.1f}{used:8.1f}{spent[-1][1]:8.1f}{pages[0]:11.2f}{pages[1]:13.2f}"
+                f"{len(study['runs']):6}{wall:8.1f}{used:8.1f}{pages[0]:11.2f}{pages[1]:13.2f}"
                 f"{bytes_below(folder) / MIB:12.2f}",
                 flush=True,
             )

@@ -24,7 +24,6 @@ from demo import PARTS, ROOT, SNAKEMAKE
 
 sys.path.insert(0, str(ROOT))
 
-from espalier.stages import STAGES
 
 STUDY = """title: many runs
 dataset: digits
@@ -56,29 +55,26 @@ rule evaluate:
     params: lambda wildcards: RUNS[wildcards.run]
     shell: "echo {{params}} > {{output}}"
 """
-NETWORK = ("model.safetensors", "run.json")
+RECORD = "run.json"
 FILES = {
     "train": (),
     "prune": ("train",),
     "evaluate": ("train", "prune"),
 }
 """Stage → those whose networks it reads, beside the data set."""
-TABLES = ["results/studies/many/runs.csv"]
-"""What a batch of `tabulate` is asked for: figures and page would ask for the rest of the runs."""
 
 
 def floor_of_files(runs: int) -> str:
     """The floor with the files of `FILES`."""
     rules = [
         f"RUNS = {{f'{{n:010x}}': n for n in range({runs})}}",
-        "rule all:\n    input: expand('out/evaluate/{run}/metrics.csv', run=RUNS)",
+        "rule all:\n    input: expand('out/evaluate/{run}/run.json', run=RUNS)",
         "rule prepare:\n    output: 'out/data.safetensors'\n    shell: 'touch {output}'",
     ]
     for stage, before in FILES.items():
-        read = ["out/data.safetensors", *(f"out/{one}/{{run}}/{name}" for one in before for name in NETWORK)]
-        outputs = [f"out/{stage}/{{run}}/{name}" for name in STAGES[stage].written]
+        read = ["out/data.safetensors", *(f"out/{one}/{{run}}/{RECORD}" for one in before)]
         rules.append(
-            f"rule {stage}:\n    input: {', '.join(map(repr, read))}\n    output: {', '.join(map(repr, outputs))}\n"
+            f"rule {stage}:\n    input: {', '.join(map(repr, read))}\n    output: 'out/{stage}/{{run}}/{RECORD}'\n"
             f"    log: 'out/{stage}/{{run}}/run.log'\n    params: lambda wildcards: RUNS[wildcards.run]\n"
             "    shell: 'echo {params} > {output[0]} 2> {log}'"
         )
@@ -147,7 +143,7 @@ def main() -> None:
             (files / "Snakefile").write_text(floor_of_files(runs))
             arms = [(many, ours), ([*dry, "-c1"], floor), ([*dry, "-c1"], files)]
             if args.batch:
-                arms.append(([*many, "--batch", f"tabulate=1/{args.batch}", "--", *TABLES], ours))
+                arms.append(([*many, "--batch", f"page=1/{args.batch}"], ours))
             found = costs(args.rounds, *arms)
             cells = [cell for seconds, memory in map(min, found) for cell in (f"{seconds:.1f}", f"{memory:.0f}")]
             print(runs, 3 * runs, *cells, *(ratio(found[0], below) for below in found[1:3]), sep=" | ", flush=True)

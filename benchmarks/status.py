@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from aggregate import finish, plan, write_plan
+from aggregate import finish, plan, text
 from demo import PYTHON
 
 
@@ -27,7 +27,7 @@ def unsettle(root: Path, study: dict) -> None:
         if number % 6 < 2:
             continue
         folder = root / run["path"]
-        (folder / "metrics.csv").unlink()
+        (folder / "run.json").unlink()
         state = {2: "running", 3: "running", 4: "failed"}.get(number % 6, "waiting")
         silent = 600 if number % 12 == 5 else 0
         said = {"state": "running" if silent else state, "pid": os.getpid(), "host": platform.node()}
@@ -57,7 +57,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             root = Path(name)
             study = plan(runs // 2, stages=("train", "evaluate"))
-            write_plan(root, study)
+            (root / "config/studies").mkdir(parents=True)
+            (root / "config/config.yaml").write_text("studies: [many]\n")
+            (root / "config/studies/many.yaml").write_text(text(runs // 2, ("train", "evaluate")))
             finish(root, study)
             unsettle(root, study)
             told = [seconds([PYTHON, "-m", "espalier", "status"], root) for _ in range(args.rounds)]

@@ -1,6 +1,7 @@
 """The command `espalier`: looks at what runs have made. Snakemake is the one way to make them."""
 
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -29,22 +30,120 @@ def command(function: Callable) -> Callable:
     return app.command()(told)
 
 
+Studies = Annotated[list[str] | None, typer.Argument(help="names of studies; those of config/config.yaml")]
+Words = Annotated[list[str] | None, typer.Option("--config", help="key=value, as Snakemake takes it; may be repeated")]
+Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="ids, names or folders of runs")]
+
+
 @command
 def status(
-    plan: Annotated[list[Path] | None, typer.Option(help="plan.json of a study; all of results/")] = None,
+    studies: Studies = None,
+    config: Words = None,
+    watch: Annotated[bool, typer.Option(help="look again and again, until all runs have ended")] = False,
+    every: Annotated[float, typer.Option(help="seconds between two looks")] = 10.0,
 ) -> None:
-    """Tell which runs are done, running, failed, lost or waiting.
+    """Tell which runs of a study, as it is written now, are done, running, failed, lost or waiting.
 
-    Reads the files that the runs write, and asks no scheduler and no server; a minute's watch is
-    `watch -n 60 espalier status`.
+    Reads the files that the runs write. It asks no scheduler, takes no lock, and needs no call of Snakemake before.
     """
+    from espalier.plan.configured import configured
+    from espalier.plan.manifest import manifest
     from espalier.results.page import status_table
+
+    plan = configured(studies or (), config or ())
+    told = {name: manifest(planned) for name, planned in plan.studies.items()}
+    while True:
+        found = [status_table.told(study) for study in told.values()]
+        print(
+            "\n\n".join(text + status_table.other_plan(study) for text, study in zip(found, told.values(), strict=True))
+        )
+        if not watch or all(status_table.over(study) for study in told.values()):
+            return
+        time.sleep(every)
+        print(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')}")
+
+
+@command
+def partial(studies: Studies = None, config: Words = None) -> None:
+    """Make the tables, figures and pages of what exists so far, in results/partial/."""
+    from espalier.plan import manifest
+    from espalier.plan.configured import configured
+    from espalier.results.making import make
+
+    for name, planned in configured(studies or (), config or ()).studies.items():
+        folder = Path("results/partial") / name
+        manifest.write(folder / "plan.json", manifest.manifest(planned))
+        make(folder, folder / "plan.json")
+        print(folder / "index.html")
+
+
+@command
+def show(run: Annotated[str, typer.Argument(help="id, name or folder of a run")]) -> None:
+    """Show what a run is: its outcome, settings, command and files, and the end of its log."""
+    from espalier.results.page import run_table
+    from espalier.results.read.run_folders import find
+
+    print(run_table.told(find(run)))
+
+
+@command
+def forget(
+    runs: Runs = None,
+    stale: Annotated[
+        bool, typer.Option(help="all runs of the studies that are damaged, or made of other data")
+    ] = False,
+    config: Words = None,
+) -> None:
+    """Remove runs, so that the next call of snakemake makes them again; also those not run because of them."""
+    from espalier.results.read import run_folders
+
+    chosen = [run_folders.find(name) for name in runs or ()]
+    if stale:
+        from espalier.plan.configured import configured
+        from espalier.plan.standing import Standing
+
+        chosen += [Path(run.path) for run in Standing(configured((), config or ())).problems]
+    if not chosen and not stale:
+        raise Mistake("name the runs to forget, or --stale")
+    for folder in run_folders.forget(chosen):
+        print(f"forgotten: {folder}")
+
+
+@command
+def orphans(
+    delete: Annotated[bool, typer.Option(help="remove them")] = False,
+) -> None:
+    """List runs and prepared data that no study asks for, with their size.
+
+    Asked for is what any study of config/studies/ has, as it is written now, and any plan in results/studies/.
+    """
+    from espalier.plan.configured import STUDIES, configured
+    from espalier.results.read import run_folders
     from espalier.results.read.planned_study import read
 
-    plans = plan or sorted(Path("results/studies").glob("*/plan.json"))
-    if not plans:
-        raise Mistake("results/studies: holds no plan.json; `snakemake status` writes it")
-    print("\n\n".join(status_table.told(read(one)) for one in plans))
+    plan = configured([path.stem for path in sorted(STUDIES.glob("*.yaml"))])
+    asked = [run.path for runs in plan.runs.values() for run in runs.values()]
+    for path in sorted(Path("results/studies").glob("*/plan.json")):
+        asked += [run["path"] for run in read(path)["runs"].values()]
+    found = {path: run_folders.size(path) for path in run_folders.orphans(asked)}
+    for path, size in found.items():
+        if delete:
+            run_folders.remove(path)
+        print(f"{'removed: ' if delete else ''}{path}  {size:,} bytes")
+    print(f"{len(found)} that no study asks for, {sum(found.values()):,} bytes")
+
+
+@command
+def verify(studies: Studies = None, config: Words = None) -> None:
+    """Read every file of a study's runs, and tell which is not what was written. Exit code 1 where one is not."""
+    from espalier.plan.configured import configured
+    from espalier.plan.standing import Standing
+    from espalier.results.page import verification
+
+    plan = configured(studies or (), config or ())
+    found = verification.verified(plan, Standing(plan))
+    print(found.told())
+    raise typer.Exit(bool(found.wrong))
 
 
 @command

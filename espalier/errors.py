@@ -21,8 +21,8 @@ class CheckpointError(Mistake):
     """A checkpoint belongs to another run."""
 
 
-class Diverged(Mistake):
-    """Training has left the finite numbers."""
+class Diverged(Exception):
+    """Training has left the finite numbers, or reason: an outcome of the run, and no accident."""
 
 
 class Interrupted(Exception):

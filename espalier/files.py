@@ -1,10 +1,13 @@
 """Outputs that are whole or absent: written to a temporary name beside the target, then renamed."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_TEMPORARY = r"\.{}\.[a-z0-9_]{{8}}(\.[^.]+)?"
 
 
 @contextmanager
@@ -32,3 +35,10 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in one rename."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def leftovers(folder: Path, name: str | None = None) -> list[Path]:
+    """Temporary files of `replacing` in a folder, of whatever target or of the one with a name; a process that still
+    writes has one too."""
+    pattern = re.compile(_TEMPORARY.format(re.escape(name) if name else ".+"))
+    return [path for path in Path(folder).glob(".*") if pattern.fullmatch(path.name)]

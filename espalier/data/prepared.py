@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from espalier.data import header
 from espalier.data.images import Images
 from espalier.data.pixel_writing import fill, moments
 from espalier.data.safetensors_stream import Content, save
@@ -31,7 +32,6 @@ log = logging.getLogger("espalier")
 
 SPLITS = ("train", "validation", "test")
 VERSION = 1
-_KEY = "espalier-data"
 _TENSORS = {"images": torch.uint8, "labels": torch.int64, "indices": torch.int64}
 
 
@@ -145,7 +145,7 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
         metadata = json.loads(json.dumps(metadata))
         metadata["checksum"] = _checksum(metadata, contents)
         with replacing(path) as temporary:
-            save(temporary, contents, {_KEY: json.dumps(metadata, sort_keys=True)})
+            save(temporary, contents, {header.KEY: json.dumps(metadata, sort_keys=True)})
     return metadata
 
 
@@ -199,12 +199,12 @@ class Prepared:
 
 
 def protocol(path: Path) -> str:
-    """The protocol that a prepared file was made under, from its header alone."""
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return json.loads((file.metadata() or {})[_KEY]).get("protocol", "clean")
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not a prepared data set of Espalier ({error})") from None
+    """The protocol that a prepared file was made under, from its header alone.
+
+    Raises:
+        DataError: it cannot be read, or is no prepared data set.
+    """
+    return header.read(path).get("protocol", "clean")
 
 
 def _mapped(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -215,9 +215,9 @@ def _mapped(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise bad("there is no such file")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = (file.metadata() or {}).get(_KEY)
+            said = (file.metadata() or {}).get(header.KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-        metadata = None if header is None else json.loads(header)
+        metadata = None if said is None else json.loads(said)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise bad(f"not a readable safetensors file, perhaps cut short ({error})") from None
     if not isinstance(metadata, dict):
@@ -228,6 +228,6 @@ def _mapped(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise bad("damaged: its tensors are not images, labels and indices")
     contents = {name: Content.of(tensor) for name, tensor in tensors.items()}
     # The text as well: two spellings of a number can be one float.
-    if header != json.dumps(metadata, sort_keys=True) or _checksum(metadata, contents) != metadata.get("checksum"):
+    if said != json.dumps(metadata, sort_keys=True) or _checksum(metadata, contents) != metadata.get("checksum"):
         raise bad("damaged: its content does not match its checksum")
     return metadata, tensors

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError
 from espalier.metrics.latency import BATCHES, filled, latency
+from espalier.runs.record import mend
 
 FP32, INT8 = "ONNX fp32", "ONNX int8"
 FORMS = {FP32: "fp32.onnx", INT8: "int8.onnx"}
@@ -82,7 +83,7 @@ def forms(folder: Path) -> Iterator[tuple[str, Session]]:
 
 
 def _unusable(path: Path, why: str) -> ArtifactError:
-    return ArtifactError(f"{path}: {why}. Remove the folder {path.parent} and make this run again")
+    return ArtifactError(f"{path}: {why}. {mend(path.parent)}")
 
 
 def timed(arms: Mapping[str, nn.Module | Callable[[Tensor], object]], data: Resident) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.files import replacing, write_text
 from espalier.models.facts import FORMAT
 from espalier.networks.network import Network
+from espalier.runs import record as records
 from espalier.settings.registry import Choice, choice
 
 if TYPE_CHECKING:
@@ -67,13 +68,17 @@ def save(
 def load(folder: Path) -> Network:
     """Rebuild the network of a run's folder without unpickling: of its coded file, where it has one.
 
+    Where the run has a record, its files are the bytes that the record names.
+
     Raises:
-        ArtifactError: a file is missing or damaged, or the weights do not fit the settings.
+        ArtifactError: a file is missing or damaged, the weights do not fit the settings, or the run has no network.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = Path(folder)
+    if found := records.read(folder):
+        verify(found)
     if (folder / CODED).is_file():
         from espalier.networks import coded_network
 
@@ -98,6 +103,19 @@ def load(folder: Path) -> Network:
         raise _unusable(path, f"it does not fit {folder / 'model.json'}: {reason}") from error
     quantization = _installed(built, folder) if record.levels else None
     return Network(built.eval(), record.choice, record.num_classes, record.image_size, record.shapes, quantization)
+
+
+def verify(record: records.Record) -> None:
+    """Refuse a run without a network, or with other files than it has written; its tables of numbers aside.
+
+    Raises:
+        ArtifactError: the run is not done, or a file is missing or changed.
+    """
+    if record.outcome != records.DONE:
+        raise ArtifactError(f"{record.folder}: the run has no network ({record.outcome}: {record.reason})")
+    for name in record.written:
+        if not name.endswith(".csv"):
+            record.path(name)
 
 
 def _installed(model: "nn.Module", folder: Path) -> "Quantization":
@@ -163,4 +181,4 @@ def _record(path: Path) -> _Record:
 
 
 def _unusable(path: Path, why: str) -> ArtifactError:
-    return ArtifactError(f"{path}: {why}. Remove the folder {path.parent} and make this run again")
+    return ArtifactError(f"{path}: {why}. {records.mend(path.parent)}")

@@ -1,18 +1,15 @@
 """Everything in a chain that has a score: each stage's network, each setting of widths, each exported form."""
 
 import copy
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from espalier.errors import ArtifactError
 from espalier.networks import artifact
 from espalier.quantization.qparams import FULL
-from espalier.runs.record import identifier
+from espalier.runs.record import Record, complete, identifier
 
 EAGER = "eager"
 
@@ -37,7 +34,9 @@ def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -
     before: artifact.Network | None = None
     widths = {"weight_bits": FULL, "activation_bits": FULL}
     for folder in map(Path, folders):
-        stage = stage_of(folder)
+        record = complete(folder)
+        artifact.verify(record)
+        stage = record.content["stage"]
         names = {"stage": stage, "run": identifier(folder)}
         if stage == "export":
             from espalier.export.sessions import forms
@@ -47,7 +46,7 @@ def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -
             continue
         network = artifact.load(folder)
         if stage == "quantize":
-            for scored in _settings(folder, names, before, place):
+            for scored in _settings(record, names, before, place):
                 if scored.row["kept"]:
                     widths = {name: scored.row[name] for name in widths}
                     scored = Scored(place(network.model), scored.row)
@@ -57,37 +56,20 @@ def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -
         before = network
 
 
-def stage_of(folder: Path) -> str:
-    """The stage that made a run's folder.
-
-    Raises:
-        ArtifactError: its run.json does not say.
-    """
-    path = Path(folder) / "run.json"
-    try:
-        return str(json.loads(path.read_text())["stage"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: does not say which stage it is of ({error}); make this run again") from error
-
-
 def _settings(
-    folder: Path, names: dict[str, Any], before: artifact.Network, place: Callable[[nn.Module], nn.Module]
+    record: Record, names: dict[str, Any], before: artifact.Network, place: Callable[[nn.Module], nn.Module]
 ) -> Iterator[Scored]:
     """Every setting of a grid of widths; the one that is kept is scored as the run saved it, by the caller."""
     from espalier.quantization.cells import Cells, at
 
-    cells = {(cell.weight_bits, cell.activation_bits): cell for cell in Cells.read(folder / "cells.safetensors")}
-    for widths, kept in _grid(folder / "grid.csv"):
+    cells = {(cell.weight_bits, cell.activation_bits): cell for cell in Cells.read(record.path("cells.safetensors"))}
+    for widths, kept in _grid(record):
         row = names | dict(zip(("weight_bits", "activation_bits"), widths, strict=True))
         row |= {"format": EAGER, "kept": int(kept)}
         model = before.model if kept else place(at(copy.deepcopy(before.model), cells[widths]))
         yield Scored(model, row)
 
 
-def _grid(path: Path) -> list[tuple[tuple[int, int], bool]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [*csv.DictReader(file)]
-        return [((int(row["weight_bits"]), int(row["activation_bits"])), row["kept"] == "1") for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: {error}. Remove the folder {path.parent} and make this run again") from error
+def _grid(record: Record) -> list[tuple[tuple[int, int], bool]]:
+    rows = record.rows("grid.csv")
+    return [((int(row["weight_bits"]), int(row["activation_bits"])), row["kept"] == "1") for row in rows]

@@ -35,6 +35,8 @@ class PlannedStudy:
     baseline: Mapping[str, str] | None
     """labels of the study's own settings, with no axis changed; None where these make no run"""
     points: tuple[Point, ...]
+    overrides: Mapping[str, Any]
+    """study keys that were laid over the file"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | Non
         try:
             path = find(name, folder)
             points = StudyPoints(path, overrides or {})
-            planned = _planned(path, points)
+            planned = _planned(path, points, overrides or {})
             if planned.name in studies:
                 message = f"two studies are named {planned.name!r}; their results would share a folder"
                 raise StudyError([Problem("studies", message, str(path))])
@@ -96,7 +98,7 @@ def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
     return found
 
 
-def _planned(path: Path, found: StudyPoints) -> PlannedStudy:
+def _planned(path: Path, found: StudyPoints, overrides: Mapping[str, Any]) -> PlannedStudy:
     points = []
     for (settings, labels), cut in zip(found.configurations, found.cut, strict=True):
         for repeat in range(found.study.repeats):
@@ -106,7 +108,7 @@ def _planned(path: Path, found: StudyPoints) -> PlannedStudy:
             points.append(Point(labels, repeat, runs))
     # A smoke run leaves the pages of the full study alone.
     name = path.stem if found.study.scale == "full" else f"{path.stem}-{found.study.scale}"
-    return PlannedStudy(name, str(path), found.study, found.axes, found.baseline, tuple(points))
+    return PlannedStudy(name, str(path), found.study, found.axes, found.baseline, tuple(points), overrides)
 
 
 def _stages(settings: Settings, study: Study, repeat: int) -> dict[str, Spec]:

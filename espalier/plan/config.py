@@ -9,6 +9,7 @@ from espalier.plan.study import Study
 from espalier.settings.plugins import listed
 from espalier.settings.problems import Problem, StudyError, describe, unknown
 from espalier.settings.registry import Spec
+from espalier.settings.types import Count
 
 _PLACE = "config/config.yaml or --config"
 
@@ -24,6 +25,8 @@ class Config(Spec):
         tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(listed), Strict(False)
     ] = ()
     """what follows trainings while they run, each told every epoch; changes no run and no result"""
+    fail_fast: Count | None = None
+    """stop a call whose first so many runs all fail or diverge alike; null for never; changes no run"""
     preload: Literal["auto", True, False] = "auto"
     """import torch once for all runs on this machine, which are then forked; auto does it on Linux without a GPU;
     changes no weights and no scores; a run starts sooner, and less memory is counted as its own"""

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
+from espalier.files import write_text
 from espalier.plan.build import PlannedStudy
 from espalier.plan.grid import label
+from espalier.plan.study_file import retyped
 from espalier.settings.keys import flat
 from espalier.settings.registry import Choice
 
@@ -19,6 +22,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "description": planned.study.description,
         "source": planned.source,
         "scale": planned.study.scale,
+        "overrides": retyped(planned.overrides),
         "axes": list(planned.axes),
         "repeats": planned.study.repeats,
         "baseline": planned.baseline,
@@ -51,6 +55,17 @@ def _wanted(item: Choice) -> dict[str, Any]:
     key = "-".join(values)
     key = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in key)
     return {"key": key, **item.model_dump(mode="json")}
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a manifest, unless the file holds it already."""
+    text = json.dumps(content, indent=1)
+    try:
+        same = path.read_text() == text
+    except (OSError, UnicodeDecodeError):
+        same = False
+    if not same:
+        write_text(path, text)
 
 
 def digest(content: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from espalier.quantization.batchnorm import Moments, restore
 from espalier.quantization.qparams import QParams, Quantized
 from espalier.quantization.quantized import Quantization, install, pack, to, unpack
 from espalier.runs.checkpoint import read, write
+from espalier.runs.record import mend
 
 
 class Cell(NamedTuple):
@@ -87,7 +88,7 @@ class Cells:
         try:
             return cls.load(read(path))
         except (Damaged, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{path}: {error}. Remove the folder {path.parent} and make this run again") from error
+            raise ArtifactError(f"{path}: {error}. {mend(path.parent)}") from error
 
 
 @torch.no_grad()

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from espalier.errors import Mistake
+from espalier.plan import published_numbers
 from espalier.results.format import style
 from espalier.results.format.marks import marked_figure, marked_table
-from espalier.results.format.notices import notices
+from espalier.results.format.notices import diverged, notices
 from espalier.results.read.planned_study import Study
+from espalier.results.read.zoo_counts import COUNTED, FOLDER
 from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import entries
 
@@ -50,7 +52,7 @@ class Asked:
         made, study = self._entry.load()(*args, **self.settings), args[-1]
         if self.kind == "figure":
             return marked_figure(made, study)
-        return replace(marked_table(made, study), caption=self.caption(study))
+        return replace(marked_table(made, study), caption=" ".join([self.caption(study), *diverged(args[0])]))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -79,6 +81,15 @@ def asked(study: Study, kind: Literal["table", "figure"]) -> list[Asked]:
 def reads_zoo(study: Study, kind: Literal["table", "figure"]) -> bool:
     """Whether a table or figure that the study asks for reads the counts of all networks."""
     return any(item.facts.get("reads") == "zoo" for item in asked(study, kind))
+
+
+def files_read(study: Study, kinds: Iterable[Literal["table", "figure"]] = ("table", "figure")) -> list[str]:
+    """Files beside the runs that the tables and figures of a study read: counts of all networks, published numbers."""
+    found: list[str] = []
+    for kind in kinds:
+        found += [str(FOLDER / f"{name}.csv") for name in COUNTED] if reads_zoo(study, kind) else []
+        found += map(str, published_numbers.paths(study.get(f"{kind}s", ())))
+    return [*dict.fromkeys(found)]
 
 
 def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, str]:

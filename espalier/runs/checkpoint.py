@@ -116,13 +116,15 @@ class Checkpoints:
 
     def save(self, state: Mapping[str, Any]) -> None:
         if ranks.main():
-            write(self.latest, {"identity": self.identity, "state": state}, keep=self.previous)
+            saved = {"identity": self.identity, "threads": torch.get_num_threads(), "state": state}
+            write(self.latest, saved, keep=self.previous)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest sound state, or None for a fresh start.
+        """The newest sound state, or None for a fresh start; torch then has the threads that it was saved with.
 
-        A damaged file is set aside with a warning. When no sound one is left the run starts anew: its result is
-        the same, since it depends on nothing but its settings; only time is lost.
+        Sums of another number of threads are other bits. A damaged file is set aside with a warning. When no sound one
+        is left the run starts anew: its result is the same, since it depends on nothing but its settings; only time is
+        lost.
 
         Raises:
             CheckpointError: the checkpoint is of another run.
@@ -140,6 +142,9 @@ class Checkpoints:
                 path.replace(path.with_suffix(".damaged"))
                 continue
             self._check(path, saved["identity"])
+            if saved["threads"] != torch.get_num_threads():
+                log.info("goes on with %d threads, as it was begun: others would give other bits", saved["threads"])
+                torch.set_num_threads(saved["threads"])
             return saved["state"]
         if found:
             log.warning("%s holds no sound checkpoint: training starts anew from epoch 1", self.folder)

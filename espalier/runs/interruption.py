@@ -20,7 +20,7 @@ def job_started(started: float) -> float:
 
 
 class Interruption:
-    """Notes SIGTERM and SIGUSR1, and watches a budget of `minutes`.
+    """Notes SIGTERM, SIGUSR1 and SIGINT (Ctrl-C), and watches a budget of `minutes`.
 
     The budget is left early by what the end needs, but never by more than half of it: five seconds, and twice each of
     the longest gap between two looks (a step, or a validation), the longest save, and the time from the beginning of
@@ -43,7 +43,7 @@ class Interruption:
         self._looked: float | None = None
 
     def listen(self) -> "Interruption":
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, lambda received, _: setattr(self, "_signal", signal.Signals(received).name))
         return self
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from espalier.errors import Interrupted, Mistake
 from espalier.runs.interruption import STOPPED
-from espalier.site import ranks
+from espalier.site import fail_fast, ranks
 
 log = logging.getLogger("espalier")
 
@@ -18,7 +18,7 @@ log = logging.getLogger("espalier")
 class Beats(Protocol):
     """What tells other programs of the end of a run."""
 
-    def beat(self, state: str) -> None: ...
+    def beat(self, state: str, **facts: str | None) -> None: ...
 
 
 @contextmanager
@@ -49,7 +49,9 @@ def recording(folder: Path, heartbeat: Beats | None = None) -> Iterator[logging.
     except BaseException as error:
         code, state = _end(error)
         if heartbeat:
-            heartbeat.beat(state)
+            heartbeat.beat(state, mistake=str(error) if isinstance(error, Mistake) else None)
+            if state == "failed" and ranks.main():
+                fail_fast.ended(f"{type(error).__name__}: {error}")
         raise SystemExit(code) from None
     finally:
         log.propagate = True

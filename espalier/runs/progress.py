@@ -24,6 +24,8 @@ class Heartbeat:
         self._path = Path(folder) / "heartbeat.json"
         self._every_s = every_s
         self._written = 0.0
+        self.quiet = False
+        """whether to say nothing, while another process owns the folder"""
         self._facts: dict[str, Any] = {"epoch": 0, "epochs": None, "top1": None, "seconds_left": None}
         self._facts["log"] = str(Path(folder) / "run.log")
         self._lock = threading.Lock()
@@ -37,17 +39,23 @@ class Heartbeat:
 
     def inherit(self) -> "Heartbeat":
         """Go on from what a process that has ended wrote last."""
-        with suppress(OSError, ValueError):
-            last = json.loads(self._path.read_text())
-            self._facts |= {name: last[name] for name in self._facts if name in last}
+        last = self.last()
+        self._facts |= {name: last[name] for name in self._facts if name in last}
         return self
+
+    def last(self) -> dict[str, Any]:
+        """What stands in the file; nothing where there is none."""
+        with suppress(OSError, ValueError):
+            found = json.loads(self._path.read_text())
+            return found if isinstance(found, dict) else {}
+        return {}
 
     def beat(self, state: str = "running", *, now: bool = False, **facts: Any) -> None:
         """Note `facts`, and write when it is time, when told `now`, or when the state is a final one."""
         self._facts |= facts
         if state == "running" and not now and time.monotonic() - self._written < self._every_s:
             return
-        if not ranks.main():
+        if self.quiet or not ranks.main():
             return
         with self._lock:
             if state != "running":

@@ -1,28 +1,163 @@
-"""What every run leaves at its end, whatever its stage: `metrics.csv`, and `run.json`, which tells where it is from."""
+"""The record of a run: `run.json` of its folder, written last, with its outcome and the SHA-256 of all its files.
 
+A run is complete when it has a record, and what a record says is believed only while the files are those bytes. The
+record holds its own SHA-256 too, so that a changed bit in it is told. Whoever reads a file of a finished run reads it
+through here.
+"""
+
+import csv
+import hashlib
+import io
 import json
-import os
-import platform
-import shlex
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from espalier.errors import ArtifactError
 from espalier.files import write_text
-from espalier.runs.clock import Clock
-from espalier.runs.columns import write_rows
-from espalier.settings import plugins
-from espalier.settings.registry import Spec
-from espalier.site import device, preload
 
-if TYPE_CHECKING:
-    from espalier.data.resident import Resident
+FILE = "run.json"
+VERSION = 2
+_SEAL = ',\n  "sha256": "'
+"""What stands between the content of a record and its SHA-256, which is of the text before."""
+DONE, DIVERGED, NOT_RUN = "done", "diverged", "not run"
+OUTCOMES = (DONE, DIVERGED, NOT_RUN)
+"""How a run can have ended for good: with its results; with a loss that left reason; or not at all, since a run that
+it reads diverged. An accident leaves no record, and the run is tried again."""
 
-_CODE = Path(__file__).resolve().parent
+
+@dataclass(frozen=True)
+class Record:
+    """What a run says of itself, its own SHA-256 verified."""
+
+    folder: Path
+    content: Mapping[str, Any]
+    sha256: str
+    """of the record's text: two records are the same where these are"""
+
+    @property
+    def outcome(self) -> str:
+        return self.content["outcome"]
+
+    @property
+    def reason(self) -> str:
+        """Why a run is not done; empty for one that is."""
+        return self.content.get("reason", "")
+
+    @property
+    def written(self) -> Mapping[str, str]:
+        """Name of a file in the folder → SHA-256."""
+        return self.content["written"]
+
+    @property
+    def read(self) -> Mapping[str, str]:
+        """File that the run read beside the prepared data → SHA-256; of a run before it, <folder's name>/<file>."""
+        return self.content["read"]
+
+    def path(self, name: str) -> Path:
+        """A file of the run, its bytes verified.
+
+        Raises:
+            ArtifactError: it is missing, changed, or none of the run's.
+        """
+        path = self.folder / name
+        if name not in self.written:
+            raise self._unusable(path, f"the run's record ({FILE}) names no such file")
+        try:
+            found = sha256(path)
+        except OSError as error:
+            raise self._unusable(path, f"it cannot be read ({error.strerror})") from error
+        if found != self.written[name]:
+            raise self._unusable(path, f"it is damaged: its SHA-256 is not the one in {FILE}")
+        return path
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """The rows of a CSV of the run, its bytes verified.
+
+        Raises:
+            ArtifactError: it is missing, changed, or none of the run's.
+        """
+        return [*csv.DictReader(io.StringIO(self.path(name).read_text(encoding="utf-8"), newline=""))]
+
+    @cached_property
+    def metrics(self) -> Mapping[str, str]:
+        """The one row of metrics.csv, verified; empty of a run that is not done.
+
+        Raises:
+            ArtifactError: the file is missing or changed.
+        """
+        return self.rows("metrics.csv")[0] if self.outcome == DONE else {}
+
+    def _unusable(self, path: Path, why: str) -> ArtifactError:
+        return ArtifactError(f"{path}: {why}. {mend(self.folder)}")
+
+
+def read(folder: Path) -> Record | None:
+    """The record of a run's folder; None where it has none, so that the run is not complete.
+
+    Raises:
+        ArtifactError: the record is damaged, of another version, or of another run.
+    """
+    folder = Path(folder)
+    path = folder / FILE
+
+    def unusable(why: str) -> ArtifactError:
+        return ArtifactError(f"{path}: {why}. {mend(folder)}")
+
+    try:
+        text = path.read_bytes().decode()
+        content = json.loads(text)
+        head, _, tail = text.rpartition(_SEAL)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise unusable(f"it cannot be read as a record ({error})") from error
+    if not isinstance(content, dict) or content.get("record") != VERSION:
+        raise unusable(f"it is no record of version {VERSION}, and says nothing of what its files must be")
+    told = content.pop("sha256", None)
+    if told != _digest(head) or tail != f'{told}"\n}}\n':
+        raise unusable("it is damaged: its content is not what its SHA-256 says")
+    if content["run"] != identifier(folder):
+        raise unusable(f"it is the record of the run {content['run']}")
+    return Record(folder, content, told)
+
+
+def complete(folder: Path) -> Record:
+    """The record of a run that others read.
+
+    Raises:
+        ArtifactError: the run has no record yet, or one that cannot be used.
+    """
+    record = read(folder)
+    if record is None:
+        raise ArtifactError(f"{Path(folder) / FILE}: does not exist, so that this run is not complete; make it first")
+    return record
+
+
+def write(folder: Path, content: Mapping[str, Any], names: Iterable[str], read: Mapping[str, str]) -> None:
+    """Write the record of a run, whose other files are all there.
+
+    Args:
+        content: what it tells beside the version, the files and its own SHA-256
+        names: the files that the run has written
+        read: SHA-256 of what the run has read beside the prepared data
+    """
+    folder = Path(folder)
+    files = {"written": {name: sha256(folder / name) for name in names}, "read": dict(read)}
+    head = json.dumps({"record": VERSION, **content, **files}, indent=2).removesuffix("\n}")
+    write_text(folder / FILE, f'{head}{_SEAL}{_digest(head)}"\n}}\n')
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def identifier(folder: Path) -> str:
@@ -30,83 +165,10 @@ def identifier(folder: Path) -> str:
     return Path(folder).resolve().name.partition(".")[0].rpartition("-")[2]
 
 
-def write(
-    folder: Path,
-    stage: str,
-    spec: Spec,
-    row: tuple[Sequence[str], Mapping[str, Any]],
-    *,
-    parent: Path,
-    data_file: Path,
-    data: "Resident",
-    clock: Clock,
-    **facts: Any,
-) -> None:
-    """Write a run's last two files: what it measured, then what was asked, of which data, by which code, where, when.
-
-    Args:
-        row: the columns of metrics.csv, and those that only the stage knows; beside them stand the run and its parent,
-            seconds on the wall and on the CPU, and the peak of memory, in MiB
-        parent: the run that was read, or the prepared file of a training
-        clock: of the whole run; it stops here
-        facts: what else run.json tells: seed, params, macs, resumed, …
-
-    Raises:
-        ValueError: the row has a key that is no column of the stage, or lacks one.
-    """
-    import torch
-
-    clock.lap()
-    times = {f"{part}_s": round(clock.seconds[part], 3) for part in ("wall", "cpu")}
-    ids = {"run": identifier(folder), "parent": identifier(parent)}
-    columns, own = row
-    memory = {"peak_memory_mib": round(device.peak_memory_mib(data.device), 1)}
-    write_rows(Path(folder) / "metrics.csv", columns, [{**own, **ids, **times, **memory}])
-    optimistic = {"protocol": data.protocol, "accuracy": "best epoch on the test split: optimistic"}
-    record = {
-        "run": ids["run"],
-        "stage": stage,
-        "parent": ids["parent"],
-        "spec": spec.model_dump(mode="json", exclude_defaults=True),
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "data": {"path": str(data_file), "checksum": data.checksum} | (optimistic if data.protocol != "clean" else {}),
-        "git": git(),
-        "plugins": {str(path): plugins.sha256(path) for path in plugins.files()},
-        "versions": versions(),
-        "host": platform.node(),
-        "started": datetime.fromtimestamp(clock.began, UTC).isoformat(timespec="seconds"),
-        "device": device.name(data.device),
-        "threads": torch.get_num_threads(),
-        "preloaded": preload.preloaded(),
-        **times,
-        **facts,
-    }
-    write_text(Path(folder) / "run.json", json.dumps(record, indent=2) + "\n")
+def mend(folder: Path) -> str:
+    """What makes a run usable again, in words."""
+    return f"To have this run made again: espalier forget {Path(folder).name}"
 
 
-def git() -> dict[str, Any]:
-    """The commit of this code and whether it was changed since; nulls where git cannot say."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-
-
-def _git(*words: str) -> str:
-    # GIT_OPTIONAL_LOCKS: many runs ask at once, and none may hold up a commit.
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "-C", str(_CODE), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=environment)
-    return done.stdout.strip()
-
-
-def versions() -> dict[str, str | None]:
-    """The versions that results may depend on; None of what is not installed as a package."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("espalier", "torch", "accelerate", "numpy"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -23,13 +23,12 @@ _RUNS_NOTHING = (
 """Words of Snakemake, as its parser names them, with which it does something else than running jobs."""
 
 
-def submits(words: Sequence[str]) -> bool:
-    """Whether Snakemake, called with these words, will submit jobs to SLURM; asked of its own parser and profiles.
+def executor(words: Sequence[str]) -> str | None:
+    """The executor to which Snakemake, called with these words, gives jobs, asked of its own parser and profiles; None
+    where it runs none.
 
-    Words that the parser does not take here, where Snakemake may have changed into another folder, are taken for true.
+    Words that the parser does not take here, where Snakemake may have changed into another folder, are taken for slurm.
     """
-    if shutil.which("sbatch") is None:
-        return False
     from snakemake.cli import parse_args
 
     try:
@@ -37,16 +36,19 @@ def submits(words: Sequence[str]) -> bool:
         with redirect_stderr(io.StringIO()):
             _, args = parse_args(list(words))
     except SystemExit:
-        return True
+        return "slurm"
     reports = (args.report or args.reporter) and not args.report_after_run
-    return args.executor == "slurm" and not reports and not any(getattr(args, name) for name in _RUNS_NOTHING)
+    runs = not reports and not any(getattr(args, name) for name in _RUNS_NOTHING)
+    return (args.executor or "local") if runs else None
 
 
 def left(folder: Path) -> list[str]:
     """Ids of this user's jobs that a Snakemake has submitted from `folder` and that still wait or run.
 
-    Empty also where SLURM does not answer: what it cannot tell, it cannot run either.
+    Empty also where SLURM does not answer, or there is none: what it cannot tell, it cannot run either.
     """
+    if shutil.which("squeue") is None:
+        return []
     words = ["squeue", "--noheader", f"--user={os.getuid()}", f"--states={_ALIVE}", "--format=%i|%j|%Z"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     rows = (line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2)

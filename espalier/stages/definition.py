@@ -24,6 +24,8 @@ class Outcome:
     """the last line of the log"""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """what else run.json tells: params, macs, resumed, …"""
+    files: tuple[str, ...] = ()
+    """files that this run has written beside those that every run of its stage writes"""
 
 
 def _none(settings: Any) -> Misfits:

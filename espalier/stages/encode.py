@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from espalier.errors import ArtifactError
 from espalier.files import replacing
 from espalier.runs.columns import ANATOMY, LADDER, write_rows
+from espalier.runs.record import mend
 from espalier.settings.registry import Spec
 from espalier.settings.sections import Encoding
 from espalier.stages.definition import Outcome, stage
@@ -118,6 +119,4 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise ArtifactError(
-            f"{path}: it cannot be read ({error.strerror}). Remove the folder {path.parent} and make this run again"
-        ) from error
+        raise ArtifactError(f"{path}: it cannot be read ({error.strerror}). {mend(path.parent)}") from error

@@ -73,4 +73,5 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     row = {"images": data.size("test")} | {f"test_{metric}": value for metric, value in scores.items()}
     write_rows(run.folder / "scores.csv", SCORES, rows)
     said = f"test top-1 {scores['top1']:.2f} % of {row['images']} images"
-    return Outcome(row, said, end | {"predictions": PREDICTIONS if predictions else None})
+    more = (PREDICTIONS,) if predictions else ()
+    return Outcome(row, said, end | {"predictions": PREDICTIONS if predictions else None}, more)

@@ -90,7 +90,8 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
         "int8": files[INT8].name if INT8 in files else None,
     }
     speeds = (f"{form} {row['speedup_1']:.2f}" for form, row in rows.items() if form not in folders)
-    return Outcome(_metrics(rows), f"speed-up over eager PyTorch at one image: {', '.join(speeds)}", facts)
+    more = (files[INT8].name,) if INT8 in files else ()
+    return Outcome(_metrics(rows), f"speed-up over eager PyTorch at one image: {', '.join(speeds)}", facts, more)
 
 
 def _network(run: "StageRun", folder: Path) -> "Network":

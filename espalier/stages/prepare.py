@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from espalier.errors import Mistake
+from espalier.files import leftovers
+from espalier.runs.owner import owning
 from espalier.settings.registry import Spec, choice
 from espalier.settings.types import Protocol
 from espalier.stages.definition import Misfits, stage
@@ -46,10 +48,13 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
         from espalier.data.prepared import write
         from espalier.data.splits import published
 
-        images = dataset.build(Path(source) if source else None)
-        if spec.protocol == "published":
-            images = published(images)
-        metadata = write(output, images, dataset.model_dump(mode="json"), threads)
+        with owning(output.parent, name=f".{output.name}.owner"):
+            for left in leftovers(output.parent, output.name):
+                left.unlink()
+            images = dataset.build(Path(source) if source else None)
+            if spec.protocol == "published":
+                images = published(images)
+            metadata = write(output, images, dataset.model_dump(mode="json"), threads)
     except Mistake as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Strict
 
 from espalier.errors import ArtifactError
+from espalier.runs import record as records
 from espalier.runs.columns import BEST_EPOCH, HISTORY, LAYERS, write_rows
 from espalier.settings.registry import Spec, choice
 from espalier.settings.sections import FineTuning, Training
@@ -124,19 +125,13 @@ def _recipe(spec: PruneStage, parent: Path) -> Training:
     """How the pruned network is trained: fine-tuned; from scratch as its parent was, with the epochs of both.
 
     Raises:
-        ArtifactError: the parent does not say how it was trained.
+        ArtifactError: the parent is no training, or does not say how it was done.
     """
     if spec.control != "scratch":
         return spec.fine_tune
-    path = Path(parent) / "run.json"
-    try:
-        told = json.loads(path.read_text())
-        if told["stage"] != "train":
-            raise ValueError(f"its stage is {told['stage']}, and training from scratch follows train")
-        train = Training.model_validate_json(json.dumps(told["spec"].get("train", {})))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise ArtifactError(
-            f"{path}: does not say how the network was trained ({error}); make the run of {parent} again"
-        ) from error
+    told = records.complete(parent).content
+    if told["stage"] != "train":
+        raise ArtifactError(f"{parent}: its stage is {told['stage']}, and training from scratch follows train")
+    train = Training.model_validate_json(json.dumps(told["spec"].get("train", {})))
     given = {"epochs": train.epochs + spec.fine_tune.epochs, "processes": spec.fine_tune.processes, "compile": False}
     return train.model_copy(update=given)

@@ -121,8 +121,9 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     device.prepare(spec.train.deterministic)
     accelerator = device.accelerate(spec.train.precision)
     data = run.load(accelerator.device)
-    weights_of = {"checkpoint_sha256": own_weights.checksum(Path(spec.checkpoint))} if spec.checkpoint else {}
-    checkpoints = run.checkpoints(**weights_of)
+    if spec.checkpoint:
+        run.read[spec.checkpoint] = own_weights.checksum(Path(spec.checkpoint))
+    checkpoints = run.checkpoints()
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
@@ -152,7 +153,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     row = {key: chosen.get(key, "") for key in run.stage.columns}
     row |= counted | {"epochs": len(history), "best_epoch": chosen["epoch"]}
     said = f"best epoch {chosen['epoch']}: validation top-1 {chosen['validation_top1']:.2f} %"
-    return Outcome(row, said, counted | {"resumed": resumed} | weights_of)
+    return Outcome(row, said, counted | {"resumed": resumed})
 
 
 def _untrained(model: "torch.nn.Module", data: "Resident", spec: TrainStage) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The training loop, shared by every stage that trains."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
     from espalier.data.policy import Policy
     from espalier.data.resident import Resident
+
+BEYOND_REASON = 1e9
+"""A loss, in nats an image, from which no training comes back."""
 
 
 def fit(
@@ -47,7 +49,7 @@ def fit(
         eligible: first epoch that may be the best
 
     Raises:
-        Diverged: a loss is not finite at the end of an epoch.
+        Diverged: a loss is not finite, or beyond reason, at the end of an epoch.
         Interrupted: `watch` was asked to stop; the state is saved.
     """
     model = accelerator.prepare_model(state.model, device_placement=True)
@@ -112,7 +114,8 @@ def record(
 ) -> None:
     """End the epoch: a row of history, the best weights, the schedule's reaction, the next epoch's beginning."""
     for split, value in (("training", loss), ("validation", found["loss"])):
-        if not math.isfinite(value):
+        # NaN is not less than anything.
+        if not value < BEYOND_REASON:
             raise Diverged(
                 f"epoch {state.epoch}: the {split} loss is {value}, with a learning rate of {state.lr:g} at its end. "
                 "Try a lower optimizer.lr, a warmup_epochs of 1 or more, or clip_norm: 1"

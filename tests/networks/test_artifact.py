@@ -71,7 +71,7 @@ DAMAGES = {
 def test_an_unusable_artifact_names_the_file_and_the_mend(message, saved):
     folder, _ = saved
     DAMAGES[message](folder)
-    with pytest.raises(ArtifactError, match=message + ".*make this run again"):
+    with pytest.raises(ArtifactError, match=message + ".*espalier forget run-0123456789"):
         artifact.load(folder)
 
 

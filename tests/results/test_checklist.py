@@ -1,13 +1,12 @@
 """The checklist says of a study what its plan and results hold, and changes with them."""
 
-import json
-
 import pytest
 
 from espalier.results.format import table
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
 from support import study_on_disk as disk
+from support.sealed import reseal
 
 CONTROLS = {
     "random": "Control: as much pruned at random",
@@ -86,17 +85,11 @@ def test_top5_and_macs_must_be_there_for_all_that_is_done(study):
 
 def test_commits_and_versions_of_every_run(study, tmp_path):
     stages = [run for run in study["runs"].values() if run["stage"] != "prepare"]
-    pruned = len(prunings(study))
-    # The runs of pruning are written without a record here.
-    assert only(study, "Commit") == ("no", f"{len(stages) - pruned} of {len(stages)} runs")
-    record = json.loads((tmp_path / stages[0]["path"] / "run.json").read_text())
-    for _, run in prunings(study):
-        (tmp_path / run["path"] / "run.json").write_text(json.dumps(record))
     assert only(study, "Commit") == ("yes", f"{len(stages)} of {len(stages)} runs")
-    record["git"]["dirty"] = True
-    (tmp_path / stages[0]["path"] / "run.json").write_text(json.dumps(record))
+    first = tmp_path / stages[0]["path"]
+    reseal(first, git={"commit": "1b2c3d4e", "dirty": True})
     assert only(study, "Commit") == ("no", f"{len(stages)} of {len(stages)} runs, 1 with uncommitted changes")
-    (tmp_path / stages[0]["path"] / "run.json").write_text("[]")
+    reseal(first, git={"commit": None, "dirty": None})
     assert only(study, "Commit") == ("no", f"{len(stages) - 1} of {len(stages)} runs")
 
 

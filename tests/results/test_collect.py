@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from espalier.errors import Mistake
+from espalier.errors import ArtifactError, Mistake
 from espalier.results.read import tidy
 from espalier.results.read.planned_study import along, baseline_number, configurations, read, short_names
 from espalier.runs.columns import HISTORY
@@ -30,6 +30,8 @@ def test_a_row_a_point_with_the_numbers_on_disk(finished):
     assert len(frame) == len(study["points"]) == 21
     for row, point in zip(frame.to_dict("records"), study["points"], strict=True):
         assert {stage: row[f"run.{stage}"] for stage in point["runs"]} == point["runs"]
+        folders = {stage: study["runs"][id_]["path"] for stage, id_ in point["runs"].items()}
+        assert {stage: row[f"folder.{stage}"] for stage in point["runs"]} == folders
         assert {axis: row[f"label.{axis}"] for axis in study["axes"]} == point["labels"]
         train = one_row(root / study["runs"][point["runs"]["train"]]["path"] / "metrics.csv")
         test = one_row(root / study["runs"][point["runs"]["evaluate"]]["path"] / "metrics.csv")
@@ -72,6 +74,33 @@ def test_partial_studies_have_empty_cells_and_states(finished):
     assert frame["validation_top1"].notna().tolist()[:6] == [False] * 4 + [True, True]
 
 
+def test_a_diverged_chain_has_its_history_and_no_numbers(finished):
+    root, study = finished
+    point = study["points"][0]
+    disk.diverge(root, study, point)
+    first = tidy.runs(study, root).iloc[0]
+    assert first["state"] == "diverged"
+    assert first[["validation_top1", "test_top1", "train_wall_s"]].isna().all()
+    assert (tidy.history(study, root)["run"] == point["runs"]["train"]).sum() == disk.EPOCHS
+
+
+@pytest.mark.parametrize("file", ["run.json", "metrics.csv"])
+def test_no_frame_is_made_of_damaged_runs(finished, file):
+    root, study = finished
+    folder = root / study["runs"][study["points"][0]["runs"]["train"]]["path"]
+    (folder / file).write_text((folder / file).read_text().replace("5", "6"))
+    with pytest.raises(ArtifactError, match=rf"{file}: it is damaged.*espalier forget {folder.name}"):
+        tidy.runs(study, root)
+
+
+def test_a_changed_history_is_told(finished):
+    root, study = finished
+    folder = root / study["runs"][study["points"][0]["runs"]["train"]]["path"]
+    (folder / "history.csv").write_text((folder / "history.csv").read_text().replace("5", "6"))
+    with pytest.raises(ArtifactError, match=rf"history\.csv: it is damaged.*espalier forget {folder.name}"):
+        tidy.history(study, root)
+
+
 def test_a_plan_without_any_run_gives_numeric_empty_columns(tmp_path):
     study = disk.plan()
     frame = tidy.runs(study, tmp_path)
@@ -99,6 +128,7 @@ def test_history_is_long_and_leaves_a_torn_last_line_out(finished, torn):
     path = root / study["runs"][train]["path"] / "history.csv"
     rows = list(csv.DictReader(path.open()))
     path.write_text(path.read_text() + torn)
+    (path.parent / "run.json").unlink()
     history = tidy.history(study, root)
     assert tuple(history.columns) == ("run", *HISTORY)
     assert len(history) == 21 * disk.EPOCHS

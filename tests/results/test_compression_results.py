@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from espalier.errors import ArtifactError
 from espalier.results.format import style, table
 from espalier.results.format.error_scale import ErrorScale
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
 from support import compressed_on_disk as compressed
+from support.sealed import reseal
 
 SPLIT = {"split": "test"}
 TABLES = {"bit_grid": SPLIT, "rounding": SPLIT, "accounting": {}, "size_ladder": {}}
@@ -182,6 +184,7 @@ def test_masks_leave_the_activations_of_the_original_and_cuts_do_not(tmp_path, m
     assert made("table", "accounting", study).data["activation_mib"][0] == pytest.approx(0.32)
     for path in tmp_path.glob("results/runs/prune/*/metrics.csv"):
         path.write_text(path.read_text().replace(",20000,", ",15000,"))
+        reseal(path.parent)
     assert made("table", "accounting", study).printed["Activations (MiB)"].tolist()[:2] == ["–", "0.32"]
 
 
@@ -271,18 +274,29 @@ def test_without_a_single_run_all_stand_and_say_what_is_missing(tmp_path, monkey
         assert "planned" in figure.axes[0].texts[0].get_text()
 
 
-def test_torn_files_and_runs_at_work_count_as_missing(study):
-    first = compressed.folder_of(Path(), study, 2, "quantize")
-    (first / "grid.csv").write_text("weight_bits,activation\n8")
-    second = compressed.folder_of(Path(), study, 3, "quantize")
-    # A run that is made again has old files and no metrics yet.
-    (second / "metrics.csv").unlink()
+def test_files_of_runs_at_work_count_as_missing(study):
+    for place in (2, 3):
+        (compressed.folder_of(Path(), study, place, "quantize") / "run.json").unlink()
     data = made("table", "bit_grid", study, split="validation").data
     block = data[(data["prune"] == "dense") & (data["quantize"] == "calibrated")]
     assert set(block["n"]) == {0}
-    encoded = compressed.folder_of(Path(), study, 2, "encode")
-    (encoded / "anatomy.csv").write_bytes(b"purpose,bytes\n\xff\xfe")
-    assert len(made("figure", "size_anatomy", study).axes[0].containers) == len(compressed.PURPOSES)
+
+
+@pytest.mark.parametrize(
+    ("stage", "file", "kind", "name", "settings"),
+    [
+        ("quantize", "grid.csv", "table", "bit_grid", {"split": "validation"}),
+        ("evaluate", "scores.csv", "table", "bit_grid", SPLIT),
+        ("encode", "anatomy.csv", "figure", "size_anatomy", {}),
+        ("encode", "ladder.csv", "table", "size_ladder", {}),
+    ],
+)
+def test_a_changed_file_is_told(study, stage, file, kind, name, settings):
+    folder = compressed.folder_of(Path(), study, 2, stage)
+    path = folder / file
+    path.write_text(path.read_text().replace("9", "8"))
+    with pytest.raises(ArtifactError, match=rf"{file}: it is damaged.*espalier forget {folder.name}"):
+        made(kind, name, study, **settings)
 
 
 def test_chains_that_share_a_quantized_network_show_its_grid_once(study):

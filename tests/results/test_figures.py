@@ -1,8 +1,5 @@
 import re
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +7,9 @@ import pytest
 from espalier.results.compare.statistics import estimate
 from espalier.results.format import style
 from espalier.results.read import tidy
-from espalier.results.requested import Asked, asked
+from espalier.results.requested import Asked
 from support import study_on_disk as disk
-
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/draw_figures.py"
-
+from support.sealed import reseal
 
 pytestmark = pytest.mark.usefixtures("styled")
 
@@ -76,6 +71,7 @@ def test_runs_that_stopped_early_leave_the_mean_to_the_others(finished, tmp_path
     disk.finish(tmp_path, study)
     path = tmp_path / study["runs"][study["points"][0]["runs"]["train"]]["path"] / "history.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
+    reseal(path.parent)
     figure, _, history = drawn(tmp_path, study, "curves", axis=None)
     other = history[history["run"] == study["points"][1]["runs"]["train"]]
     line = next(line for line in figure.axes[1].lines if line.get_label() == "validation")
@@ -239,18 +235,3 @@ def test_files_are_the_same_whenever_they_are_made_with_real_fonts(finished, tmp
     width, height = (int.from_bytes((tmp_path / "one/f.png").read_bytes()[at : at + 4], "big") for at in (16, 20))
     assert width == round(style.COLUMN * style.DPI)
     assert height > 200
-
-
-def test_the_script_draws_all_or_one(finished, tmp_path):
-    root, study = finished
-    study = study | {"figures": study["figures"][-2:]}
-    plan = disk.write_plan(root, study)
-    command = [sys.executable, SCRIPT, tmp_path / "all", "--plan", plan]
-    subprocess.run(command, cwd=root, check=True)
-    keys = [item.key for item in asked(study, "figure")]
-    assert sorted(path.name for path in (tmp_path / "all/figures").iterdir()) == sorted(
-        f"{key}.{form}" for key in keys for form in ("png", "pdf")
-    )
-    bad = subprocess.run([*command, "--only", "nothing"], cwd=root, capture_output=True, text=True, check=False)
-    assert bad.returncode == 1
-    assert "no figure nothing" in bad.stderr and "Traceback" not in bad.stderr

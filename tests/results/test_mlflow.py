@@ -16,7 +16,8 @@ from espalier.results.mlflow import finished as on_disk
 from espalier.results.mlflow.store import VERSION, imported
 from espalier.runs.trackers import mlflow_library
 from support.scripts_as_run import SCRIPTS
-from support.study_on_disk import finish, plan, pruned, undo, write_plan
+from support.sealed import reseal
+from support.study_on_disk import diverge, finish, plan, pruned, undo, write_plan
 
 pytest.importorskip("mlflow", reason="MLflow is not installed: uv sync --group trackers")
 
@@ -113,6 +114,7 @@ def test_a_run_made_anew_replaces_its_earlier_self(tmp_path):
     header, values = path.read_text().splitlines()
     top1 = header.split(",").index("test_top1")
     path.write_text("\n".join([header, ",".join([*values.split(",")[:top1], "12.5", *values.split(",")[top1 + 1 :]])]))
+    reseal(path.parent)
     assert imported(store, [study], tmp_path) == {"new": 0, "renewed": 1, "there": first["new"] - 1}
     client, found = stored(store)
     (run,) = found[id_]
@@ -129,8 +131,18 @@ def test_only_finished_runs_are_there(tmp_path):
     ids = [id_ for id_, run in study["runs"].items() if run["stage"] == "train"]
     for id_, state in zip(ids, ("failed", "running", "waiting"), strict=False):
         undo(tmp_path, study["runs"][id_], state)
+    diverge(tmp_path, study, study["points"][3])
     told = {run.id for run in on_disk.finished(study, tmp_path)}
-    assert not told & set(ids[:3]) and set(ids[3:]) <= told
+    assert not told & set(ids[:4]) and set(ids[4:]) <= told
+
+
+def test_a_damaged_history_is_told(tmp_path):
+    study = plan(repeats=1)
+    finish(tmp_path, study)
+    run = next(run for run in study["runs"].values() if run["stage"] == "train")
+    (tmp_path / run["path"] / "history.csv").write_text("")
+    with pytest.raises(Mistake, match=r"history\.csv: it is damaged"):
+        list(on_disk.finished(study, tmp_path))
 
 
 def test_a_file_that_is_no_store_is_told_in_one_line(tmp_path):

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,7 +9,6 @@ from espalier.results.read import tidy
 from espalier.results.requested import asked, captions, draw
 from support import study_on_disk as disk
 
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/write_page.py"
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
 
 
@@ -66,6 +63,14 @@ def test_counts_and_failures_with_their_logs(partial, monkeypatch):
     failed = partial[1]["runs"][partial[1]["points"][0]["runs"]["train"]]
     log = next(link for link in read.links if "run.log" in link)
     assert (out.parent / unquote(log)).resolve() == Path(failed["path"], "run.log").resolve()
+
+
+def test_a_diverged_run_is_told_with_its_reason(partial, monkeypatch):
+    root, study = partial
+    disk.diverge(root, study, study["points"][4])
+    words = " ".join(built(root, study, monkeypatch)[0].text.split())
+    for told in ("33 done", "1 diverged", "1 not run", "epoch 6: the training loss is nan"):
+        assert told in words
 
 
 def test_everything_is_local_and_every_link_leads_somewhere(partial, monkeypatch):
@@ -130,14 +135,3 @@ def test_hostile_names_stay_text(tmp_path, monkeypatch):
 def test_a_plan_without_a_run_makes_a_page(tmp_path, monkeypatch):
     words = " ".join(built(tmp_path, disk.plan(), monkeypatch)[0].text.split())
     assert "0 done" in words and "43 waiting" in words and "No run has finished yet" in words
-
-
-def test_the_script(partial):
-    root, study = partial
-    plan = disk.write_plan(root, study)
-    out = root / "elsewhere/index.html"
-    subprocess.run([sys.executable, SCRIPT, out, "--plan", plan], cwd=root, check=True)
-    assert "Small choices" in out.read_text()
-    bad = [sys.executable, SCRIPT, out, "--plan", root / "absent.json"]
-    done = subprocess.run(bad, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "absent.json" in done.stderr and "Traceback" not in done.stderr

@@ -171,4 +171,4 @@ def test_the_script_draws_a_picture_a_policy(tmp_path):
 
 
 def test_a_preview_needs_the_data_and_no_training(repository):
-    assert repository.jobs("preview") == {"prepare": 1, "study_plan": 1, "preview_study": 1, "preview": 1}
+    assert repository.jobs("preview") == {"prepare": 1, "preview_study": 1, "preview": 1}

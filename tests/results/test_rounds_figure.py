@@ -7,6 +7,7 @@ from espalier.results.read import tidy
 from espalier.results.requested import Asked
 from espalier.runs.columns import ROUNDS, write_rows
 from support import study_on_disk as disk
+from support.sealed import reseal
 
 SPARSITY = (20.0, 36.0, 48.8)
 
@@ -22,6 +23,7 @@ def study(tmp_path, monkeypatch):
             for place, sparsity in enumerate(SPARSITY, 1)
         ]
         write_rows(tmp_path / run["path"] / "rounds.csv", ROUNDS, [dict.fromkeys(ROUNDS, 0) | row for row in rows])
+        reseal(tmp_path / run["path"])
     return study
 
 

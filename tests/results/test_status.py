@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from espalier.results.page.status_table import told
 from espalier.results.read.hours import facts, hours
 from espalier.results.read.run_state import SILENT_S, chain_state, state_of
 from support import study_on_disk as disk
+from support.sealed import reseal
 
 STATUS = [sys.executable, "-m", "espalier", "status"]
 AT_HOME = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -107,6 +107,8 @@ def test_a_chain_is_as_far_as_the_run_that_holds_it_up():
     assert chain_state(["done", "done", "waiting"]) == "waiting"
     assert chain_state(["done", "running", "waiting"]) == "running"
     assert chain_state(["done", "failed", "waiting"]) == "failed"
+    assert chain_state(["done", "diverged", "not run"]) == "diverged"
+    assert chain_state(["damaged", "diverged", "not run"]) == "damaged"
 
 
 def test_what_is_told(tmp_path):
@@ -136,8 +138,7 @@ def test_what_is_told(tmp_path):
 
 def on_gpu(root, run, seconds):
     """Let a finished run say that it took `seconds` on a GPU."""
-    path = root / run["path"] / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "NVIDIA A100", "wall_s": seconds}))
+    reseal(root / run["path"], device="NVIDIA A100", wall_s=seconds)
 
 
 def hours_of(root, study):
@@ -183,12 +184,28 @@ def test_nothing_is_foretold_of_a_stage_that_has_not_ended(tmp_path):
     assert "without the 4 runs" in told(study, tmp_path)
 
 
-def test_damaged_records_are_no_hours(one):
+@pytest.mark.parametrize("file", ["run.json", "metrics.csv"])
+def test_damaged_runs_are_told_and_are_no_hours(one, file):
     root, study, run = one
-    (root / run["path"] / "run.json").write_text('{"wall_s": "long", "dev')
-    (root / run["path"] / "metrics.csv").write_text("")
+    (root / run["path"] / file).write_text('{"wall_s": "long", "dev')
+    assert state_of(run, root).name == "damaged"
     assert hours_of(root, study).spent == pytest.approx(5 / 3600)
-    assert told(study, root).splitlines()[2].split() == ["train", "1", "-", "-", "-", "-", "-"]
+    lines = told(study, root).splitlines()
+    assert "damaged" in lines[0]
+    assert lines[2].split() == ["train", "-", "-", "-", "-", "1", "-", "-"]
+    assert lines[-1].startswith("damaged") and f"{file}: it " in lines[-1]
+    assert lines[-1].endswith(f"espalier forget {Path(run['path']).name}")
+
+
+def test_diverged_runs_are_told_with_their_reason_and_count_as_ended(one):
+    root, study, _ = one
+    disk.diverge(root, study, study["points"][0])
+    lines = told(study, root).splitlines()
+    assert lines[0].split()[:5] == ["demo", "done", "diverged", "not", "run"]
+    assert lines[4].split() == ["all", "1", "1", "1", "-", "-", "-", "-"]
+    assert [line.split()[0] for line in lines[6:]] == ["diverged"] and "the training loss is nan" in lines[6]
+    found = hours_of(root, study)
+    assert (found.spent, found.to_go, found.unknown) == (pytest.approx(10 / 3600), 0.0, 0)
 
 
 @pytest.mark.parametrize("state", ["running", "done"])

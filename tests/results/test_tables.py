@@ -5,9 +5,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from espalier.results import requested
@@ -18,7 +16,6 @@ from espalier.results.requested import Asked, asked, captions
 from espalier.settings.registry import Entry
 from support import study_on_disk as disk
 
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/write_tables.py"
 HOSTILE = "<script>alert(1)</script> & 50% $x_1$ | *b* {c} \\d ~ ^ #"
 
 
@@ -188,26 +185,11 @@ def test_units_suit_the_column():
     assert numbers.scaled(0, 1e6, whole=True) == "0.0"
 
 
-def test_the_script_writes_all_and_twice_the_same(root, tmp_path):
-    study = disk.plan()
-    plan = disk.write_plan(root, study)
-    for folder in ("one", "two"):
-        subprocess.run([sys.executable, SCRIPT, tmp_path / folder, "--plan", plan], cwd=root, check=True)
-    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert len(files) == 1 + 4 * len(study["tables"])
-    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files)
-    frame = pd.read_csv(tmp_path / "one/runs.csv")
-    summary = pd.read_csv(tmp_path / "one/tables/summary.csv")
-    assert summary["test_top1_mean"].tolist() == pytest.approx(
-        frame.groupby("configuration")["test_top1"].mean().tolist()
-    )
-
-
 def test_captions_need_the_plan_alone_and_no_heavy_import(tmp_path):
     study = disk.plan()
     plan = disk.write_plan(tmp_path, study)
     program = (
-        f"import json, sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
+        "import json, sys\n"
         "from espalier.results.requested import captions; from espalier.results.read.planned_study import read\n"
         f"study = read({str(plan)!r}); found = {{k: captions(study, k) for k in ('table', 'figure')}}\n"
         "print(json.dumps([found, sorted({'pandas', 'matplotlib', 'torch', 'numpy'} & set(sys.modules))]))"

@@ -37,9 +37,8 @@ def repository(tmp_path):
 
 
 @pytest.fixture
-def site(program, tmp_path, monkeypatch):
-    """A machine with SLURM, the repository as the working folder; a profile of a site's own, by a name of its own."""
-    program("sbatch", "exit 1")
+def site(tmp_path, monkeypatch):
+    """The repository as the working folder; a profile of a site's own, by a name of its own."""
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
     profile = tmp_path / "mycluster"
@@ -51,34 +50,35 @@ def site(program, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--profile", "profiles/slurm"], True),
-        (["--profile=profiles/slurm", "-q", "--config", "studies=demo", "--", "page"], True),
-        (["--executor", "slurm", "-j", "5"], True),
-        (["-e", "slurm", "-j", "5"], True),
-        (["--profile", "profiles/slurm", "--report", "r.zip", "--report-after-run"], True),
-        (["--profile", "profiles/slurm", "-n"], False),
-        (["--profile", "profiles/slurm", "-nq"], False),
-        (["--profile", "profiles/slurm", "--unlock"], False),
-        (["--profile", "profiles/slurm", "--lint"], False),
-        (["--profile", "profiles/slurm", "--report", "r.zip"], False),
-        (["--profile", "profiles/slurm", "--executor", "local", "-c1"], False),
-        (["--profile", "profiles/pilot"], False),
-        (["-c2", "--config", "studies=slurm"], False),
-        (["-c2", "results/slurm"], False),
+        (["--profile", "profiles/slurm"], "slurm"),
+        (["--profile=profiles/slurm", "-q", "--config", "studies=demo", "--", "page"], "slurm"),
+        (["--executor", "slurm", "-j", "5"], "slurm"),
+        (["-e", "slurm", "-j", "5"], "slurm"),
+        (["--profile", "profiles/slurm", "--report", "r.zip", "--report-after-run"], "slurm"),
+        (["--profile", "profiles/slurm", "-n"], None),
+        (["--profile", "profiles/slurm", "-nq"], None),
+        (["--profile", "profiles/slurm", "--unlock"], None),
+        (["--profile", "profiles/slurm", "--lint"], None),
+        (["--profile", "profiles/slurm", "--report", "r.zip"], None),
+        (["--profile", "profiles/slurm", "--executor", "local", "-c1"], "local"),
+        (["--profile", "profiles/pilot"], "local"),
+        (["-c2", "--config", "studies=slurm"], "local"),
+        (["-c2", "results/slurm"], "local"),
+        (["-c2", "-n"], None),
     ],
 )
-def test_a_call_that_will_submit_is_known(words, expected, site, capfd):
-    assert earlier_jobs.submits(words) is expected
+def test_what_a_call_gives_its_jobs_to_is_known(words, expected, site, capfd):
+    assert earlier_jobs.executor(words) == expected
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_profile_may_have_any_name_and_be_named_by_the_environment(site, monkeypatch):
-    assert earlier_jobs.submits(["--profile", site])
-    assert not earlier_jobs.submits(["--profile", site, "-nq"])
+    assert earlier_jobs.executor(["--profile", site]) == "slurm"
+    assert earlier_jobs.executor(["--profile", site, "-nq"]) is None
     monkeypatch.setenv("SNAKEMAKE_PROFILE", site)
-    assert earlier_jobs.submits([])
-    assert not earlier_jobs.submits(["-n"])
-    assert not earlier_jobs.submits(["--profile", "profiles/pilot"])
+    assert earlier_jobs.executor([]) == "slurm"
+    assert earlier_jobs.executor(["-n"]) is None
+    assert earlier_jobs.executor(["--profile", "profiles/pilot"]) == "local"
 
 
 def test_what_snakemake_does_instead_of_running_jobs_is_known_to_the_last(site):
@@ -91,17 +91,17 @@ def test_what_snakemake_does_instead_of_running_jobs_is_known_to_the_last(site):
     actions = {action.dest: action for action in get_argument_parser()._actions}
     for action in map(actions.get, found):
         value = [] if action.nargs == 0 else [str(next(iter(action.choices or ["here"])))]
-        assert not earlier_jobs.submits(["-e", "slurm", "-j5", action.option_strings[0], *value]), action.dest
+        assert earlier_jobs.executor(["-e", "slurm", "-j5", action.option_strings[0], *value]) is None, action.dest
 
 
 def test_words_that_are_not_understood_here_may_submit(site, capfd):
-    assert earlier_jobs.submits(["--profile", "a profile that is not here"])
+    assert earlier_jobs.executor(["--profile", "a profile that is not here"]) == "slurm"
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_slurm_nothing_is_submitted(tmp_path, monkeypatch):
+def test_without_slurm_no_job_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not earlier_jobs.submits(["--profile", "profiles/slurm"])
+    assert earlier_jobs.left(tmp_path) == []
 
 
 def test_only_jobs_of_this_folder_that_a_snakemake_has_named_are_left(program, repository, tmp_path):

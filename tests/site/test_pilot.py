@@ -18,7 +18,8 @@ import pytest
 from espalier.errors import Interrupted, Mistake
 from espalier.plan.build import build
 from espalier.plan.priorities import priorities
-from espalier.site.pilot import file_lock, slots
+from espalier.site import file_lock
+from espalier.site.pilot import slots
 from espalier.site.pilot.board import Pilot
 from espalier.site.pilot.gpus import gpus, listed
 from espalier.site.pilot.slots import CPU, Slots

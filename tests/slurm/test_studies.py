@@ -13,12 +13,19 @@ import pytest
 from PIL import Image
 from submission import PATIENCE_S, environment, until
 
-FAILS = """\
-title: One run fails
+DIVERGES = """\
+title: One run diverges
 dataset: digits
 model: {name: mlp, hidden: [16]}
 train: {epochs: 1}
 grid: {product: {train.optimizer.lr: [0.1, 1.0e+30]}}
+"""
+FAILS = """\
+title: One run starts from what are no weights
+dataset: digits
+model: {name: mlp, hidden: [16]}
+train: {epochs: 1}
+grid: {points: [{checkpoint: null}, {checkpoint: bad.pt}]}
 """
 PAIR = """\
 title: Two processes train one network
@@ -71,9 +78,20 @@ def test_a_driver_job_runs_a_study_to_its_page(submit, umask):
 
 
 @pytest.mark.slow
-def test_a_failing_run_leaves_the_others_running_and_shows_its_log(submit):
+def test_a_diverging_run_is_one_job_and_the_study_ends_well(submit):
+    submission = submit()
+    (submission.folder / "config/studies/diverges.yaml").write_text(DIVERGES)
+    submission.start("--until", "train", studies="diverges").succeed()
+    assert [job["JobState"] for job in map(submission.cluster.job, submission.all_jobs())] == ["COMPLETED"] * 2
+    records = [json.loads(path.read_text()) for path in submission.folder.glob("results/runs/train/*/run.json")]
+    assert sorted(record["outcome"] for record in records) == ["diverged", "done"]
+
+
+@pytest.mark.slow
+def test_a_run_with_a_mistake_leaves_the_others_running_and_is_begun_once(submit):
     submission = submit()
     (submission.folder / "config/studies/fails.yaml").write_text(FAILS)
+    (submission.folder / "bad.pt").write_text("no weights")
     assert submission.start("--until", "train", studies="fails").wait() != 0
     done, failed = [], []
     for job in map(submission.cluster.job, submission.all_jobs()):
@@ -81,7 +99,8 @@ def test_a_failing_run_leaves_the_others_running_and_shows_its_log(submit):
     assert len(done) == 1 and len(list(submission.folder.glob("results/runs/train/*/model.safetensors"))) == 1
     # Retries of a rule, not of the profile, would be ten (D4).
     assert len(failed) == 3 and {job["JobState"] for job in failed} == {"FAILED"}
-    assert "the training loss is nan" in submission.told()
+    assert submission.told().count("ERROR bad.pt: it is damaged") == 1
+    assert "not tried again in this call" in submission.told()
 
 
 @pytest.mark.slow

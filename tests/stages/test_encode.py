@@ -152,7 +152,7 @@ def test_what_cannot_be_coded_is_told_in_one_line_and_leaves_nothing(chain, tmp_
     words = ("encode", folder, "--parents")
     for found, said in (
         (run(*words, original, parent, "--data", data), "encode: nothing is asked for; set encode"),
-        (run(*words, tmp_path, parent, "--data", data, "encode={}"), "model.safetensors: it cannot be read"),
+        (run(*words, tmp_path, parent, "--data", data, "encode={}"), "run.json: does not exist"),
         (run(*words, original, parent, "--data", data, "encode.floats=fp8"), "encode.floats"),
     ):
         assert found.returncode == 2

@@ -163,7 +163,7 @@ def test_a_damaged_file_is_told_in_one_line(damage, exported, tmp_path):
     path, whole = tmp_path / "fp32.onnx", (exported[0] / "fp32.onnx").read_bytes()
     if damage != "missing":
         path.write_bytes({"empty": b"", "short": whole[: len(whole) // 2], "text": b"no network\n"}[damage])
-    with pytest.raises(ArtifactError, match=r"fp32\.onnx: .*make this run again") as caught:
+    with pytest.raises(ArtifactError, match=r"fp32\.onnx: .*espalier forget") as caught:
         list(forms(tmp_path))
     assert "\n" not in str(caught.value)
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from espalier.settings.words import parse
 from espalier.stages import STAGES
 from espalier.stages.frame.command_line import main
 from support.data_samples import made
+from support.sealed import seal
 
 WANTED = "evaluate.predictions=true"
 
@@ -31,7 +33,7 @@ def evaluated(tmp_path):
     settings = TypeAdapter(choice("model")).validate_python({"name": "mlp", "hidden": [8]})
     torch.manual_seed(0)
     artifact.save(parent, settings.build(4, 8).state_dict(), settings, 4, 8)
-    (parent / "run.json").write_text('{"stage": "train"}')
+    seal(parent, "train")
 
     def run(*words):
         main(["evaluate", str(folder), "--parents", str(parent), "--data", str(data), *words])
@@ -84,6 +86,7 @@ def test_nothing_more_is_written_unless_asked_and_the_metrics_are_the_same(evalu
     assert not (folder / "predictions.csv").exists()
     assert json.loads((folder / "run.json").read_text())["predictions"] is None
     (plain,) = rows(folder / "metrics.csv")
+    shutil.rmtree(folder)
     evaluated(WANTED)
     (asked,) = rows(folder / "metrics.csv")
     assert json.loads((folder / "run.json").read_text())["predictions"] == "predictions.csv"

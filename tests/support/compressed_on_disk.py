@@ -6,6 +6,7 @@ from pathlib import Path
 from espalier.runs.columns import ANATOMY, FORMATS, GRID, LADDER, SCORES, write_rows
 from espalier.stages import STAGES
 from support import study_on_disk as disk
+from support.sealed import seal
 
 BITS = (32, 8, 6, 5, 4, 3)
 WAYS = {
@@ -71,6 +72,8 @@ def finish(root: Path, study: dict) -> None:
                 write_rows(folder / "metrics.csv", STAGES["evaluate"].metrics, [row])
             else:
                 scores += _WRITERS[stage](folder, run, point)
+            if stage != "prepare":
+                seal(folder, stage, run["parent"])
 
 
 def top1(point: dict, weight_bits: int = 32, activation_bits: int = 32) -> float:

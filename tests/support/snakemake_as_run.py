@@ -4,6 +4,7 @@ The processes are those of Python's own fork server. Commands of the documentati
 a user does.
 """
 
+import atexit
 import multiprocessing
 import os
 import subprocess
@@ -58,7 +59,11 @@ def _become(words: tuple[str, ...], folder: Path, environment: dict[str, str], s
     sys.dont_write_bytecode = False
     sys.argv = [str(SNAKEMAKE), *words]
     sys.path[:] = [str(SNAKEMAKE.parent), *(path for path in sys.path if not _of_tests(path))]
-    main()
+    try:
+        main()
+    finally:
+        # What Python does at the end of a process that no other has forked.
+        atexit._run_exitfuncs()
 
 
 def _of_tests(path: str) -> bool:

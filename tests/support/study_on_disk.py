@@ -14,6 +14,7 @@ import numpy as np
 from espalier.runs.columns import HISTORY, LAYERS, write_rows
 from espalier.settings.registry import entries
 from espalier.stages import STAGES
+from support.sealed import reseal, seal
 
 AXES = MappingProxyType(
     {
@@ -176,6 +177,7 @@ def _write_pruned(root: Path, run: dict, id_: str, best: dict) -> None:
     write_rows(folder / "metrics.csv", STAGES["prune"].metrics, [row])
     layers = [{"layer": name, "weights": 100, "nonzeros": 100, "sparsity": 0.0} for name in ("stem", "classifier")]
     write_rows(folder / "layers.csv", LAYERS, layers)
+    seal(folder, run["stage"], run["parent"])
 
 
 def undo(root: Path, run: dict, state: str, /, **said: object) -> None:
@@ -194,6 +196,19 @@ def undo(root: Path, run: dict, state: str, /, **said: object) -> None:
     beat = {"state": "running" if state == "lost" else state, "pid": os.getpid(), "host": platform.node()}
     beat |= {"time": time.time() - old, "epoch": 3, "epochs": EPOCHS, "top1": 91.25, "seconds_left": 75.0}
     (folder / "heartbeat.json").write_text(json.dumps(beat | said))
+
+
+def diverge(root: Path, study: dict, point: dict) -> None:
+    """Let the training of a point have diverged, so that the runs after it were not run."""
+    runs = [study["runs"][id_] for stage, id_ in point["runs"].items() if stage != "prepare"]
+    first = Path(runs[0]["path"])
+    for run in runs:
+        folder = root / run["path"]
+        (folder / "metrics.csv").unlink()
+        if run is runs[0]:
+            reseal(folder, outcome="diverged", reason="epoch 6: the training loss is nan")
+        else:
+            reseal(folder, outcome="not run", reason=f"{first.name} diverged", device=None)
 
 
 def _id(*parts: object) -> str:
@@ -233,7 +248,7 @@ def _write_train(root: Path, run: dict, id_: str, rows: list[dict], best: dict, 
     row = {"run": id_, "parent": run["parent"], "params": params, "macs": macs, "epochs": EPOCHS}
     row |= measured | {"best_epoch": best["epoch"], "wall_s": wall, "cpu_s": wall, "peak_memory_mib": 310.0}
     write_rows(folder / "metrics.csv", STAGES["train"].metrics, [row])
-    _write_provenance(folder, id_, run)
+    seal(folder, run["stage"], run["parent"])
 
 
 def _write_evaluate(root: Path, run: dict, id_: str, top1: float) -> None:
@@ -241,25 +256,4 @@ def _write_evaluate(root: Path, run: dict, id_: str, top1: float) -> None:
     row = {"run": id_, "parent": run["parent"], "images": 360, "test_loss": 0.08, "test_top1": top1}
     row |= {"test_top5": 99.9, "wall_s": 0.4, "cpu_s": 0.4, "peak_memory_mib": 300.0}
     write_rows(folder / "metrics.csv", STAGES["evaluate"].metrics, [row])
-    _write_provenance(folder, id_, run)
-
-
-def _write_provenance(folder: Path, id_: str, run: dict) -> None:
-    record = {
-        "run": id_,
-        "stage": run["stage"],
-        "parent": run["parent"],
-        "command": f"python workflow/scripts/{run['stage']}.py {run['path']}",
-        "data": {
-            "path": "results/data/digits.safetensors",
-            "checksum": "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef",
-        },
-        "git": {"commit": "1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e", "dirty": False},
-        "versions": {"python": "3.11.2", "torch": "2.13.0", "espalier": "0.1.0"},
-        "host": "laptop",
-        "device": "cpu",
-        "started": "2026-03-01T12:00:00+00:00",
-        "wall_s": 5.0,
-        "cpu_s": 5.0,
-    }
-    (folder / "run.json").write_text(json.dumps(record))
+    seal(folder, run["stage"], run["parent"])

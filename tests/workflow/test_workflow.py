@@ -61,24 +61,6 @@ def test_a_new_option_with_a_default_retrains_nothing(done):
     assert not TRAINING & set(done.jobs(*TINY))
 
 
-def test_extending_the_grid_runs_only_what_is_new(done):
-    done.edit("config/studies/tiny.yaml", "[0.1, 0.05]", "[0.1, 0.05, 0.02]")
-    jobs = done.jobs(*TINY)
-    assert (jobs.get("prepare"), jobs["train"], jobs["evaluate"]) == (None, 1, 1)
-
-
-def test_more_repeats_run_only_what_is_new(done):
-    jobs = done.jobs("--config", "studies=tiny", "repeats=3")
-    assert (jobs.get("prepare"), jobs["train"], jobs["evaluate"]) == (None, 4, 4)
-
-
-def test_another_study_shares_the_runs(done):
-    text = (done.folder / "config/studies/tiny.yaml").read_text()
-    (done.folder / "config/studies/other.yaml").write_text(text.replace("[0.1, 0.05]", "[0.1, 0.2]"))
-    jobs = done.jobs("--config", "studies=tiny,other")
-    assert (jobs.get("prepare"), jobs["train"], jobs["evaluate"]) == (None, 1, 1)
-
-
 def test_captions_titles_and_plot_code_retrain_nothing(done):
     later = time.time() + 60
     scripts = done.folder / "workflow/scripts"
@@ -92,27 +74,7 @@ def test_captions_titles_and_plot_code_retrain_nothing(done):
     done.edit("config/studies/tiny.yaml", "title: The", "title: Another name for the")
     jobs = done.jobs(*TINY)
     assert not TRAINING & set(jobs)
-    assert jobs["plot"] == jobs["tabulate"] == jobs["page"] == 1
-
-
-def test_a_changed_setting_retrains(done):
-    """The control: the dry runs above would see a run that is missing."""
-    assert done.jobs(*TINY, "train={epochs: 3}")["train"] == 2
-
-
-@pytest.mark.parametrize("lost", ["model.safetensors", "run.json"])
-def test_a_run_without_its_weights_or_its_end_is_made_again_where_another_reads_it(done, lost):
-    """The weights make room when they are deleted; run.json is written last."""
-    for path in done.folder.glob(f"results/runs/train/*/{lost}"):
-        path.unlink()
-    assert done.jobs(*TINY) == {}
-    jobs = done.jobs("--forcerun", "evaluate", *TINY)
-    assert (jobs.get("prepare"), jobs["train"], jobs["evaluate"]) == (None, 2, 2)
-
-
-def test_status_counts_what_is_done(done):
-    text = done.snakemake("-c1", "-q", "all", *TINY, "--", "status").stdout
-    assert "2" in text and "done" in text
+    assert jobs["page"] == 1
 
 
 def test_the_report_is_a_zip_with_every_table_and_figure(done):
@@ -125,19 +87,44 @@ def test_the_report_is_a_zip_with_every_table_and_figure(done):
     assert not any(name.endswith("index.html") for name in names)
 
 
-def test_a_partial_page_needs_no_finished_run(repository):
-    repository.snakemake("-c1", *TINY, "--", "partial")
-    assert (repository.folder / "results/partial/tiny/index.html").exists()
+def test_a_diverging_run_is_an_outcome_and_the_page_is_made(done):
+    lines = "title: one diverges\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\n"
+    lines += "train: {epochs: 1}\ngrid: {product: {train.optimizer.lr: [0.1, 1e30]}}\ntables: [summary]\n"
+    (done.folder / "config/studies/diverges.yaml").write_text(lines)
+    words = ("--config", "studies=diverges")
+    text = done.snakemake("-c2", *words).stderr
+    last = text.splitlines()[-1]
+    assert last.startswith("results/studies/diverges/index.html: 3 of 5 runs are done, 1 diverged (")
+    assert "learning rate" in last and last.endswith("1 not run")
+    assert done.jobs(*words) == {}, "no call trains it again"
+    page = (done.folder / "results/studies/diverges/index.html").read_text()
+    assert "Try a lower optimizer.lr" in page
 
 
-def test_a_failing_run_leaves_the_others_running(done):
-    lines = "title: one fails\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\ntrain: {epochs: 1}\n"
-    lines += "grid: {product: {train.optimizer.lr: [0.1, 1e30]}}\ntables: [summary]\n"
+def test_a_failing_run_leaves_the_others_running_and_a_page_that_says_so(done):
+    (done.folder / "bad.pt").write_text("no weights")
+    lines = "title: one fails\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\n"
+    lines += "train: {epochs: 1}\ngrid: {points: [{checkpoint: null}, {checkpoint: bad.pt}]}\ntables: [summary]\n"
     (done.folder / "config/studies/fails.yaml").write_text(lines)
-    failed = done.snakemake("-c2", "--config", "studies=fails", check=False)
+    failed = done.snakemake("-c2", "--retries", "1", "--config", "studies=fails", check=False)
     assert failed.returncode != 0
-    text = done.snakemake("-c1", "-q", "all", "--config", "studies=fails", "--", "status").stdout
-    assert re.search(r"train +1 +- +1 ", text), text
-    (log,) = re.findall(r"\S+/run\.log", text)
-    assert "learning rate" in (done.folder / log).read_text()
-    assert not (done.folder / log).with_name("model.safetensors").exists()
+    last = failed.stderr.splitlines()[-1]
+    assert last.startswith("results/studies/fails/index.html: 3 of 5 runs are done, 1 failed (")
+    (log,) = _logs(done, "bad.pt: it is damaged")
+    assert "not tried again in this call" in log.read_text()
+    assert not log.with_name("model.safetensors").exists()
+    assert "bad.pt: it is damaged" in (done.folder / "results/studies/fails/index.html").read_text()
+
+
+def test_a_call_whose_first_runs_fail_alike_is_stopped(done):
+    (done.folder / "bad.pt").write_text("no weights")
+    lines = "title: all fail\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\n"
+    lines += "checkpoint: bad.pt\ntrain: {epochs: 1}\nrepeats: 12\ntables: [summary]\n"
+    (done.folder / "config/studies/fails.yaml").write_text(lines)
+    failed = done.snakemake("-c1", "--config", "studies=fails", "fail_fast=2", check=False)
+    assert "fail_fast: the first 2 runs of this call have all failed alike" in failed.stderr
+    assert len(list(_logs(done, "ERROR bad.pt: it is damaged"))) == 2
+
+
+def _logs(repository, words: str):
+    return [path for path in repository.folder.glob("results/runs/train/*/run.log") if words in path.read_text()]

@@ -5,6 +5,7 @@ import shlex
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 
@@ -48,11 +49,15 @@ except Mistake as mistake:
     raise WorkflowError(f"mistakes in what is registered:\n{mistake}") from None
 
 from espalier.plan import config as configuration
-from espalier.plan import manifest, published_numbers
+from espalier.plan import manifest
 from espalier.plan.build import build
+from espalier.plan.standing import Standing
+from espalier.results import ending
+from espalier.results.page import freshness
 from espalier.settings.problems import StudyError
-from espalier.results.requested import captions, reads_zoo
-from espalier.site import device, earlier_jobs
+from espalier.results.requested import captions, files_read
+from espalier.runs import owner
+from espalier.site import device, earlier_jobs, fail_fast
 from espalier.stages import STAGES
 from espalier.stages.frame.stage_run import section
 
@@ -63,6 +68,7 @@ gc.set_threshold(50_000)
 
 
 wildcard_constraints:
+    number=r"\d+",
     run=r"[^/]+-[0-9a-f]{10}",
     study=r"[^/]+",
 
@@ -79,12 +85,21 @@ except StudyError as error:
     raise WorkflowError(
         f"{len(error.problems)} mistake(s) before any job:\n{error}"
     ) from None
+# What stands on disk is told by records alone, and seen as it is once nobody of an earlier call is at work.
+STANDING = Standing(PLAN)
+CALL = None
 if workflow.is_main_process:
     print(PLAN.summary(), file=sys.stderr)
-    if earlier_jobs.submits(sys.argv[1:]):
-        earlier_jobs.wait(
-            Path.cwd(), lambda line: print(line, file=sys.stderr, flush=True)
+    CALL = earlier_jobs.executor(sys.argv[1:])
+    tell = lambda line: print(line, file=sys.stderr, flush=True)
+    if CALL == "slurm":
+        earlier_jobs.wait(Path.cwd(), tell)
+    if CALL:
+        owner.await_all(
+            [Path(run.path) for run in STANDING.unmade() if run.parent], tell
         )
+    if STANDING.problems:
+        raise WorkflowError(STANDING.told())
 
 
 # No params of a rule: what looks on from outside makes no run anew.
@@ -95,26 +110,39 @@ if SETTINGS.tracking:
 include: "pilot.smk"
 
 
-def outputs_of(stage):
-    """The files that every run of a stage writes."""
-    return [f"results/runs/{stage}/{{run}}/{name}" for name in STAGES[stage].written]
+def record_of(stage):
+    """What every run of a stage writes last; of its other files this record tells."""
+    return f"results/runs/{stage}/{{run}}/run.json"
+
+
+def to_read(run, before):
+    """Those runs before a run that its job waits for: all, or of a complete run only what is there, so that none is
+    made for it."""
+    return [
+        each for each in before if STANDING.complete(each) or not STANDING.complete(run)
+    ]
 
 
 def data_of(stage):
     """Input function: the prepared data set at the head of a run's chain."""
-    return lambda wildcards: PLAN.runs[stage][wildcards.run].data.path
+
+    def files(wildcards):
+        run = PLAN.runs[stage][wildcards.run]
+        return [ancient(each.path) for each in to_read(run, [run.data])]
+
+    return files
 
 
 def networks_of(stage):
-    """Input function: the weights and run.json of each run that a run may read, and weights that it starts from."""
+    """Input function: the record of each run that a run may read, and weights that it starts from."""
 
-    # One job makes all files of a run, and each that is named here costs a look-up a job.
     def files(wildcards):
         run = PLAN.runs[stage][wildcards.run]
+        read = [f"{each.path}/run.json" for each in to_read(run, run.networks)]
         start = getattr(run.spec, "checkpoint", None)
-        return [file for each in run.networks for file in each.files] + [start] * bool(
-            start
-        )
+        if start and not STANDING.complete(run):
+            read.append(start)
+        return [ancient(file) for file in read]
 
     return files
 
@@ -122,6 +150,11 @@ def networks_of(stage):
 def command_of(stage):
     """Params function: the command line that makes a run."""
     return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].command)
+
+
+def tried(wildcards, attempt):
+    """Resources function: which attempt of this call at a run it is."""
+    return attempt
 
 
 def processes_of(stage):
@@ -167,16 +200,28 @@ def over_nodes(stage):
     }
 
 
-def study_runs(wildcards):
-    """Input function: the rows of the runs of a study that no other reads; the rest are made for these."""
+@cache
+def runs_shown(study):
+    """The runs of a study that no other reads, and others to be made that Snakemake would not come to from these."""
     runs = {
         run
-        for point in PLAN.studies[wildcards.study].points
+        for point in PLAN.studies[study].points
         for run in point.runs.values()
+        if run.parent
     }
-    # A job looks each input up, and --batch cuts this list: the ends of chains alone are cut into equal parts.
+    # --batch cuts this list: the ends of chains alone are cut into equal parts, whatever is made already.
     read = {each for run in runs for each in (run.parent, *run.branches)}
-    return sorted(f"{run.path}/metrics.csv" for run in runs - read if run.parent)
+    unmade = {run for run in runs if not STANDING.complete(run)}
+    reached = {each for run in unmade for each in run.networks}
+    return sorted(runs - read | unmade - reached, key=lambda run: run.path)
+
+
+def study_runs(wildcards):
+    """Input function: the records of the runs that a page needs."""
+    files = {f"{run.path}/run.json": run for run in runs_shown(wildcards.study)}
+    return [
+        ancient(file) if STANDING.complete(run) else file for file, run in files.items()
+    ]
 
 
 @cache
@@ -185,16 +230,50 @@ def manifest_of(study):
     return manifest.manifest(PLAN.studies[study])
 
 
-def counts_read(kind):
-    """Input function: the counts of the zoo and published numbers, where a table or figure of a study reads them."""
-    return lambda wildcards: [
-        *(
-            rules.count_networks.output
-            if reads_zoo(manifest_of(wildcards.study), kind)
-            else []
-        ),
-        *published_numbers.paths(manifest_of(wildcards.study)[f"{kind}s"]),
-    ]
+@cache
+def page_is_current(study):
+    """Whether the page of a study was made from the plan and the records that are there now."""
+    runs = {
+        run.id: STANDING.record(run)
+        for point in PLAN.studies[study].points
+        for run in point.runs.values()
+        if run.parent
+    }
+    made = freshness.made_from(manifest_of(study), runs, files_read(manifest_of(study)))
+    return freshness.current(Path(f"results/studies/{study}"), made)
+
+
+def outdated(wildcards):
+    """Input function: what has a page made anew though it is there, and all its runs are; else nothing."""
+    folder = Path(f"results/studies/{wildcards.study}")
+    whole = all(map(STANDING.complete, runs_shown(wildcards.study)))
+    if not (workflow.is_main_process and whole and (folder / "index.html").exists()):
+        return []
+    if page_is_current(wildcards.study):
+        return []
+    # One that a killed call has left is older than half-written tables; the next one is not there.
+    return f"{folder}/outdated{len([*folder.glob('outdated*')])}"
+
+
+def to_make(wildcards):
+    """Input function: what Snakemake would not miss, since the pages that read it are there: runs, and news of them."""
+    batch = workflow.dag_settings.batch
+    found = []
+    for study in PLAN.studies:
+        if Path(f"results/studies/{study}/index.html").exists():
+            runs = {f"{run.path}/run.json": run for run in runs_shown(study)}
+            asked = batch.get_batch(list(runs)) if batch else runs
+            found += [file for file in asked if not STANDING.complete(runs[file])]
+            if batch is None or batch.is_final:
+                found += (
+                    [news] if (news := outdated(SimpleNamespace(study=study))) else []
+                )
+    return found
+
+
+def counts_read(wildcards):
+    """Input function: the counts of the zoo and published numbers, where tables or figures of a study read them."""
+    return [ancient(file) for file in files_read(manifest_of(wildcards.study))]
 
 
 def captions_of(kind):
@@ -203,7 +282,7 @@ def captions_of(kind):
 
 
 def study_plans():
-    """The index of every study: id → settings."""
+    """The index of every study: id → settings; written before the first job."""
     return [f"results/studies/{study}/plan.json" for study in PLAN.studies]
 
 
@@ -214,3 +293,15 @@ def study_pages():
         for study in PLAN.studies
         for page in ("index", "explore")
     ]
+
+
+if CALL and SETTINGS.fail_fast:
+    fail_fast.watch(SETTINGS.fail_fast, Path("results"))
+
+# Before the first job, so that status and partial can look at any moment.
+if CALL:
+    for study in PLAN.studies:
+        folder = Path(f"results/studies/{study}")
+        manifest.write(folder / "plan.json", manifest_of(study))
+        if not page_is_current(study):
+            freshness.mark_old(folder)

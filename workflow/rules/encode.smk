@@ -3,12 +3,15 @@ rule encode:
         data_of("encode"),
         networks_of("encode"),
     output:
-        outputs_of("encode"),
+        record_of("encode"),
     log:
         "results/runs/encode/{run}/run.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        # A run that failed of a mistake is not begun a second time.
+        attempt=tried,
     params:
         command=command_of("encode"),
     shell:
-        "{params.command} 2> {log}"
+        "{params.command} --attempt {resources.attempt} 2> {log}"

@@ -1,16 +1,17 @@
-# predictions.csv, where `evaluate: {predictions: true}` asks for it, is written before the metrics and named in run.json;
-# an output that only some runs have cannot be declared.
 rule evaluate:
     input:
         data_of("evaluate"),
         networks_of("evaluate"),
     output:
-        outputs_of("evaluate"),
+        record_of("evaluate"),
     log:
         "results/runs/evaluate/{run}/run.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        # A run that failed of a mistake is not begun a second time.
+        attempt=tried,
     params:
         command=command_of("evaluate"),
     shell:
-        "{params.command} 2> {log}"
+        "{params.command} --attempt {resources.attempt} 2> {log}"

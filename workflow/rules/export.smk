@@ -1,16 +1,17 @@
-# int8.onnx, where `export: {int8: true}` asks for it, is written before the metrics and named in run.json; an output
-# that only some runs have cannot be declared.
 rule export:
     input:
         data_of("export"),
         networks_of("export"),
     output:
-        outputs_of("export"),
+        record_of("export"),
     log:
         "results/runs/export/{run}/run.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        # A run that failed of a mistake is not begun a second time.
+        attempt=tried,
     params:
         command=command_of("export"),
     shell:
-        "{params.command} 2> {log}"
+        "{params.command} --attempt {resources.attempt} 2> {log}"

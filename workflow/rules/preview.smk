@@ -4,13 +4,15 @@ localrules:
 
 rule preview_study:
     input:
-        data=lambda wildcards: sorted(
-            {
-                point.runs["prepare"].path
-                for point in PLAN.studies[wildcards.study].points
-            }
-        ),
-        plan=rules.study_plan.output,
+        lambda wildcards: [
+            ancient(path)
+            for path in sorted(
+                {
+                    point.runs["prepare"].path
+                    for point in PLAN.studies[wildcards.study].points
+                }
+            )
+        ],
     output:
         directory("results/studies/{study}/preview"),
     log:
@@ -20,7 +22,7 @@ rule preview_study:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "python workflow/scripts/draw_previews.py {params.folder} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/draw_previews.py {params.folder} --plan {params.folder}/plan.json 2> {log}"
 
 
 rule preview:

@@ -3,13 +3,15 @@ rule quantize:
         data_of("quantize"),
         networks_of("quantize"),
     output:
-        outputs_of("quantize"),
+        record_of("quantize"),
     log:
         "results/runs/quantize/{run}/run.log",
     priority: longest_first
     conda:
         "../../envs/train.yaml"
     resources:
+        # A run that failed of a mistake is not begun a second time.
+        attempt=tried,
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
@@ -17,5 +19,5 @@ rule quantize:
     params:
         command=command_of("quantize"),
     shell:
-        "{params.command} --checkpoint-minutes {resources.checkpoint_minutes}"
+        "{params.command} --attempt {resources.attempt} --checkpoint-minutes {resources.checkpoint_minutes}"
         " --minutes {resources.runtime} 2> {log}"

@@ -1,30 +1,25 @@
 localrules:
-    study_plan,
+    outdated,
     report,
-    partial,
-    status,
 
 
-rule study_plan:
+# A page is judged by what it was made from, not by times: where that is not what lies here, this has it made anew.
+rule outdated:
     output:
-        "results/studies/{study}/plan.json",
+        "results/studies/{study}/outdated{number}",
     log:
-        "results/studies/{study}/logs/plan.log",
+        "results/studies/{study}/logs/outdated{number}.log",
     conda:
         "../../envs/report.yaml"
-    params:
-        source=lambda wildcards: PLAN.studies[wildcards.study].source,
-        overrides=json.dumps(OVERRIDES, sort_keys=True),
-        digest=lambda wildcards: manifest.digest(manifest_of(wildcards.study)),
     shell:
-        "python workflow/scripts/write_plan.py {output} {params.source:q} --overrides {params.overrides:q} 2> {log}"
+        "touch {output} 2> {log}"
 
 
-rule tabulate:
+rule page:
     input:
         study_runs,
-        counts_read("table"),
-        plan=rules.study_plan.output,
+        counts_read,
+        outdated,
     output:
         runs="results/studies/{study}/runs.csv",
         tables=report(
@@ -35,24 +30,7 @@ rule tabulate:
             subcategory="Tables",
             labels={"table": "{table}"},
         ),
-    log:
-        "results/studies/{study}/logs/tabulate.log",
-    conda:
-        "../../envs/report.yaml"
-    params:
-        folder=subpath(output.runs, parent=True),
-        captions=captions_of("table"),
-    shell:
-        "python workflow/scripts/write_tables.py {params.folder} --plan {input.plan} 2> {log}"
-
-
-rule plot:
-    input:
-        rules.tabulate.output.runs,
-        counts_read("figure"),
-        plan=rules.study_plan.output,
-    output:
-        report(
+        figures=report(
             directory("results/studies/{study}/figures"),
             patterns=["{figure}.png"],
             caption="../report/figure.rst",
@@ -60,24 +38,6 @@ rule plot:
             subcategory="Figures",
             labels={"figure": "{figure}"},
         ),
-    log:
-        "results/studies/{study}/logs/plot.log",
-    conda:
-        "../../envs/report.yaml"
-    params:
-        folder=subpath(output[0], parent=True),
-        captions=captions_of("figure"),
-    shell:
-        "python workflow/scripts/draw_figures.py {params.folder} --plan {input.plan} 2> {log}"
-
-
-rule page:
-    input:
-        plan=rules.study_plan.output,
-        runs=rules.tabulate.output.runs,
-        tables=rules.tabulate.output.tables,
-        figures=rules.plot.output,
-    output:
         page="results/studies/{study}/index.html",
         explore=report(
             "results/studies/{study}/explore.html",
@@ -89,13 +49,18 @@ rule page:
         "results/studies/{study}/logs/page.log",
     conda:
         "../../envs/report.yaml"
+    params:
+        folder=subpath(output.runs, parent=True),
+        tables=captions_of("table"),
+        figures=captions_of("figure"),
     shell:
-        "python workflow/scripts/write_page.py {output.page} --plan {input.plan} 2> {log}"
+        "python workflow/scripts/write_page.py {params.folder} --plan {params.folder}/plan.json 2> {log}"
 
 
 rule report:
     input:
         study_pages(),
+        to_make,
     output:
         "results/report.zip",
     log:
@@ -109,28 +74,12 @@ rule report:
         " --nolock --report {output} all &> {log}"
 
 
-rule partial:
-    input:
-        study_plans(),
-    log:
-        "results/partial.log",
-    conda:
-        "../../envs/report.yaml"
-    shell:
-        "for plan in {input}; do"
-        " folder=results/partial/$(basename $(dirname $plan));"
-        " python workflow/scripts/write_tables.py $folder --plan $plan"
-        " && python workflow/scripts/draw_figures.py $folder --plan $plan"
-        " && python workflow/scripts/write_page.py $folder/index.html --plan $plan"
-        " && echo $folder/index.html; done 2> {log}"
+# The page of a study with failed runs shows what there is, and the last line in the terminal names it.
+onsuccess:
+    if workflow.is_main_process:
+        ending.of_call(PLAN.studies, failed=False)
 
 
-rule status:
-    input:
-        study_plans(),
-    log:
-        "results/status.log",
-    conda:
-        "../../envs/report.yaml"
-    shell:
-        "for plan in {input}; do python -m espalier status --plan $plan; done | tee {log}"
+onerror:
+    if workflow.is_main_process:
+        ending.of_call(PLAN.studies, failed=True)

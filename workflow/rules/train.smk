@@ -3,7 +3,7 @@ rule train:
         data_of("train"),
         networks_of("train"),
     output:
-        outputs_of("train"),
+        record_of("train"),
     log:
         "results/runs/train/{run}/run.log",
     priority: longest_first
@@ -14,6 +14,8 @@ rule train:
     resources:
         # What a job on several nodes asks SLURM for; the run starts its steps there.
         **over_nodes("train"),
+        # A run that failed of a mistake is not begun a second time.
+        attempt=tried,
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
@@ -21,5 +23,5 @@ rule train:
     params:
         command=command_of("train"),
     shell:
-        "{params.command} --checkpoint-minutes {resources.checkpoint_minutes}"
+        "{params.command} --attempt {resources.attempt} --checkpoint-minutes {resources.checkpoint_minutes}"
         " --minutes {resources.runtime} 2> {log}"

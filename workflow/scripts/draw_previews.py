@@ -1,6 +1,7 @@
 """Draw augmented images of a study's policies as training will see them: draw_previews.py FOLDER --plan plan.json"""
 
 import argparse
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def main() -> None:
     from espalier.results.read.planned_study import read
     from espalier.settings.problems import StudyError
 
+    made, new = args.folder / "preview", args.folder / ".preview"
+    shutil.rmtree(new, ignore_errors=True)
     try:
         policies = preview_page.policies(read(args.plan))
 
@@ -31,9 +34,12 @@ def main() -> None:
             for one in policies:
                 spec = one.spec
                 shown = samples(prepared(one.data), Policy(spec.augment), seed=spec.seed, count=SAMPLES, epochs=EPOCHS)
-                style.save(preview_page.draw(one, shown), args.folder / "preview", one.key, ("png",))
+                style.save(preview_page.draw(one, shown), new, one.key, ("png",))
     except (Mistake, StudyError) as error:
         raise SystemExit(f"error: {error}") from None
+    # Whole or absent, since nothing else tells that a folder is.
+    shutil.rmtree(made, ignore_errors=True)
+    new.rename(made)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def protocol(study: Study) -> str:
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     """A row a group, in the order of the plan: estimates of the accuracies, `params` and `macs` where the group agrees
-    on them, mean `train_wall_s`, and how many of its points are `done` of those `planned`."""
+    on them, mean `train_wall_s`, and how many of its points are `done` or have `diverged` of those `planned`."""
     # Captions come from modules that import this one, and must not wait for pandas.
     from espalier.results.compare.statistics import estimates
 
@@ -45,7 +45,8 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     for count in ("params", "macs"):
         found[count] = groups[count].first().where(groups[count].nunique() == 1)
     found["train_wall_s_mean"] = groups["train_wall_s"].mean()
-    found["done"] = (frame["state"] == "done").groupby(frame[by], sort=False).sum()
+    for state in ("done", "diverged"):
+        found[state] = (frame["state"] == state).groupby(frame[by], sort=False).sum()
     found["planned"] = groups.size()
     return found
 
@@ -75,6 +76,8 @@ def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
         cells[HEADINGS["test_top1"]] = _spread(data, "test_top1")
     main = headline(study)
     cells["n"] = [str(int(n)) for n in data[f"{main}_n"]]
+    if data["diverged"].any():
+        cells["Diverged"] = [str(int(count)) if count else "" for count in data["diverged"]]
     bounds = zip(data[f"{main}_low"], data[f"{main}_high"], strict=True)
     cells["95 % interval (%)"] = [numbers.between(low, high) for low, high in bounds]
     if tested:

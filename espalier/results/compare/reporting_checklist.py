@@ -4,13 +4,13 @@ Items are those of its recommendations and of its appendix that a plan and resul
 gives no number ("substantially", "near"), the numbers below are ours.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.results.compare import pruning_checklist
 from espalier.results.compare.pruning_checklist import NO, NOTHING, Item, answer, points
 from espalier.results.read.planned_study import Study, headline
+from espalier.runs import record as records
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -92,18 +92,14 @@ def _published(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
 def _origin(study: Study) -> tuple[str, str]:
     kept = clean = done = 0
     for run in study["runs"].values():
-        folder = Path(run["path"])
-        if run["stage"] == "prepare" or not (folder / "metrics.csv").exists():
+        record = records.read(Path(run["path"])) if run["stage"] != "prepare" else None
+        if record is None:
             continue
         done += 1
-        try:
-            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            git = record.get("git") or {}
-            whole = bool(git.get("commit") and record.get("versions") and record.get("device"))
-        except (OSError, ValueError, AttributeError):
-            continue
+        git = record.content["git"]
+        whole = bool(git["commit"] and record.content["versions"] and record.content["device"])
         kept += whole
-        clean += whole and not git.get("dirty")
+        clean += whole and not git["dirty"]
     if not done:
         return NOTHING
     changed = f", {kept - clean} with uncommitted changes" if kept > clean else ""

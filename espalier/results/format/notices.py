@@ -1,12 +1,24 @@
 """What must be read beside every accuracy of a study that is no clean result: its protocol, its splits, its scale."""
 
+import json
+from typing import TYPE_CHECKING
+
 from espalier.results.format.protocols import AXIS, MARK, PUBLISHED, optimistic, prepared, protocols
 from espalier.results.read.planned_study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def notices(study: Study) -> list[str]:
     """Sentences that captions and the page print; none where every accuracy is a clean one of official splits."""
-    return [said for said in (_scale(study), protocol_notice(study), _splits(study)) if said]
+    return [said for said in (_overrides(study), _scale(study), protocol_notice(study), _splits(study)) if said]
+
+
+def diverged(frame: "pd.DataFrame | None") -> list[str]:
+    """A sentence that captions of tables print where chains diverged; none where none did."""
+    count = 0 if frame is None else int((frame["state"] == "diverged").sum())
+    return [f"{count} of {len(frame)} chains diverged, and are in no mean."] if count else []
 
 
 def protocol_notice(study: Study) -> str:
@@ -19,6 +31,14 @@ def protocol_notice(study: Study) -> str:
         f"{mark} {'Protocol published' if optimistic(study) else which}: best epoch on the test split: optimistic. "
         "There the validation split is the test split, and all other images train."
     )
+
+
+def _overrides(study: Study) -> str:
+    found = {key: value for key, value in study.get("overrides", {}).items() if key != "scale"}
+    if not found:
+        return ""
+    words = ", ".join(f"{key} = {json.dumps(value)}" for key, value in found.items())
+    return f"Not the study as its file has it: {words} (config/config.yaml or --config)."
 
 
 def _scale(study: Study) -> str:

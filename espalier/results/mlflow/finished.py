@@ -1,21 +1,16 @@
 """The finished runs of a study as a tracker takes them: names, settings, numbers and where they come from."""
 
-import csv
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from espalier.results.read.planned_study import Study
-from espalier.results.read.run_state import state_of
+from espalier.runs import record as records
 
 EPOCH = "epoch/"
 """Begins the names of what history.csv says; the same names without it are those of metrics.csv."""
-
-_FILES = ("run.json", "metrics.csv", "history.csv")
 
 
 @dataclass(frozen=True)
@@ -47,29 +42,33 @@ class Finished:
 
 
 def finished(study: Study, root: Path = Path()) -> Iterator[Finished]:
-    """Every run of the study that is done, in the order of the plan; preparing data is no run here."""
+    """Every run of the study that is done, in the order of the plan; preparing data is no run here.
+
+    Raises:
+        ArtifactError: the record of a run or a table that it names is damaged.
+    """
     told, labels = _told(study), _labels(study)
     for id_, run in study["runs"].items():
-        if run["stage"] == "prepare" or state_of(run, root).name != "done":
-            continue
         folder = Path(root, run["path"])
-        record = _record(folder / "run.json")
-        row = next(_rows(folder / "metrics.csv"), {})
-        started = _started(record, folder)
+        found = records.read(folder) if run["stage"] != "prepare" else None
+        if found is None or found.outcome != records.DONE:
+            continue
+        record, row = found.content, found.metrics
+        started = round(1000 * datetime.fromisoformat(record["started"]).timestamp())
         tags = {"id": id_, "study": study["study"], "stage": run["stage"], "parent": run["parent"], **labels[id_]}
-        tags |= {"folder": run["path"], "command": record.get("command"), "device": record.get("device")}
-        tags |= {"host": record.get("host"), "data": (record.get("data") or {}).get("checksum")}
-        tags |= {f"git.{name}": value for name, value in (record.get("git") or {}).items()}
-        tags |= {f"version.{name}": value for name, value in (record.get("versions") or {}).items()}
+        tags |= {"folder": run["path"], "command": record["command"], "device": record["device"]}
+        tags |= {"host": record["host"], "data": record["data"]["checksum"]}
+        tags |= {f"git.{name}": value for name, value in record["git"].items()}
+        tags |= {f"version.{name}": value for name, value in record["versions"].items()}
         yield Finished(
             id=id_,
             folder=folder,
             params=dict(_params(study, id_, told)),
-            numbers=(*_measured(row, started), *_epochs(folder / "history.csv", started)),
+            numbers=(*_measured(row, started), *_epochs(found, started)),
             tags={name: str(value) for name, value in tags.items() if value is not None},
             started_ms=started,
             ended_ms=started + round(1000 * (_number(row.get("wall_s")) or 0)),
-            version=_version(folder),
+            version=found.sha256[:16],
         )
 
 
@@ -110,19 +109,13 @@ def _measured(row: Mapping[str, str], ms: int) -> Iterator[Number]:
             yield Number(name, value, ms, 0)
 
 
-def _epochs(path: Path, ms: int) -> Iterator[Number]:
+def _epochs(record: records.Record, ms: int) -> Iterator[Number]:
     seconds = 0.0
-    for row in _rows(path):
+    for row in record.rows("history.csv") if "history.csv" in record.written else ():
         seconds += _number(row.get("epoch_s")) or 0
         for one in _measured(row, ms + round(1000 * seconds)):
             if one.name != "epoch":
                 yield Number(EPOCH + one.name, one.value, one.ms, int(row["epoch"]))
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from csv.DictReader(file)
 
 
 def _number(text: str | None) -> float | None:
@@ -130,27 +123,3 @@ def _number(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _started(record: Mapping[str, Any], folder: Path) -> int:
-    try:
-        then = datetime.fromisoformat(record["started"]).timestamp()
-    except (KeyError, TypeError, ValueError):
-        then = (folder / "metrics.csv").stat().st_mtime
-    return round(1000 * then)
-
-
-def _version(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in (folder / name for name in _FILES):
-        digest.update(path.read_bytes() if path.exists() else b"")
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]

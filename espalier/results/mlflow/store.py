@@ -15,7 +15,7 @@ from espalier.errors import Mistake
 from espalier.results.mlflow.finished import Finished, finished
 from espalier.results.read.planned_study import Study
 from espalier.runs.trackers import mlflow_library
-from espalier.site.pilot import file_lock
+from espalier.site import file_lock
 
 VERSION = "espalier.version"
 """Tag that is written last: a run of the store without it was broken off."""

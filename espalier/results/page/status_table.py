@@ -1,20 +1,24 @@
 """The state of a study in words: counts a stage, hours, then a line for each run that runs, has failed or is lost."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from espalier.plan.manifest import digest
 from espalier.results.format.notices import protocol_notice
 from espalier.results.format.protocols import MARK
 from espalier.results.read.hours import READERS, Facts, Hours, facts, hours
-from espalier.results.read.planned_study import Study
-from espalier.results.read.run_state import STATES, State, last_words, state_of
+from espalier.results.read.planned_study import Study, read
+from espalier.results.read.run_state import STATES, TROUBLED, State, last_words, state_of
 
+_ALWAYS = ("done", "running", "failed", "lost", "waiting")
+"""States with a column of their own also where no run has them."""
 _BEST = "best top-1"
 _WORDS = 100
-"""Letters of a failed log's last line."""
+"""Letters of what a run in trouble says."""
 
 
 def told(study: Study, root: Path = Path()) -> str:
@@ -24,24 +28,44 @@ def told(study: Study, root: Path = Path()) -> str:
         found = pool.map(lambda run: state_of(run, root), study["runs"].values())
         states = dict(zip(study["runs"], found, strict=True))
     known, said = facts(study, states, root), protocol_notice(study).partition(". ")[0]
-    lines = [f"{study['study']:<12}" + "".join(f"{name:>9}" for name in STATES) + f"{_BEST + MARK * bool(said):>14}"]
+    found = Counter(state.name for state in states.values())
+    shown = [name for name in STATES if name in _ALWAYS or found[name]]
+    lines = [f"{study['study']:<12}" + "".join(f"{name:>9}" for name in shown) + f"{_BEST + MARK * bool(said):>14}"]
     for stage in dict.fromkeys(run["stage"] for run in study["runs"].values()):
         ids = [id_ for id_, run in study["runs"].items() if run["stage"] == stage]
-        lines.append(f"  {stage:<10}" + _counts(states, ids) + _best(known, ids))
+        lines.append(f"  {stage:<10}" + _counts(states, ids, shown) + _best(known, ids))
     lines += [
-        f"  {'all':<10}" + _counts(states, states),
+        f"  {'all':<10}" + _counts(states, states, shown),
         _spent(hours(study, states, known)),
         *([f"  {said}."] if said else []),
     ]
-    for wanted in ("running", "failed", "lost"):
+    for wanted in ("running", *TROUBLED):
         chosen = {id_: state for id_, state in states.items() if state.name == wanted}
         lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
     return "\n".join(lines)
 
 
-def _counts(states: Mapping[str, State], ids: Mapping[str, State] | list[str]) -> str:
+def over(study: Study, root: Path = Path()) -> bool:
+    """Whether no run of the study is at work or still to be made."""
+    return not {state_of(run, root).name for run in study["runs"].values()} & {"running", "waiting"}
+
+
+def other_plan(study: Study) -> str:
+    """A line that says where the page of the study shows another plan than this one; empty where it does not."""
+    page = Path("results/studies") / study["study"] / "plan.json"
+    if not page.exists():
+        return ""
+    shown = read(page)
+    if digest(shown) == digest(study):
+        return ""
+    with_ = ", ".join(f"{key} = {json.dumps(value)}" for key, value in shown.get("overrides", {}).items())
+    why = f"the study with {with_}" if with_ else "the study as it was then"
+    return f"\n  The last call of snakemake had {why}: {len(shown['runs'])} runs, and here are {len(study['runs'])}."
+
+
+def _counts(states: Mapping[str, State], ids: Mapping[str, State] | list[str], shown: list[str]) -> str:
     counts = Counter(states[id_].name for id_ in ids)
-    return "".join(f"{counts[name] or '-':>9}" for name in STATES)
+    return "".join(f"{counts[name] or '-':>9}" for name in shown)
 
 
 def _best(known: Mapping[str, Facts], ids: list[str]) -> str:
@@ -66,7 +90,10 @@ def _number(hours: float) -> str:
 
 def _line(study: Study, id_: str, state: State, root: Path) -> str:
     name = Path(study["runs"][id_]["path"]).name
-    about = last_words(root / state.log)[:_WORDS] if state.name == "failed" else _progress(state)
+    if state.name == "damaged":
+        return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {state.why}"
+    about = state.why or (last_words(root / state.log) if state.name == "failed" else _progress(state))
+    about = about[:_WORDS] if state.name in ("failed", "diverged") else about
     return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
 
 

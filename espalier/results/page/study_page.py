@@ -18,8 +18,9 @@ from espalier.results.format.templates import template
 from espalier.results.page import browser, explore
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.read.planned_study import Study, axis_names, configurations
-from espalier.results.read.run_state import STATES, State, last_words
+from espalier.results.read.run_state import STATES, TROUBLED, State, last_words
 from espalier.results.requested import Asked, asked
+from espalier.runs.record import OUTCOMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         study=study,
         notices=notices(study),
         choosing=choosing(study),
+        unfinished=", ".join(f"{counts[name]} {name}" for name in STATES if counts[name] and name not in OUTCOMES),
         states=STATES,
         column=int(1.5 * style.COLUMN * style.DPI),
         counts=[(name, counts[name]) for name in STATES],
@@ -45,16 +47,14 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         axes=_axes(study),
         configurations=len(configurations(study)),
         common=_common(study),
-        troubled=[
-            _trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in ("failed", "lost")
-        ],
+        troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],
         board=leaderboard(ready, study),
         library=browser.tables(),
         charts=explore.write(folder / explore.NAME, study, ready),
         tables=[_table(item, study, frame, folder) for item in asked(study, "table")],
         figures=[_figure(item, study, folder) for item in asked(study, "figure")],
         commands=[(id_, states[id_].name, shlex.join(run["command"])) for id_, run in study["runs"].items()],
-        provenance=origins(study, states),
+        provenance=origins(states),
         downloads=[(name, link) for name, link in _downloads(folder, plan) if link],
     )
     write_text(path, text)
@@ -123,19 +123,18 @@ def _trouble(id_: str, study: Study, state: State, folder: Path) -> dict[str, st
     log = Path(state.log)
     name = Path(study["runs"][id_]["path"]).name
     exists = log.exists()
-    words = last_words(log) if exists else "no log was written"
+    words = state.why or (last_words(log) if exists else "no log was written")
     end = log.read_text(encoding="utf-8", errors="replace")[-_LOG_LETTERS:] if exists else ""
     link = _link(log, folder) if exists else None
     return {"id": id_, "state": state.name, "name": name, "log": link, "words": words, "end": end}
 
 
-def origins(study: Study, states: Mapping[str, State]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """What the run.json of finished runs say of their origin: heading → (text, number of runs)."""
+def origins(states: Mapping[str, State]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """What the records of the runs say of their origin: heading → (text, number of runs)."""
     found: dict[str, Counter[str]] = {}
-    for id_, state in states.items():
-        if state.name == "done" and study["runs"][id_]["stage"] != "prepare":
-            for heading, text in _origin(Path(study["runs"][id_]["path"], "run.json")):
-                found.setdefault(heading, Counter())[text] += 1
+    for state in states.values():
+        for heading, text in _origin(state.record.content) if state.record else ():
+            found.setdefault(heading, Counter())[text] += 1
     facts = [(heading, counter.most_common(12)) for heading, counter in found.items() if heading != "Started"]
     dates = found.get("Started")
     if dates:
@@ -144,14 +143,10 @@ def origins(study: Study, states: Mapping[str, State]) -> list[tuple[str, list[t
     return facts
 
 
-def _origin(path: Path) -> list[tuple[str, str]]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        git, versions, data = record.get("git") or {}, record.get("versions") or {}, record.get("data") or {}
-        commit = f"{git.get('commit') or 'unknown'}{' with uncommitted changes' if git.get('dirty') else ''}"
-        named = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-        facts = {"Commit": commit, "Versions": named, "Host": record.get("host"), "Device": record.get("device")}
-        facts |= {"Data checksum": data.get("checksum"), "Started": record.get("started")}
-    except (OSError, ValueError, AttributeError):
-        return []
+def _origin(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    git = record["git"]
+    commit = f"{git['commit'] or 'unknown'}{' with uncommitted changes' if git['dirty'] else ''}"
+    named = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
+    facts = {"Commit": commit, "Versions": named, "Host": record["host"], "Device": record["device"]}
+    facts |= {"Data checksum": record["data"]["checksum"], "Started": record["started"]}
     return [(heading, str(text)) for heading, text in facts.items() if text]

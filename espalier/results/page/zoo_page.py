@@ -4,7 +4,7 @@ from espalier.files import write_text
 from espalier.results.format import style, table
 from espalier.results.format.templates import template
 from espalier.results.page import study_page
-from espalier.results.read.zoo_counts import FOLDER
+from espalier.results.read.zoo_counts import COUNTED, FOLDER
 from espalier.results.requested import Asked
 
 TABLES = [Asked("table", name, name, {}) for name in ("networks", "compactness")]
@@ -26,6 +26,6 @@ def write() -> None:
         column=int(1.5 * style.COLUMN * style.DPI),
         tables=[study_page._table(item, {}, None, FOLDER) for item in TABLES],
         figures=[study_page._figure(item, {}, FOLDER) for item in FIGURES],
-        downloads=[f"{name}.csv" for name in ("networks", "depth", "standards")],
+        downloads=[f"{name}.csv" for name in COUNTED],
     )
     write_text(FOLDER / "index.html", text)

@@ -1,12 +1,12 @@
 """Settings of widths and scores of a study's runs, read from what the stages leave on disk."""
 
-import csv
 from collections.abc import Mapping
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.results.read.planned_study import Study, headline
+from espalier.runs import record as records
 from espalier.runs.columns import SCORES
 
 if TYPE_CHECKING:
@@ -20,19 +20,14 @@ _CELL = ["run", *_WIDTHS]
 
 
 def rows(study: Study, run: object, name: str) -> list[dict[str, str]]:
-    """The rows of a CSV in a run's folder; none while the run is not done."""
+    """The rows of a CSV of a run; none while the run is not done, or where its stage writes no such file.
+
+    Raises:
+        ArtifactError: the record of the run or the file is damaged.
+    """
     # A missing run of a frame is a float.
-    if not isinstance(run, str):
-        return []
-    folder = Path(study["runs"][run]["path"])
-    # The last file of a finished run is its metrics.
-    if not (folder / "metrics.csv").exists():
-        return []
-    try:
-        with (folder / name).open(newline="", encoding="utf-8") as file:
-            return [*csv.DictReader(file)]
-    except (OSError, ValueError, csv.Error):
-        return []
+    record = records.read(Path(study["runs"][run]["path"])) if isinstance(run, str) else None
+    return record.rows(name) if record and name in record.written else []
 
 
 def metrics(study: Study, run: object) -> Mapping[str, str]:

@@ -4,8 +4,6 @@ Hours are those of runs, times the processes that train together; runs that shar
 has not ended only the present attempt is counted.
 """
 
-import csv
-import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 from espalier.results.read.planned_study import Study
 from espalier.results.read.run_state import State
+from espalier.runs.record import Record
 
 READERS = 16
 """Files read at once: on a shared file system each takes its time."""
@@ -52,9 +51,9 @@ def facts(study: Study, states: Mapping[str, State], root: Path = Path()) -> dic
 
     def one(id_: str) -> Facts:
         run, state = study["runs"][id_], states[id_]
-        if run["stage"] == "prepare" or state.name == "waiting":
+        if run["stage"] == "prepare" or state.name in ("waiting", "damaged"):
             return Facts()
-        return _ended(root / run["path"]) if state.name == "done" else _begun(state, root / state.log)
+        return _ended(state.record) if state.record else _begun(state, root / state.log)
 
     with ThreadPoolExecutor(READERS) as pool:
         return dict(zip(states, pool.map(one, states), strict=True))
@@ -81,7 +80,7 @@ def hours(study: Study, states: Mapping[str, State], known: Mapping[str, Facts])
     for id_, run in runs.items():
         state, fact, weight = states[id_], known[id_], _processes(run)
         spent += weight * fact.seconds
-        if state.name == "done":
+        if state.record:
             continue
         whole = expected.get(_alike(run), expected.get(run["stage"]))
         rest = _left(state, fact, whole)
@@ -95,19 +94,10 @@ def hours(study: Study, states: Mapping[str, State], known: Mapping[str, Facts])
     return Hours(spent / 3600, to_go / 3600, left, gpu, unknown)
 
 
-def _ended(folder: Path) -> Facts:
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        seconds, gpu = float(record["wall_s"]), record["device"] != "cpu"
-    except (OSError, ValueError, LookupError, TypeError):
-        seconds, gpu = 0.0, None
-    try:
-        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            row = next(csv.DictReader(file), {})
-        top1 = float(row["validation_top1"])
-    except (OSError, ValueError, LookupError, TypeError):
-        top1 = None
-    return Facts(seconds, gpu, top1)
+def _ended(record: Record) -> Facts:
+    top1 = record.metrics.get("validation_top1")
+    where = record.content["device"]
+    return Facts(record.content["wall_s"], where != "cpu" if where else None, float(top1) if top1 else None)
 
 
 def _begun(state: State, log: Path) -> Facts:

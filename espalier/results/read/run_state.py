@@ -1,4 +1,8 @@
-"""What state a run is in, told from its files alone: done, running, failed, lost or waiting."""
+"""What state a run is in, told from its files alone.
+
+A run with a record is what the record says: done, diverged or not run; or damaged, where the record or the metrics
+are no longer what was written. One without is running, failed, lost or waiting.
+"""
 
 import json
 import os
@@ -9,7 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-STATES = ("done", "running", "failed", "lost", "waiting")
+from espalier.errors import ArtifactError
+from espalier.runs import record as records
+from espalier.runs.record import OUTCOMES, Record
+
+STATES = (*OUTCOMES, "running", "failed", "lost", "damaged", "waiting")
+TROUBLED = ("diverged", "failed", "lost", "damaged")
+"""States that somebody must look at."""
 SILENT_S = 120.0
 """A run that says it is running, and has been silent for longer (24 beats), is lost."""
 _TAIL_BYTES = 4096
@@ -26,29 +36,36 @@ class State:
     """path of the run's log, relative to the repository"""
     said: Mapping[str, Any] = field(default_factory=dict)
     """the heartbeat: epoch, epochs, top1, seconds_left"""
+    record: Record | None = None
+    """of a run that has ended for good"""
+    why: str = ""
+    """of one that diverged, was not run or is damaged"""
     heard: float = 0.0
     """when a run that has begun and not ended was last heard of, in seconds since the epoch; 0 for all others"""
 
 
 def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
-    """The state of one run of a plan, whose paths are relative to `root`.
-
-    The last file of a finished run is its metrics, so these mean done whatever else is there.
-    """
+    """The state of one run of a plan, whose paths are relative to `root`."""
     path = Path(root, run["path"])
     if run["stage"] == "prepare":
         log = str(Path(run["path"]).with_suffix(".log"))
         return State("done", log) if path.exists() else _unfinished(log, {}, root)
     log = f"{run['path']}/run.log"
-    if (path / "metrics.csv").exists():
-        return State("done", log)
-    return _unfinished(log, _heartbeat(path / "heartbeat.json"), root)
+    try:
+        record = records.read(path)
+        if record is None:
+            return _unfinished(log, _heartbeat(path / "heartbeat.json"), root)
+        record.metrics  # noqa: B018 (its bytes are verified)
+    except ArtifactError as error:
+        return State("damaged", log, why=str(error))
+    return State(record.outcome, log, record=record, why=record.reason)
 
 
 def chain_state(states: Mapping[str, str] | list[str]) -> str:
     """The state of a chain of runs: that of the run which holds it up."""
     found = set(states)
-    return next((name for name in ("failed", "lost", "running", "waiting") if name in found), "done")
+    order = ("damaged", "diverged", "failed", "lost", "running", "waiting")
+    return next((name for name in order if name in found), "done")
 
 
 def last_words(log: Path) -> str:
@@ -59,7 +76,7 @@ def last_words(log: Path) -> str:
 def _unfinished(log: str, said: Mapping[str, Any], root: Path) -> State:
     modified, then = _modified(root / log), _time(said)
     name = _told_by(said, root / log, modified)
-    return State(name, log, said, 0.0 if name == "waiting" else max(then, modified))
+    return State(name, log, said, heard=0.0 if name == "waiting" else max(then, modified))
 
 
 def _heartbeat(path: Path) -> dict[str, Any]:

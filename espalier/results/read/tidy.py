@@ -1,6 +1,5 @@
 """Runs on disk → one tidy frame, a row a point of the plan, and the history of every training run."""
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from io import StringIO
@@ -9,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from espalier.errors import ArtifactError
 from espalier.files import write_text
 from espalier.results.read.planned_study import Study, configurations, labels, stages
 from espalier.results.read.run_state import STATES, State, chain_state, state_of
+from espalier.runs import record as records
 from espalier.runs.columns import HISTORY
 from espalier.stages import STAGES
 
@@ -25,14 +26,30 @@ def states(study: Study, root: Path = Path()) -> dict[str, State]:
     return {id_: state_of(run, root) for id_, run in study["runs"].items()}
 
 
+def refuse_damaged(known: Mapping[str, State]) -> None:
+    """Make no table of numbers that are no longer those that were written.
+
+    Raises:
+        ArtifactError: a run's record or metrics are damaged.
+    """
+    damaged = [state.why for state in known.values() if state.name == "damaged"]
+    if damaged:
+        raise ArtifactError("\n".join(damaged))
+
+
 def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = None) -> pd.DataFrame:
     """A row a point: `configuration` (number), `repeat`, `seed`, `state`, `label.<axis>`, `run.<stage>` (ids),
+    `folder.<stage>` (of prepared data the file),
     every setting that varies under its key path, and the metrics of the runs that are done.
 
     Lists and mappings among the settings are JSON. Whatever does not exist yet is missing.
+
+    Raises:
+        ArtifactError: a run's record or metrics are damaged.
     """
     known = known or states(study, root)
-    metrics = {id_: _metrics(study["runs"][id_], root) for id_, state in known.items() if state.name == "done"}
+    refuse_damaged(known)
+    metrics = {id_: _metrics(study["runs"][id_]["stage"], state) for id_, state in known.items()}
     numbers = configurations(study)
     flat = {id_: {key: _cell(value) for key, value in run["settings"].items()} for id_, run in study["runs"].items()}
     varying = _varying(study, flat)
@@ -44,6 +61,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         row["state"] = chain_state([known[id_].name for id_ in point["runs"].values()])
         row |= {f"label.{axis}": label for axis, label in zip(study["axes"], here, strict=True)}
         row |= {f"run.{stage}": id_ for stage, id_ in point["runs"].items()}
+        row |= {f"folder.{stage}": study["runs"][id_]["path"] for stage, id_ in point["runs"].items()}
         row |= {key: settings.get(key) for key in varying}
         row |= _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
         rows.append(row)
@@ -56,7 +74,8 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     ]
     measured = [name for name in dict.fromkeys(measured) if name]
     fixed = ["configuration", "repeat", "seed", "state"]
-    fixed += [f"label.{axis}" for axis in study["axes"]] + [f"run.{stage}" for stage in stages(study)]
+    fixed += [f"label.{axis}" for axis in study["axes"]]
+    fixed += [f"{part}.{stage}" for part in ("run", "folder") for stage in stages(study)]
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *measured])))
     frame[measured] = frame[measured].apply(pd.to_numeric, errors="coerce")
     frame["state"] = pd.Categorical(frame["state"], STATES)
@@ -64,11 +83,15 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
 
 
 def history(study: Study, root: Path = Path()) -> pd.DataFrame:
-    """A row an epoch of every training run that has begun: `run` and the columns of history.csv."""
+    """A row an epoch of every training run that has begun: `run` and the columns of history.csv.
+
+    Raises:
+        ArtifactError: the history of a run that has ended is damaged.
+    """
     ids: list[str] = []
     lines: list[str] = []
     for id_, run in study["runs"].items():
-        epochs = _epochs(Path(root, run["path"], "history.csv")) if run["stage"] != "prepare" else []
+        epochs = _epochs(Path(root, run["path"])) if run["stage"] != "prepare" else []
         ids += [id_] * len(epochs)
         lines += epochs
     frame = pd.read_csv(StringIO("\n".join(lines)), names=HISTORY) if lines else pd.DataFrame(columns=HISTORY)
@@ -88,20 +111,16 @@ def _column(stage: str, name: str) -> str | None:
     return f"{stage}_{name}" if name in COSTS else name
 
 
-def _metrics(run: Mapping[str, Any], root: Path) -> dict[str, str]:
-    if run["stage"] == "prepare":
-        return {}
-    try:
-        with Path(root, run["path"], "metrics.csv").open(newline="", encoding="utf-8") as file:
-            header, values = [*csv.reader(file)][:2]
-    except (OSError, ValueError):
-        return {}
-    pairs = zip(header, values, strict=False)
-    return {column: value for name, value in pairs if (column := _column(run["stage"], name))}
+def _metrics(stage: str, state: State) -> dict[str, str]:
+    row = state.record.metrics if state.record else {}
+    return {column: value for name, value in row.items() if (column := _column(stage, name))}
 
 
-def _epochs(path: Path) -> list[str]:
+def _epochs(folder: Path) -> list[str]:
     """The rows of a history; a last line that is still being written is left out."""
+    path, record = folder / "history.csv", records.read(folder)
+    if record and path.name in record.written:
+        record.path(path.name)
     try:
         header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except (OSError, ValueError):

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = Path("results/zoo")
+COUNTED = ("networks", "depth", "standards")
+"""The tables of counts."""
 USUAL_SIDE = 32
 IMAGES = f"images of {USUAL_SIDE}x{USUAL_SIDE}"
 COUNTS = "MACs are the multiply-accumulates of one image's forward pass, in convolutions, matrix products and attention"

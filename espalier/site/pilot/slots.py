@@ -3,6 +3,7 @@
 A slot is a locked file that the run itself holds. Free ones are looked for by one run at a time.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from espalier.errors import Interrupted, Mistake
-from espalier.site.pilot import file_lock
+from espalier.site import file_lock
 
 CPU = "cpu"
 """The one device where there is no GPU."""
@@ -67,7 +68,7 @@ class Slots:
                 break
             time.sleep(_POLL_S)
         for file in found:
-            file_lock.sign(file)
+            file_lock.sign(file, os.getpid())
         devices = tuple(Path(file.name).stem.replace("%", "/") for file in found)
         return Claim(devices, (*found, *(self._emptied(devices) if alone else ())))
 
@@ -134,7 +135,7 @@ class Slots:
             self._refuse_when_closed()
             for path in left.copy():
                 if file := file_lock.take(path):
-                    file_lock.sign(file)
+                    file_lock.sign(file, os.getpid())
                     files.append(file)
                     left.remove(path)
             if left:

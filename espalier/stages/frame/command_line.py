@@ -9,17 +9,19 @@ Ctrl-C; 1 anything else, with its traceback in the log.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from espalier.errors import Mistake
 from espalier.runs.clock import Clock, process_began
 from espalier.runs.interruption import Interruption, job_started
 from espalier.runs.log import recording
+from espalier.runs.owner import owning
 from espalier.runs.progress import Heartbeat
 from espalier.settings.problems import StudyError, unknown
 from espalier.settings.registry import Spec
 from espalier.settings.words import parse
-from espalier.site import ranks
+from espalier.site import fail_fast, ranks
 from espalier.stages import STAGES
 from espalier.stages.definition import Stage
 from espalier.stages.frame.stage_run import StageRun, make, section
@@ -65,6 +67,8 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
     else:
         found.add_argument("folder", type=Path, help="the run's folder, <slug>-<id>")
         found.add_argument("--data", type=Path, required=True, help="prepared data set")
+        about = "how often a call of Snakemake has tried this run; after a mistake that a user must mend, once"
+        found.add_argument("--attempt", type=int, default=1, help=about)
     if stage.reads == "network":
         about = "folders of the runs before it, from the first of its chain to the one whose network it reads"
         found.add_argument("--parents", type=Path, nargs="+", required=True, help=about)
@@ -116,12 +120,31 @@ def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float)
         tuple(getattr(args, "parents", ())),
         tuple(getattr(args, "branches", ())),
     )
-    with recording(args.folder, heartbeat), following(args.folder, getattr(args, "trackers", ""), args.settings):
+    # The launcher of several processes owns the folder for all of them.
+    owned = nullcontext() if ranks.launched() else owning(args.folder, interruption.reason)
+    trackers = following(args.folder, getattr(args, "trackers", ""), args.settings)
+    heartbeat.quiet = True
+    with recording(args.folder, heartbeat), owned:
+        heartbeat.quiet = False
+        _refuse(args, heartbeat)
         if stage.resumable:
             heartbeat.beat(now=True)
         else:
             heartbeat.alone()
-        yield run
+        with trackers:
+            yield run
+
+
+def _refuse(args: argparse.Namespace, heartbeat: Heartbeat) -> None:
+    """Begin no run that will fail: of a call that is stopped, or tried again in a call where it failed of a mistake.
+
+    Raises:
+        Mistake: that of the call, or that of the run.
+    """
+    if reason := fail_fast.stopped():
+        raise Mistake(f"not begun: {reason}")
+    if args.attempt > 1 and (mistake := heartbeat.last().get("mistake")):
+        raise Mistake(f"not tried again in this call, since it is no accident: {mistake}")
 
 
 @contextmanager

@@ -15,11 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from espalier.errors import Mistake
 from espalier.runs.interruption import STOPPED
 from espalier.runs.log import recording
+from espalier.runs.owner import owning
 from espalier.runs.progress import Heartbeat
 from espalier.site import device, nodes, ranks
 from espalier.site.pilot.board import board
@@ -47,17 +50,29 @@ def launch(folder: Path, processes: int, over: int = 1) -> int:
     """
     if nodes.part() is not None:
         return _launch_part(folder, processes, over)
+    with ExitStack() as stack:
+        with recording(folder):
+            owned = stack.enter_context(owning(folder))
+        return _launch_owned(folder, processes, over, owned)
+
+
+def _launch_owned(folder: Path, processes: int, over: int, owned: IO) -> int:
+    """Launch in a folder that this process owns; processes of this machine own it as long as they live.
+
+    Args:
+        owned: the open file that is the lock
+    """
     with recording(folder, Heartbeat(folder).inherit()) as log:
         if processes % over:
             raise Mistake(f"processes: {processes} are not shared equally by {over} nodes; make it a multiple")
         found = nodes.of_job(over) if over > 1 else []
         own_log = any(isinstance(each, logging.FileHandler) for each in log.handlers)
     if not found:
-        return _launch_here(folder, processes)
+        return _launch_here(folder, processes, owned)
     return _launch_steps(folder, processes, found, {} if own_log else {ranks.LOGGED: True})
 
 
-def _launch_here(folder: Path, processes: int) -> int:
+def _launch_here(folder: Path, processes: int, owned: IO) -> int:
     """All processes on this machine; a pilot gives them slots, and each the threads of a slot."""
     with recording(folder, Heartbeat(folder).inherit()):
         share = board(processes)
@@ -65,7 +80,8 @@ def _launch_here(folder: Path, processes: int) -> int:
         common = _threads(share or _cores() // processes) | {ranks.RENDEZVOUS: Path(meeting, "store")}
         if sys.platform == "linux":
             common[_GLOO] = os.environ.get(_GLOO, "lo")
-        codes = _together([_process(rank, rank, processes, processes, common) for rank in range(processes)])
+        commands = [_process(rank, rank, processes, processes, common) for rank in range(processes)]
+        codes = _together(commands, owned=owned)
     _tell(folder, {f"rank {rank}": code for rank, code in enumerate(codes)})
     return _explaining(codes)
 
@@ -122,13 +138,17 @@ def _process(rank: int, local: int, here: int, world: int, common: Mapping[str, 
 
 
 def _together(
-    commands: Sequence[Command], base: Mapping[str, str] | None = None, as_signal: signal.Signals | None = None
+    commands: Sequence[Command],
+    base: Mapping[str, str] | None = None,
+    as_signal: signal.Signals | None = None,
+    owned: IO | None = None,
 ) -> list[int | None]:
     """Start commands, pass signals on to them, end all when one fails; how each ended.
 
     Args:
         base: the environment that each has beside its own words
         as_signal: what is passed on in place of what came
+        owned: an open file that the commands inherit
     """
     started: list[subprocess.Popen] = []
     asked: set[int] = set()
@@ -144,7 +164,8 @@ def _together(
     for words, more in commands:
         environment = {**base, **{name: str(value) for name, value in more.items()}}
         # A group of its own, or Ctrl-C would reach it twice; its standard input ends with this process.
-        started.append(subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, process_group=0))
+        held = () if owned is None else (owned.fileno(),)
+        started.append(subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, process_group=0, pass_fds=held))
         if asked:
             started[-1].send_signal(as_signal or max(asked))
     # Until it listens, a process that is asked to stop is ended by the signal, with nothing to lose.

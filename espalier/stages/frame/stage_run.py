@@ -1,16 +1,24 @@
 """A run at work: what it reads, its checkpoints, and the record at its end."""
 
+import json
+import logging
+import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espalier.errors import Mistake
+from espalier.errors import ArtifactError, Diverged, Mistake
+from espalier.runs import record as records
+from espalier.runs.columns import write_rows
 from espalier.runs.log import log
+from espalier.runs.owner import sweep
+from espalier.runs.provenance import provenance
 from espalier.runs.work import Work
 from espalier.settings.keys import flat
 from espalier.settings.registry import Spec
-from espalier.stages.definition import Stage
+from espalier.site import device, fail_fast, ranks
+from espalier.stages.definition import Outcome, Stage
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +26,10 @@ if TYPE_CHECKING:
     from espalier.data.resident import Resident
     from espalier.networks.artifact import Network
     from espalier.runs.checkpoint import Checkpoints
+
+
+CHECKPOINTS = "checkpoint"
+"""Folder within a run's, with the states that it goes on from."""
 
 
 @dataclass
@@ -33,6 +45,8 @@ class StageRun(Work):
     """folders of runs beside the chain"""
     data: "Resident | None" = None
     startup_cpu_s: float | None = None
+    read: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that it reads beside the prepared data: <run>/<file> of a run, the path of own weights"""
 
     @property
     def parent(self) -> Path:
@@ -64,17 +78,16 @@ class StageRun(Work):
         return network
 
     def checkpoints(self, **more: Any) -> "Checkpoints":
-        """The run's checkpoints; what it is a function of tells them from another run's.
+        """The run's checkpoints; what it is a function of tells them from another run's: its settings, its data, and
+        the files that it reads of the runs before it.
 
         Args:
-            more: what it is a function of beside its settings, its data and the run before it
+            more: what it is a function of beside these
         """
         from espalier.runs.checkpoint import Checkpoints
-        from espalier.runs.record import identifier
 
         settings = dict(flat(self.spec.model_dump(mode="json", exclude_defaults=True)))
-        parent = {"parent": identifier(self.parent)} if self.parents else {}
-        return Checkpoints(self.folder / "checkpoint", settings | {"data": self.data.checksum} | parent | more)
+        return Checkpoints(self.folder / CHECKPOINTS, settings | {"data": self.data.checksum} | self.read | more)
 
     def ready(self) -> None:
         """Note that all is loaded, and the work itself begins."""
@@ -82,38 +95,126 @@ class StageRun(Work):
 
 
 def make(run: StageRun) -> None:
-    """Run the stage, and write its last two files: metrics.csv, and run.json, which says that the run is complete.
+    """Run the stage in a folder that this process owns, and write metrics.csv and then the run's record.
+
+    A run that is complete already, since another process has ended it, is left as it is. One whose loss diverges is
+    complete too, and those that would read its network end as not run.
 
     Raises:
         Mistake: settings do not go together, or something that the run reads cannot be used.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    from espalier.runs import record
-
     stage, spec = run.stage, run.spec
+    if _complete(run):
+        return
     if stage.optional and getattr(spec, stage.name) is None:
         raise Mistake(f"{stage.name}: nothing is asked for; set {stage.name}")
     if wrong := [f"{path}: {message}" for path, message in stage.misfits(spec)]:
         raise Mistake("; ".join(wrong))
-    outcome = stage(run, spec)
-    if outcome is None:
+    before = {folder: records.complete(folder) for folder in (*run.parents, *run.branches)}
+    ended = next((found for found in before.values() if found.outcome != records.DONE), None)
+    if ended:
+        reason = ended.reason if ended.outcome == records.NOT_RUN else f"{ended.folder.name} diverged"
+        _end(run, Outcome({}, f"not run: {reason}"), records.NOT_RUN, reason)
         return
-    startup = {} if run.startup_cpu_s is None else {"startup_cpu_s": run.startup_cpu_s}
-    record.write(
-        run.folder,
-        stage.name,
-        spec,
-        (stage.metrics, outcome.row),
-        parent=run.parent if run.parents else run.data_file,
-        data_file=run.data_file,
-        data=run.data,
-        clock=run.clock,
-        **{"seed": getattr(spec, "seed", None), "resumed": 0} | startup | dict(outcome.facts),
-    )
-    if stage.resumable:
-        run.checkpoints().remove()
+    for folder, found in before.items():
+        for name, digest in found.written.items():
+            found.path(name)
+            # Tables of numbers hold times, which are others each time a run is made.
+            if not name.endswith(".csv"):
+                run.read[f"{folder.name}/{name}"] = digest
+    try:
+        outcome = stage(run, spec)
+    except Diverged as error:
+        _end(run, Outcome({}, f"diverged: {error}"), records.DIVERGED, str(error))
+        return
+    # Of several processes the main one alone has an outcome.
+    if outcome is not None:
+        _end(run, outcome, records.DONE)
+
+
+def _complete(run: StageRun) -> bool:
+    """Whether another process has made the run meanwhile; what that has left half-way is removed.
+
+    Raises:
+        ArtifactError: the record cannot be used, or is of other settings.
+    """
+    if ranks.main():
+        sweep(run.folder)
+    found = records.read(run.folder)
+    if found is None:
+        return False
+    if found.content["stage"] != run.stage.name or found.content["spec"] != _told(run.spec):
+        raise ArtifactError(f"{run.folder} holds a run of other settings; give this one a folder of its own")
+    if ranks.main():
+        _forget_state(run.folder)
+        log.info("%s is complete: %s", run.folder, found.outcome)
+    return True
+
+
+def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
+    """Write what a run measured, then its record; nothing is left to resume."""
+    if not ranks.main():
+        return
+    stage, spec, folder = run.stage, run.spec, run.folder
+    run.clock.lap()
+    times = {f"{part}_s": round(run.clock.seconds[part], 3) for part in ("wall", "cpu")}
+    ids = {
+        "run": records.identifier(folder),
+        "parent": records.identifier(run.parent if run.parents else run.data_file),
+    }
+    if how == records.DONE:
+        memory = {"peak_memory_mib": round(device.peak_memory_mib(run.data.device), 1)}
+        write_rows(folder / "metrics.csv", stage.metrics, [{**outcome.row, **ids, **times, **memory}])
+        names = [name for name in stage.written if name != records.FILE] + list(outcome.files)
+    else:
+        names = [name for name in ("history.csv",) if (folder / name).exists()]
+    content = {
+        **{"run": ids["run"], "stage": stage.name, "outcome": how},
+        **({"reason": reason} if reason else {}),
+        "parent": ids["parent"],
+        "spec": _told(spec),
+        "data": _data(run),
+        **provenance(run.clock),
+        **_machine(run),
+        **times,
+        **{"seed": getattr(spec, "seed", None), "resumed": 0},
+        **({} if run.startup_cpu_s is None else {"startup_cpu_s": run.startup_cpu_s}),
+        **outcome.facts,
+    }
+    records.write(folder, content, names, run.read)
+    _forget_state(folder)
     run.heartbeat.beat("done")
-    log.info("%s", outcome.said)
+    if how != records.NOT_RUN:
+        fail_fast.ended(reason or None)
+    log.log(logging.INFO if how == records.DONE else logging.WARNING, "%s", outcome.said)
+
+
+def _forget_state(folder: Path) -> None:
+    """Remove the checkpoints of a run that is complete."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _told(spec: Spec) -> dict[str, Any]:
+    return json.loads(json.dumps(spec.model_dump(mode="json", exclude_defaults=True)))
+
+
+def _machine(run: StageRun) -> dict[str, Any]:
+    """What computed; nulls of a run that is not run, which loads no data and no torch."""
+    if run.data is None:
+        return {"threads": None, "device": None}
+    import torch
+
+    return {"threads": torch.get_num_threads(), "device": device.name(run.data.device)}
+
+
+def _data(run: StageRun) -> dict[str, Any]:
+    """The prepared data that the run read; a run that is not run has read none."""
+    if run.data is None:
+        return {"path": str(run.data_file), "checksum": None}
+    optimistic = {"protocol": run.data.protocol, "accuracy": "best epoch on the test split: optimistic"}
+    said = {"path": str(run.data_file), "checksum": run.data.checksum}
+    return said | (optimistic if run.data.protocol != "clean" else {})
 
 
 def section(stage: Stage, spec: Spec) -> Any:

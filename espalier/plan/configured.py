@@ -1,0 +1,53 @@
+"""The plan of the configured studies as their files stand now, made without Snakemake."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from espalier.errors import Mistake
+from espalier.settings import plugins
+from espalier.settings.problems import StudyError
+from espalier.settings.words import value
+
+CONFIG = Path("config/config.yaml")
+STUDIES = Path("config/studies")
+
+
+def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> Any:
+    """The `Plan` of studies, by default of those that the configuration names.
+
+    Args:
+        words: what Snakemake is given after --config, as key=value
+
+    Raises:
+        Mistake: the configuration or a study cannot be used.
+    """
+    found = _read() | _words(words) | ({"studies": list(studies)} if studies else {})
+    if "plugins" in found:
+        plugins.use(found["plugins"])
+    # What a study may name is fixed when these are imported.
+    from espalier.plan import config
+    from espalier.plan.build import build
+
+    try:
+        settings, overrides = config.read(found)
+        return build(settings.studies, STUDIES, overrides)
+    except StudyError as error:
+        raise Mistake(str(error)) from None
+
+
+def _read() -> dict[str, Any]:
+    try:
+        found = YAML(typ="safe", pure=True).load(CONFIG.read_text())
+    except (OSError, YAMLError) as error:
+        raise Mistake(f"{CONFIG}: cannot be read ({error}); call espalier in the folder of the repository") from None
+    return found or {}
+
+
+def _words(words: Sequence[str]) -> dict[str, Any]:
+    pairs = [word.partition("=") for word in words]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise Mistake(f"--config: found {wrong[0]!r}, expected key=value")
+    return {key: value(text) for key, _, text in pairs}

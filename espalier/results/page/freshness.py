@@ -1,0 +1,67 @@
+"""What a study's page was made from, as `page.json` beside it says: a page is current while that is what lies there."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from espalier.errors import Mistake
+from espalier.files import write_text
+from espalier.plan.manifest import digest
+from espalier.results.read.planned_study import Study
+from espalier.runs import record as records
+from espalier.runs.record import Record
+
+FILE = "page.json"
+_OLD = '<p class="old" role="alert">'
+
+
+def made_from(study: Study, known: Mapping[str, Record | None], files: Iterable[str] = ()) -> dict[str, Any]:
+    """What a page of a study is made from.
+
+    Args:
+        known: run id → record of every run that is no prepared data
+        files: other files that its tables and figures read
+    """
+    return {
+        "plan": digest(study),
+        "runs": {id_: record.sha256 if record else None for id_, record in known.items()},
+        "files": {name: records.sha256(name) if Path(name).exists() else None for name in files},
+    }
+
+
+def current(folder: Path, made: Mapping[str, Any]) -> bool:
+    """Whether the page in a folder was made from that."""
+    try:
+        return json.loads((Path(folder) / FILE).read_text()) == made
+    except (OSError, ValueError):
+        return False
+
+
+def note(folder: Path, made: Mapping[str, Any]) -> None:
+    """Write down what the page in a folder was made from, once it is whole."""
+    write_text(Path(folder) / FILE, json.dumps(made, indent=1) + "\n")
+
+
+def known(study: Study, root: Path = Path()) -> dict[str, Record | None]:
+    """Run id → record; None where there is none, or one that cannot be used."""
+    found: dict[str, Record | None] = {}
+    for id_, run in study["runs"].items():
+        if run["stage"] != "prepare":
+            try:
+                found[id_] = records.read(Path(root, run["path"]))
+            except Mistake:
+                found[id_] = None
+    return found
+
+
+def mark_old(folder: Path) -> None:
+    """Say at the head of the pages in a folder that the study or its runs are not what they show any more."""
+    for name in ("index.html", "explore.html"):
+        try:
+            text = (Path(folder) / name).read_text(encoding="utf-8")
+        except OSError:
+            continue
+        if _OLD not in text:
+            said = "This page is old: the study or its runs have changed since. It is made anew when the runs are."
+            write_text(Path(folder) / name, text.replace("<main>", f"<main>\n{_OLD}{said}</p>", 1))

@@ -1,0 +1,66 @@
+"""Every file of a plan's runs held against its digest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from espalier.errors import Mistake
+from espalier.plan.build import Plan
+from espalier.plan.runs import Run
+from espalier.plan.standing import Standing
+from espalier.runs.record import Record
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was read, and what is not as it was written."""
+
+    runs: int
+    files: int
+    incomplete: int
+    wrong: tuple[str, ...]
+
+    def told(self) -> str:
+        head = f"{self.files} files of {self.runs} complete runs were read; {self.incomplete} runs are not complete"
+        return "\n".join([*self.wrong, f"{head}; {len(self.wrong) or 'nothing'} wrong"])
+
+
+def verified(plan: Plan, standing: Standing) -> Verification:
+    """Read all files of the complete runs and the prepared data of a plan."""
+    wrong = list(standing.problems.values())
+    runs = files = incomplete = 0
+    for run in (run for found in plan.runs.values() for run in found.values()):
+        if run.parent is None:
+            found = _data(run)
+            wrong += found
+            files += Path(run.path).exists()
+            continue
+        record = standing.record(run)
+        if record is None:
+            incomplete += not standing.complete(run)
+            continue
+        runs += 1
+        files += len(record.written)
+        # What stands in the way of other runs has been told with these.
+        wrong += [message for message in _files(record) if message not in wrong]
+    return Verification(runs, files, incomplete, tuple(wrong))
+
+
+def _files(record: Record) -> list[str]:
+    found = []
+    for name in record.written:
+        try:
+            record.path(name)
+        except Mistake as error:
+            found.append(str(error))
+    return found
+
+
+def _data(run: Run) -> list[str]:
+    from espalier.data.prepared import SPLITS, Prepared
+
+    try:
+        if Path(run.path).exists():
+            Prepared.read(Path(run.path), SPLITS)
+    except Mistake as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,88 @@
+"""Runs on disk by their names: found, shown, forgotten, and those that no study asks for."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from espalier.errors import Mistake
+from espalier.runs import record as records
+from espalier.runs.owner import owner, words
+from espalier.runs.record import NOT_RUN
+
+RUNS, DATA = Path("results/runs"), Path("results/data")
+
+
+def folders() -> list[Path]:
+    """The folders of all runs that lie here."""
+    return sorted(path for path in RUNS.glob("*/*") if path.is_dir())
+
+
+def find(name: str) -> Path:
+    """The folder of a run, named by its path, its folder's name or its id.
+
+    Raises:
+        Mistake: there is none, or more than one.
+    """
+    told = Path(name)
+    found = [path for path in folders() if name in (path.name, records.identifier(path)) or path == told]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Mistake(f"{name}: several runs have this name ({', '.join(map(str, found))}); name one by its path")
+    raise Mistake(f"{name}: no run of this id, name or path lies in {RUNS}; `espalier status` knows those of a study")
+
+
+def forget(chosen: Iterable[Path]) -> list[Path]:
+    """Remove runs, with those that were not run because of them, so that the next call makes them; what was removed.
+
+    Raises:
+        Mistake: one of them is being made.
+    """
+    chosen = list(dict.fromkeys(chosen))
+    chosen += [path for path in _not_run(chosen) if path not in chosen]
+    for path in chosen:
+        if (found := owner(path)) is not None:
+            raise Mistake(f"{path}: is being made by {words(found)}; end that first")
+    for path in chosen:
+        # The record first: a run that is half removed is no complete one.
+        (path / records.FILE).unlink(missing_ok=True)
+        shutil.rmtree(path)
+    return chosen
+
+
+def _not_run(chosen: Iterable[Path]) -> Iterator[Path]:
+    names = {path.name for path in chosen}
+    for path in folders():
+        try:
+            record = records.read(path)
+        except Mistake:
+            continue
+        if record and record.outcome == NOT_RUN and record.reason.partition(" ")[0] in names:
+            yield path
+
+
+def orphans(asked: Iterable[str]) -> list[Path]:
+    """Folders of runs and prepared files that are none of the paths that studies ask for."""
+    known = {Path(path) for path in asked}
+    data = (path for path in sorted(DATA.glob("*.safetensors")) if not path.name.startswith("."))
+    return [path for path in [*folders(), *data] if path not in known]
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+
+
+def remove(path: Path) -> None:
+    """Remove a run's folder, or a prepared file with what stands beside it.
+
+    Raises:
+        Mistake: it is being made.
+    """
+    if path.is_dir():
+        forget([path])
+        return
+    for suffix in (".safetensors", ".log", ".tsv"):
+        path.with_suffix(suffix).unlink(missing_ok=True)

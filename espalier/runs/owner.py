@@ -1,0 +1,130 @@
+"""One live owner a run's folder: a lock that its process holds, and that the kernel frees however the process ends.
+
+On NFS the lock holds between machines where the mount has locks (the default; not with `nolock` or `local_lock`), and
+on Lustre where it is mounted with `flock`. Where a file system has none, the run says so in its log and goes on.
+"""
+
+import json
+import logging
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from espalier.errors import Interrupted
+from espalier.files import leftovers
+from espalier.site import file_lock
+
+log = logging.getLogger("espalier")
+
+NAME = ".owner"
+_LOOK_S = 0.5
+
+
+@contextmanager
+def owning(folder: Path, stop: Callable[[], str | None] = lambda: None, name: str = NAME) -> Iterator[IO]:
+    """Own a folder for a block, once no other process does; the open file, which a child may inherit, is the lock.
+
+    Args:
+        name: of the file that is locked; another one where not the folder is owned, but a file in it
+        stop: asked again and again while another owns it: why to wait no longer
+
+    Raises:
+        Interrupted: `stop` gave a reason.
+    """
+    path = Path(folder) / name
+    file = _taken(path, stop)
+    file_lock.sign(file, {"pid": os.getpid(), "host": platform.node(), "job": os.environ.get("SLURM_JOB_ID")})
+    try:
+        yield file
+    finally:
+        # While it is locked still: who waits for it looks whether it is there.
+        path.unlink(missing_ok=True)
+        file.close()
+
+
+def _taken(path: Path, stop: Callable[[], str | None]) -> IO:
+    folder, looks = path.parent, 0
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            file = file_lock.take(path)
+        except OSError as error:
+            log.warning("%s cannot be locked (%s): nothing keeps a second process out of the folder", path, error)
+            return path.open("a+")
+        if file and _is(path, file):
+            return file
+        if file:
+            file.close()
+            continue
+        # Whoever only looks holds the lock for a moment too.
+        looks += 1
+        if looks == 2:
+            who = words(owner(folder, path.name) or {})
+            log.warning("%s is being made by %s; waiting for its end", folder, who)
+        if reason := stop():
+            raise Interrupted(f"{reason}, while another process makes {folder}")
+        time.sleep(_LOOK_S)
+
+
+def _is(path: Path, file: IO) -> bool:
+    """Whether a locked file is still the one at its path, which the owner before has removed."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def owner(folder: Path, name: str = NAME) -> dict[str, Any] | None:
+    """Who makes a folder now: `pid`, `host` and SLURM `job`, as far as it has said; None where nobody does."""
+    path = Path(folder) / name
+    try:
+        # Opened for reading alone where it is not there, so that looking makes no file.
+        if not path.exists():
+            return None
+        file = file_lock.take(path)
+        if file:
+            file.close()
+            return None
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def words(found: dict[str, Any]) -> str:
+    """An owner as a message names it."""
+    where = f"process {found.get('pid', 'unknown')} on {found.get('host', 'an unknown machine')}"
+    return f"{where} (SLURM job {found['job']})" if found.get("job") else where
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed has left in a folder that nobody else makes."""
+    for path in (*leftovers(folder), *leftovers(Path(folder) / "checkpoint")):
+        path.unlink(missing_ok=True)
+
+
+def sweep_complete(folder: Path) -> None:
+    """Remove what a process that was killed after the record of its run was written has left beside it."""
+    if owner(folder) is None:
+        sweep(folder)
+        shutil.rmtree(Path(folder) / "checkpoint", ignore_errors=True)
+        (Path(folder) / NAME).unlink(missing_ok=True)
+
+
+def await_all(folders: Iterable[Path], told: Callable[[str], None], every_s: float = 2.0) -> None:
+    """Return once no process owns any of the folders; `told` is given a line when some do.
+
+    A call of Snakemake that was killed leaves its runs alive. Their results are taken over.
+    """
+    owners = {folder: found for folder in folders if (found := owner(folder)) is not None}
+    if not owners:
+        return
+    who = "; ".join(words(found) for found in list(owners.values())[:10])
+    told(f"{len(owners)} run(s) of an earlier call are still being made, by {who}. They are waited for; kill ends them")
+    for folder in owners:
+        while owner(folder) is not None:
+            time.sleep(every_s)

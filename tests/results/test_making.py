@@ -1,0 +1,114 @@
+"""What a study shows, made at once: whole, the same each time, and old as soon as its plan or its runs are others."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from espalier.errors import ArtifactError
+from espalier.results.making import make
+from espalier.results.page import freshness
+from support import study_on_disk as disk
+from support.sealed import reseal
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/write_page.py"
+FOLDER = Path("results/studies/demo")
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A finished study of two tables and one figure, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    study = disk.plan()
+    study |= {part: study[part][:count] for part, count in (("tables", 2), ("figures", 1))}
+    disk.finish(tmp_path, study)
+    disk.write_plan(Path(), study)
+    return study
+
+
+def made(study):
+    """Make the study's folder; whether its page is current."""
+    make(FOLDER, disk.write_plan(Path(), study))
+    return current(study)
+
+
+def current(study):
+    return freshness.current(FOLDER, freshness.made_from(study, freshness.known(study)))
+
+
+def trained(study):
+    """The folder of a training run."""
+    return Path(study["runs"][study["points"][0]["runs"]["train"]]["path"])
+
+
+def test_the_script_makes_all_and_twice_the_same(study):
+    for folder in ("one", "two"):
+        subprocess.run([sys.executable, SCRIPT, folder, "--plan", FOLDER / "plan.json"], check=True)
+    files = {path.relative_to("one") for path in Path("one").rglob("*") if path.is_file()}
+    pages = {"runs.csv", "index.html", "explore.html", "page.json"}
+    tables = {f"tables/{item['key']}.{form}" for item in study["tables"] for form in ("csv", "md", "tex", "html")}
+    figures = {f"figures/{item['key']}.{form}" for item in study["figures"] for form in ("png", "pdf")}
+    assert set(map(str, files)) == pages | tables | figures
+    assert all(Path("one", name).read_bytes() == Path("two", name).read_bytes() for name in files)
+    means = pd.read_csv("one/runs.csv").groupby("configuration")["test_top1"].mean()
+    assert pd.read_csv("one/tables/summary.csv")["test_top1_mean"].tolist() == pytest.approx(means.tolist())
+
+
+def test_the_script_tells_a_mistake_in_one_line(study):
+    command = [sys.executable, SCRIPT, "one", "--plan", "absent.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "absent.json" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_page_is_current_until_its_plan_or_a_run_is_another(study):
+    assert not current(study)
+    assert made(study)
+    assert not current(study | {"title": "Another"})
+    reseal(trained(study), host="elsewhere")
+    assert not current(study) and made(study)
+    disk.undo(Path(), study["runs"][study["points"][0]["runs"]["evaluate"]], "waiting")
+    assert not current(study) and made(study)
+
+
+def test_a_page_is_current_until_a_file_that_it_reads_is_another(study):
+    Path("ours.csv").write_text("model,top1_pct\n")
+    before = freshness.made_from(study, {}, ["ours.csv", "theirs.csv"])
+    assert before["files"]["theirs.csv"] is None
+    Path("ours.csv").write_text("model,top1_pct\nLeNet,97.5\n")
+    assert freshness.made_from(study, {}, ["ours.csv", "theirs.csv"]) != before
+
+
+def test_old_pages_say_so_once_and_new_ones_do_not(study):
+    freshness.mark_old(FOLDER)
+    assert not (FOLDER / "index.html").exists()
+    made(study)
+    pages = [FOLDER / "index.html", FOLDER / "explore.html"]
+    for _ in range(2):
+        freshness.mark_old(FOLDER)
+        assert [page.read_text().count("This page is old") for page in pages] == [1, 1]
+    made(study)
+    assert not any("This page is old" in page.read_text() for page in pages)
+
+
+def test_nothing_is_made_of_a_damaged_run(study):
+    made(study)
+    before = (FOLDER / "index.html").stat()
+    folder = trained(study)
+    (folder / "metrics.csv").write_text((folder / "metrics.csv").read_text().replace("9", "8"))
+    with pytest.raises(ArtifactError, match=rf"metrics\.csv: it is damaged.*espalier forget {folder.name}"):
+        made(study)
+    assert (FOLDER / "index.html").stat() == before
+
+
+def test_what_nobody_asks_for_any_more_and_what_was_left_half_way_is_gone(study):
+    made(study)
+    half_way = [FOLDER / ".runs.csv.0123abcd.csv", trained(study) / "checkpoint/latest.safetensors"]
+    half_way[1].parent.mkdir()
+    for path in half_way:
+        path.touch()
+    made(study | {"tables": study["tables"][1:], "figures": []})
+    assert not any(path.exists() for path in half_way)
+    assert {path.stem for path in (FOLDER / "tables").iterdir()} == {study["tables"][1]["key"]}
+    assert not list((FOLDER / "figures").iterdir())
