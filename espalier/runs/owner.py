@@ -80,16 +80,21 @@ def _is(path: Path, file: IO) -> bool:
 
 
 def owner(folder: Path, name: str = NAME) -> dict[str, Any] | None:
-    """Who makes a folder now: `pid`, `host` and SLURM `job`, as far as it has said; None where nobody does."""
+    """Who makes a folder now: `pid`, `host` and SLURM `job`, as far as it has said; None where nobody does, or where the
+    file system has no locks."""
     path = Path(folder) / name
+    # Looked for first, so that looking makes no file.
+    if not path.exists():
+        return None
     try:
-        # Opened for reading alone where it is not there, so that looking makes no file.
-        if not path.exists():
-            return None
         file = file_lock.take(path)
-        if file:
-            file.close()
-            return None
+    except OSError:
+        # Where nothing can be locked, nobody can be told to be the owner.
+        return None
+    if file:
+        file.close()
+        return None
+    try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return {}

@@ -232,7 +232,7 @@ def test_room_for_the_runs_to_go(tmp_path):
     assert machine.need(results) == machine.Need(4, 0, 4 * machine.FILES)
     for run in list(runs.values())[:1]:
         (tmp_path / run["path"]).mkdir(parents=True)
-        (tmp_path / run["path"] / "metrics.csv").write_bytes(bytes(1000))
+        (tmp_path / run["path"] / "run.json").write_bytes(bytes(1000))
         (tmp_path / run["path"] / "model.safetensors").write_bytes(bytes(9000))
     assert machine.need(results) == machine.Need(3, 30_000, 3 * machine.FILES)
     # More than any disk has.

@@ -148,7 +148,7 @@ def need(results: Path) -> Need:
     """Of all studies planned in `results`; no bytes where no run is done."""
     runs = {run["path"]: run for plan in sorted(results.glob("studies/*/plan.json")) for run in _runs(plan)}
     root = results.resolve().parent
-    waiting = [path for path in runs if not (root / path / "metrics.csv").exists()]
+    waiting = [path for path in runs if not (root / path / "run.json").exists()]
     done = (root / path for path in runs.keys() - set(waiting))
     sizes = [_bytes(folder) for folder in islice(done, _SAMPLE)]
     return Need(len(waiting), int(fmean(sizes) * len(waiting)) if sizes else 0, FILES * len(waiting))
