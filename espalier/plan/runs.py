@@ -80,11 +80,6 @@ class Run:
         return self if self.parent is None else self.parent.data
 
     @property
-    def files(self) -> list[str]:
-        """What tells others that the artifact is whole: weights are deleted to make room, run.json is written last."""
-        return [f"{self.path}/{name}" for name in (STAGES[self.stage].network, "run.json")]
-
-    @property
     def networks(self) -> "list[Run]":
         """The runs before this one whose networks it may read, from the first of the chain, then the branches."""
         line: list[Run] = []

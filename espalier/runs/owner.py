@@ -80,8 +80,10 @@ def _is(path: Path, file: IO) -> bool:
 
 
 def owner(folder: Path, name: str = NAME) -> dict[str, Any] | None:
-    """Who makes a folder now: `pid`, `host` and SLURM `job`, as far as it has said; None where nobody does, or where the
-    file system has no locks."""
+    """Who makes a folder now: `pid`, `host` and SLURM `job`, as far as it has said.
+
+    None where nobody does, or where the file system has no locks.
+    """
     path = Path(folder) / name
     # Looked for first, so that looking makes no file.
     if not path.exists():

@@ -100,7 +100,7 @@ def test_pictures_are_loaded(opened):
 def test_commands_are_shown_and_copied(opened, built):
     tab = board(opened("index.html"))
     tab.locator("#commands summary").click()
-    lines = tab.locator("#commands code").all_inner_texts()
+    lines = tab.locator("#commands .commands code").all_inner_texts()
     assert len(lines) == len(built.study["runs"]) and all(line.startswith("python workflow/scripts/") for line in lines)
     tab.locator("tr", has=tab.get_by_text("baseline", exact=True)).locator("button.copy").click()
     tab.get_by_text("Copied").wait_for()

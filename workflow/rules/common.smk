@@ -1,11 +1,8 @@
 import gc
-import json
 import os
 import shlex
 import sys
-from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 
@@ -52,10 +49,7 @@ from espalier.plan import config as configuration
 from espalier.plan import manifest
 from espalier.plan.build import build
 from espalier.plan.standing import Standing
-from espalier.results import ending
-from espalier.results.page import freshness
 from espalier.settings.problems import StudyError
-from espalier.results.requested import captions, files_read
 from espalier.runs import owner
 from espalier.site import device, earlier_jobs, fail_fast
 from espalier.stages import STAGES
@@ -85,8 +79,6 @@ except StudyError as error:
     raise WorkflowError(
         f"{len(error.problems)} mistake(s) before any job:\n{error}"
     ) from None
-# What stands on disk is told by records alone, and seen as it is once nobody of an earlier call is at work.
-STANDING = Standing(PLAN)
 CALL = None
 if workflow.is_main_process:
     print(PLAN.summary(), file=sys.stderr)
@@ -95,11 +87,13 @@ if workflow.is_main_process:
     if CALL == "slurm":
         earlier_jobs.wait(Path.cwd(), tell)
     if CALL:
-        owner.await_all(
-            [Path(run.path) for run in STANDING.unmade() if run.parent], tell
-        )
-    if STANDING.problems:
-        raise WorkflowError(STANDING.told())
+        unmade = [Path(run.path) for run in Standing(PLAN).unmade() if run.parent]
+        owner.await_all(unmade, tell)
+
+# What lies on disk is told by records alone, and read once nobody of an earlier call is at work.
+STANDING = Standing(PLAN)
+if workflow.is_main_process and STANDING.problems:
+    raise WorkflowError(STANDING.told())
 
 
 # No params of a rule: what looks on from outside makes no run anew.
@@ -200,108 +194,10 @@ def over_nodes(stage):
     }
 
 
-@cache
-def runs_shown(study):
-    """The runs of a study that no other reads, and others to be made that Snakemake would not come to from these."""
-    runs = {
-        run
-        for point in PLAN.studies[study].points
-        for run in point.runs.values()
-        if run.parent
-    }
-    # --batch cuts this list: the ends of chains alone are cut into equal parts, whatever is made already.
-    read = {each for run in runs for each in (run.parent, *run.branches)}
-    unmade = {run for run in runs if not STANDING.complete(run)}
-    reached = {each for run in unmade for each in run.networks}
-    return sorted(runs - read | unmade - reached, key=lambda run: run.path)
-
-
-def study_runs(wildcards):
-    """Input function: the records of the runs that a page needs."""
-    files = {f"{run.path}/run.json": run for run in runs_shown(wildcards.study)}
-    return [
-        ancient(file) if STANDING.complete(run) else file for file, run in files.items()
-    ]
-
-
-@cache
-def manifest_of(study):
-    """A study's plan.json as data."""
-    return manifest.manifest(PLAN.studies[study])
-
-
-@cache
-def page_is_current(study):
-    """Whether the page of a study was made from the plan and the records that are there now."""
-    runs = {
-        run.id: STANDING.record(run)
-        for point in PLAN.studies[study].points
-        for run in point.runs.values()
-        if run.parent
-    }
-    made = freshness.made_from(manifest_of(study), runs, files_read(manifest_of(study)))
-    return freshness.current(Path(f"results/studies/{study}"), made)
-
-
-def outdated(wildcards):
-    """Input function: what has a page made anew though it is there, and all its runs are; else nothing."""
-    folder = Path(f"results/studies/{wildcards.study}")
-    whole = all(map(STANDING.complete, runs_shown(wildcards.study)))
-    if not (workflow.is_main_process and whole and (folder / "index.html").exists()):
-        return []
-    if page_is_current(wildcards.study):
-        return []
-    # One that a killed call has left is older than half-written tables; the next one is not there.
-    return f"{folder}/outdated{len([*folder.glob('outdated*')])}"
-
-
-def to_make(wildcards):
-    """Input function: what Snakemake would not miss, since the pages that read it are there: runs, and news of them."""
-    batch = workflow.dag_settings.batch
-    found = []
-    for study in PLAN.studies:
-        if Path(f"results/studies/{study}/index.html").exists():
-            runs = {f"{run.path}/run.json": run for run in runs_shown(study)}
-            asked = batch.get_batch(list(runs)) if batch else runs
-            found += [file for file in asked if not STANDING.complete(runs[file])]
-            if batch is None or batch.is_final:
-                found += (
-                    [news] if (news := outdated(SimpleNamespace(study=study))) else []
-                )
-    return found
-
-
-def counts_read(wildcards):
-    """Input function: the counts of the zoo and published numbers, where tables or figures of a study read them."""
-    return [ancient(file) for file in files_read(manifest_of(wildcards.study))]
-
-
-def captions_of(kind):
-    """Params function: the captions of a study's tables or figures, which the report shows."""
-    return lambda wildcards: captions(manifest_of(wildcards.study), kind)
-
-
 def study_plans():
     """The index of every study: id → settings; written before the first job."""
     return [f"results/studies/{study}/plan.json" for study in PLAN.studies]
 
 
-def study_pages():
-    """The two pages of every study."""
-    return [
-        f"results/studies/{study}/{page}.html"
-        for study in PLAN.studies
-        for page in ("index", "explore")
-    ]
-
-
 if CALL and SETTINGS.fail_fast:
     fail_fast.watch(SETTINGS.fail_fast, Path("results"))
-
-# Before the first job, so that status and partial can look at any moment.
-if CALL:
-    for study in PLAN.studies:
-        folder = Path(f"results/studies/{study}")
-        manifest.write(folder / "plan.json", manifest_of(study))
-        if not page_is_current(study):
-            freshness.mark_old(folder)

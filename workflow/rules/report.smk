@@ -1,3 +1,8 @@
+import json
+
+from espalier.results import ending
+
+
 localrules:
     outdated,
     report,
