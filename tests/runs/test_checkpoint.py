@@ -169,3 +169,16 @@ def test_removed_without_a_trace(saved):
     saved.remove()
     assert not saved.folder.exists()
     saved.remove()
+
+
+def test_a_state_goes_on_with_the_threads_that_it_was_saved_with(tmp_path):
+    before = torch.get_num_threads()
+    checkpoints = Checkpoints(tmp_path, {"seed": 1})
+    try:
+        torch.set_num_threads(1)
+        checkpoints.save({"epoch": 2})
+        torch.set_num_threads(2)
+        assert checkpoints.load() == {"epoch": 2}
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
