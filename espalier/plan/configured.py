@@ -41,8 +41,10 @@ def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> Any:
 def _read() -> dict[str, Any]:
     try:
         found = YAML(typ="safe", pure=True).load(CONFIG.read_text())
+    except FileNotFoundError:
+        raise Mistake(f"{CONFIG}: there is no such file; call espalier in the folder of the repository") from None
     except (OSError, YAMLError) as error:
-        raise Mistake(f"{CONFIG}: cannot be read ({error}); call espalier in the folder of the repository") from None
+        raise Mistake(f"{CONFIG}: cannot be read ({error})") from None
     return found or {}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from espalier.plan import manifest, model_counts
 from espalier.plan.build import build
+from espalier.results.format.notices import notices
 
 BASE = "title: a study\ndataset: digits\nmodel: resnet\n"
 
@@ -147,6 +148,14 @@ def test_overrides_are_typed_and_keep_the_rest(plan):
     overridden = plan(text, repeats=2, train={"epochs": "3", "optimizer": {"lr": "1e-3"}}, augment=["pad_crop"])
     found = settings(overridden, "train.epochs", "train.batch_size", "train.optimizer.lr", "train.optimizer.momentum")
     assert found == [(3, 32, 0.001, 0.5)] * 2
+
+
+def test_overrides_stand_in_the_manifest_and_are_noticed_but_for_the_scale(plan):
+    overrides = {"repeats": 2, "scale": "smoke", "train": {"epochs": "3"}}
+    ((found,), (plain,)) = (map(manifest.manifest, plan("", **given).studies.values()) for given in (overrides, {}))
+    assert (found["overrides"], plain["overrides"]) == (overrides | {"train": {"epochs": 3}}, {})
+    said = 'Not the study as its file has it: repeats = 2, train = {"epochs": 3} (config/config.yaml or --config).'
+    assert said in notices(found) and notices(plain) == []
 
 
 def test_overrides_can_remove(plan):

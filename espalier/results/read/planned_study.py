@@ -24,9 +24,9 @@ def read(plan: Path) -> dict[str, Any]:
         study = json.loads(Path(plan).read_text())
         missing = {"study", "axes", "points", "runs"} - set(study)
     except (OSError, ValueError, TypeError) as error:
-        raise Mistake(f"{plan}: cannot be read as a plan ({error}); `snakemake status` writes it anew") from error
+        raise Mistake(f"{plan}: cannot be read as a plan ({error}); a call of snakemake writes it anew") from error
     if missing:
-        raise Mistake(f"{plan}: lacks {', '.join(sorted(missing))}; delete it and `snakemake status` writes it anew")
+        raise Mistake(f"{plan}: lacks {', '.join(sorted(missing))}; delete it and a call of snakemake writes it anew")
     return study
 
 
