@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_TEMPORARY = r"\.{}\.[a-z0-9_]{{8}}(\.[^.]+)?"
+_TEMPORARY = re.compile(r"\.(?P<name>.+(?P<suffix>\.[^.]+))\.[a-z0-9_]{8}(?P=suffix)")
+"""The name of a temporary file of `replacing`, whose target has a suffix."""
 
 
 @contextmanager
@@ -40,5 +41,5 @@ def write_text(path: Path, text: str) -> None:
 def leftovers(folder: Path, name: str | None = None) -> list[Path]:
     """Temporary files of `replacing` in a folder, of whatever target or of the one with a name; a process that still
     writes has one too."""
-    pattern = re.compile(_TEMPORARY.format(re.escape(name) if name else ".+"))
-    return [path for path in Path(folder).glob(".*") if pattern.fullmatch(path.name)]
+    found = {path: _TEMPORARY.fullmatch(path.name) for path in Path(folder).glob(".*")}
+    return [path for path, match in found.items() if match and name in (None, match["name"])]

@@ -23,6 +23,9 @@ def read(path: Path) -> dict[str, Any]:
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
             if length > _MOST:
                 raise ValueError("it is no safetensors file")
-            return json.loads(json.loads(file.read(length))["__metadata__"][KEY])
+            found = json.loads(json.loads(file.read(length))["__metadata__"][KEY])
+            if not isinstance(found, dict):
+                raise ValueError("its metadata are no mapping")
+            return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a prepared data set of Espalier ({error})") from None

@@ -160,10 +160,3 @@ class Checkpoints:
                 f"{path} belongs to another run: {differences}. "
                 f"Remove {self.folder} to start anew, or train into another folder"
             )
-
-    def remove(self) -> None:
-        """The artifact is complete, so nothing is left to resume."""
-        for path in self.folder.glob("*") if self.folder.exists() else ():
-            path.unlink()
-        if self.folder.exists():
-            self.folder.rmdir()

@@ -37,17 +37,19 @@ def owning(folder: Path, stop: Callable[[], str | None] = lambda: None, name: st
         Interrupted: `stop` gave a reason.
     """
     path = Path(folder) / name
-    file = _taken(path, stop)
+    file, locked = _taken(path, stop)
     file_lock.sign(file, {"pid": os.getpid(), "host": platform.node(), "job": os.environ.get("SLURM_JOB_ID")})
     try:
         yield file
     finally:
-        # While it is locked still: who waits for it looks whether it is there.
-        path.unlink(missing_ok=True)
+        # While it is locked still: who waits for it looks whether it is there. Unlocked it may be another's.
+        if locked:
+            path.unlink(missing_ok=True)
         file.close()
 
 
-def _taken(path: Path, stop: Callable[[], str | None]) -> IO:
+def _taken(path: Path, stop: Callable[[], str | None]) -> tuple[IO, bool]:
+    """The open file, and whether it is locked."""
     folder, looks = path.parent, 0
     folder.mkdir(parents=True, exist_ok=True)
     while True:
@@ -55,9 +57,9 @@ def _taken(path: Path, stop: Callable[[], str | None]) -> IO:
             file = file_lock.take(path)
         except OSError as error:
             log.warning("%s cannot be locked (%s): nothing keeps a second process out of the folder", path, error)
-            return path.open("a+")
+            return path.open("a+"), False
         if file and _is(path, file):
-            return file
+            return file, True
         if file:
             file.close()
             continue
@@ -85,13 +87,11 @@ def owner(folder: Path, name: str = NAME) -> dict[str, Any] | None:
     None where nobody does, or where the file system has no locks.
     """
     path = Path(folder) / name
-    # Looked for first, so that looking makes no file.
-    if not path.exists():
-        return None
     try:
-        file = file_lock.take(path)
+        # Looking makes no file.
+        file = file_lock.take(path, mode="r+")
     except OSError:
-        # Where nothing can be locked, nobody can be told to be the owner.
+        # There is none; or nothing can be locked, and nobody be told to be the owner.
         return None
     if file:
         file.close()

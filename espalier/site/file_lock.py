@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def take(path: Path, *, wait: bool = False) -> IO | None:
+def take(path: Path, *, wait: bool = False, mode: str = "a+") -> IO | None:
     """The open file with its lock, which lasts until it is closed; None where another holds it.
+
+    Args:
+        mode: how the file is opened; "r+" makes none that is not there
 
     Raises:
         OSError: the file cannot be opened, or its file system has no locks.
     """
-    file = path.open("a+")
+    file = path.open(mode)
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

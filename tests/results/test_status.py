@@ -236,3 +236,17 @@ def test_outside_the_repository_the_mistake_is_told(tmp_path):
     assert done.stderr == (
         "error: config/config.yaml: there is no such file; call espalier in the folder of the repository\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["done", "done"], "done"),
+        (["done", "diverged", "not run"], "diverged"),
+        (["done", "not run"], "not run"),
+        (["done", "waiting", "failed"], "failed"),
+        (["diverged", "damaged"], "damaged"),
+    ],
+)
+def test_a_chain_is_in_the_state_of_the_run_that_holds_it_up(found, expected):
+    assert chain_state(found) == expected

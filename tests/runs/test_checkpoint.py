@@ -165,12 +165,6 @@ def test_a_failed_save_leaves_the_old_ones(saved):
     assert saved.load()["epoch"] == 2
 
 
-def test_removed_without_a_trace(saved):
-    saved.remove()
-    assert not saved.folder.exists()
-    saved.remove()
-
-
 def test_a_state_goes_on_with_the_threads_that_it_was_saved_with(tmp_path):
     before = torch.get_num_threads()
     checkpoints = Checkpoints(tmp_path, {"seed": 1})

@@ -145,9 +145,9 @@ def test_a_call_awaits_the_runs_of_an_earlier_one_and_says_whose_they_are(tmp_pa
 
 
 def test_what_a_killed_process_was_writing_is_swept_and_nothing_else(tmp_path):
-    kept = [*("run.json", "run.log", ".owner", ".gitignore", ".hidden.csv", ".run.json.swp", ".meeting-abcdefgh")]
+    kept = [*("run.json", "run.log", ".owner", ".gitignore", ".hidden.csv", ".run.json.swp", ".env.template")]
     kept = [tmp_path / name for name in (*kept, "a.b.abcdefgh.csv", "checkpoint/latest.safetensors")]
-    targets = ("model.safetensors", "run.json", "plain", "checkpoint/latest.safetensors")
+    targets = ("model.safetensors", "run.json", "checkpoint/latest.safetensors")
     (tmp_path / "checkpoint").mkdir()
     for path in kept:
         path.touch()

@@ -93,7 +93,7 @@ def _origin(study: Study) -> tuple[str, str]:
     kept = clean = done = 0
     for run in study["runs"].values():
         record = records.read(Path(run["path"])) if run["stage"] != "prepare" else None
-        if record is None:
+        if record is None or record.outcome == records.NOT_RUN:
             continue
         done += 1
         git = record.content["git"]

@@ -64,7 +64,7 @@ def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
 def chain_state(states: Mapping[str, str] | list[str]) -> str:
     """The state of a chain of runs: that of the run which holds it up."""
     found = set(states)
-    order = ("damaged", "diverged", "failed", "lost", "running", "waiting")
+    order = ("damaged", "diverged", "not run", "failed", "lost", "running", "waiting")
     return next((name for name in order if name in found), "done")
 
 

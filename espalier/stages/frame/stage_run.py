@@ -148,6 +148,7 @@ def _complete(run: StageRun) -> bool:
         raise ArtifactError(f"{run.folder} holds a run of other settings; give this one a folder of its own")
     if ranks.main():
         _forget_state(run.folder)
+        run.heartbeat.beat("done")
         log.info("%s is complete: %s", run.folder, found.outcome)
     return True
 
