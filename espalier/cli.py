@@ -147,6 +147,50 @@ def verify(studies: Studies = None, config: Words = None) -> None:
 
 
 @command
+def runs(
+    studies: Studies = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="out.csv or out.parquet; printed without")
+    ] = None,
+) -> None:
+    """Write all runs of one or several studies as one table: a row a chain, with the folders of its runs."""
+    from espalier.results import use
+
+    frame = use.runs(*studies or ())
+    if output is None:
+        print(frame.to_csv(index=False, lineterminator="\n"), end="")
+        return
+    if output.suffix not in (".csv", ".parquet"):
+        raise Mistake(f"{output}: name a file that ends in .csv or .parquet")
+    from espalier.files import replacing
+
+    with replacing(output) as temporary:
+        try:
+            if output.suffix == ".csv":
+                frame.to_csv(temporary, index=False, lineterminator="\n")
+            else:
+                frame.to_parquet(temporary)
+        except ImportError:
+            raise Mistake(f"{output}: Parquet needs pyarrow: uv pip install pyarrow; or name a .csv") from None
+    print(f"{output}: {len(frame)} chains")
+
+
+@command
+def predict(
+    run: Annotated[str, typer.Argument(help="id, name or folder of a run, or a coded file (.esp)")],
+    images: Annotated[Path, typer.Argument(help="an image, or a folder, searched to its depth")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="table to write: file, label, probability, error")],
+    strict: Annotated[bool, typer.Option(help="stop at a file that cannot be read")] = False,
+) -> None:
+    """Tell the class of every image in a folder. Exit code 1 where a file could not be read; the rest is answered."""
+    from espalier.results.predictions_of_folder import answered
+
+    counts = answered(run, images, output, strict=strict)
+    print(f"{output}: {counts.images} images, {counts.unreadable} could not be read, {counts.per_second:.0f} a second")
+    raise typer.Exit(bool(counts.unreadable))
+
+
+@command
 def preflight(
     profile: Annotated[Path, typer.Option(help="folder of the profile")] = Path("profiles/slurm"),
     results: Annotated[Path, typer.Option(help="folder that runs are written to")] = Path("results"),

@@ -34,6 +34,8 @@ class Record(BaseModel):
     """for each layer, in the order of the network, the ends of its input's levels, or null; empty for no layer"""
     dynamic: list[_Bits | None] = []
     """likewise the width of an input whose qparams are chosen over each batch"""
+    feed: dict[str, Any] = {}
+    """how the network is fed, and the names of its classes"""
 
     def plain(self) -> dict[str, Any]:
         """As it is written: the network's settings in full, and of the rest what is not empty."""

@@ -19,7 +19,7 @@ from espalier.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_DEEP = ("I", "F")
+DEEP = ("I", "F")
 
 
 class Unreadable(DataError):
@@ -41,7 +41,8 @@ class Images(Protocol):
         """
 
 
-def _square(image: "Image", size: int, grayscale: bool) -> np.ndarray:
+def square(image: "Image", size: int, grayscale: bool) -> np.ndarray:
+    """An image of any size as uint8 (size, size, 3)."""
     from torchvision.transforms.v2.functional import center_crop, resize
 
     if grayscale:
@@ -68,7 +69,7 @@ class Arrays:
     def image(self, place: int) -> np.ndarray:
         from PIL import Image
 
-        return _square(Image.fromarray(self.pixels[place]), self.image_size, self.grayscale)
+        return square(Image.fromarray(self.pixels[place]), self.image_size, self.grayscale)
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,13 @@ class Files:
         path = self.paths[place]
         try:
             with Image.open(path) as image:
-                if image.mode.startswith(_DEEP):
+                if image.mode.startswith(DEEP):
                     raise Unreadable(f"{path}: more than 8 bits a channel (mode {image.mode}); convert it")
                 long, short = max(image.size), min(image.size)
                 if self.image_size**2 * long > Image.MAX_IMAGE_PIXELS * short:
                     raise Unreadable(f"{path}: too long and thin to resize ({image.width} x {image.height} pixels)")
                 image.load()
-                return _square(image, self.image_size, self.grayscale)
+                return square(image, self.image_size, self.grayscale)
         except FileNotFoundError:
             raise Unreadable(f"{path}: there is no such file") from None
         except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:

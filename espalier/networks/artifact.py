@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.files import replacing, write_text
 from espalier.models.facts import FORMAT
+from espalier.networks.feed import Feed
 from espalier.networks.network import Network
 from espalier.runs import record as records
 from espalier.settings.registry import Choice, choice
@@ -31,6 +32,7 @@ def save(
     image_size: int,
     shapes: dict[str, Any] | None = None,
     quantization: "Quantization | None" = None,
+    feed: Feed | None = None,
 ) -> None:
     """Write `model.safetensors` and `model.json`, and `levels.safetensors` of a quantized network; equal weights
     give equal bytes.
@@ -38,6 +40,7 @@ def save(
     Args:
         shapes: what `pruning.shapes` says of a network whose widths are not those of its settings
         quantization: levels, on which the weights are
+        feed: how the network is fed, and what it answers
     """
     import torch
     from safetensors.torch import save_file
@@ -56,6 +59,8 @@ def save(
     }
     if shapes:
         record["shapes"] = shapes
+    if feed:
+        record["feed"] = feed.model_dump(mode="json")
     if quantization:
         from espalier.quantization.quantized import packed
         from espalier.runs.checkpoint import write
@@ -102,7 +107,8 @@ def load(folder: Path) -> Network:
         reason = " ".join(str(error).split())
         raise _unusable(path, f"it does not fit {folder / 'model.json'}: {reason}") from error
     quantization = _installed(built, folder) if record.levels else None
-    return Network(built.eval(), record.choice, record.num_classes, record.image_size, record.shapes, quantization)
+    sizes = record.num_classes, record.image_size
+    return Network(built.eval(), record.choice, *sizes, record.shapes, quantization, record.feed)
 
 
 def verify(record: records.Record) -> None:
@@ -158,6 +164,7 @@ class _Record:
     image_size: int
     shapes: dict[str, Any] | None
     levels: bool
+    feed: Feed | None
 
 
 def _record(path: Path) -> _Record:
@@ -167,14 +174,15 @@ def _record(path: Path) -> _Record:
             raise _unusable(path, f"its format is {found['format']!r}, and this version reads {FORMAT}")
         model = TypeAdapter(choice("model")).validate_json(json.dumps(found["model"]))
         sizes = int(found["num_classes"]), int(found["image_size"])
-        return _Record(model, *sizes, found.get("shapes"), "levels" in found)
+        feed = Feed.model_validate(found["feed"]) if "feed" in found else None
+        return _Record(model, *sizes, found.get("shapes"), "levels" in found, feed)
     except FileNotFoundError as error:
         raise _unusable(path, "it does not exist") from error
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "value_error":
             raise ArtifactError(f"{path}: model: {first['ctx']['error']}") from error
-        key = ".".join(("model", *map(str, first["loc"])))
+        key = ".".join(("feed" if error.title == "Feed" else "model", *map(str, first["loc"])))
         raise _unusable(path, f"{key}: {first['msg']}, found {first['input']!r}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unusable(path, f"it cannot be read ({type(error).__name__}: {error})") from error

@@ -14,6 +14,7 @@ from espalier.coding.network_record import Record, parse
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
+from espalier.networks.feed import Feed
 from espalier.networks.network import Network
 from espalier.pruning.shapes import rebuild as cut
 from espalier.quantization.folding import fold as fold_in
@@ -69,6 +70,7 @@ def tensors_of(
         folded=pairs,
         activations=ends,
         dynamic=[dynamic.get(path) for path in paths] if dynamic else [],
+        feed=network.feed.model_dump(mode="json") if network.feed else {},
     )
     return tensors, record.plain()
 
@@ -129,7 +131,8 @@ def _rebuilt(contents: Contents) -> Network:
     model.load_state_dict(state)
     install(model, quantization)
     sizes = record.num_classes, record.image_size
-    return Network(model.eval(), record.model, *sizes, record.shapes, quantization if any(quantization) else None)
+    feed = Feed.model_validate(record.feed) if record.feed else None
+    return Network(model.eval(), record.model, *sizes, record.shapes, quantization if any(quantization) else None, feed)
 
 
 def _structure(choice: Choice, num_classes: int, image_size: int, shapes: Mapping[str, Any] | None) -> nn.Module:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from espalier.networks.feed import Feed
 from espalier.settings.registry import Choice
 
 if TYPE_CHECKING:
@@ -23,3 +24,5 @@ class Network:
     """widths after structured pruning, where they are not those of the settings"""
     quantization: "Quantization | None" = None
     """levels of weights and activations, where the network has them; they are installed in the model"""
+    feed: Feed | None = None
+    """how it is fed; None of one that was saved without"""

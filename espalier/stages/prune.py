@@ -74,6 +74,7 @@ def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
     """
     from espalier.data.policy import Policy
     from espalier.networks import artifact
+    from espalier.networks.feed import Feed
     from espalier.pruning.account import account, layer_rows
     from espalier.pruning.procedure import Pruning
     from espalier.pruning.round_state import Rounds, Saver
@@ -110,7 +111,8 @@ def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
     if not ranks.main():
         return None
 
-    artifact.save(run.folder, model.state_dict(), network.choice, data.num_classes, data.image_size, shapes(model))
+    sizes = data.num_classes, data.image_size
+    artifact.save(run.folder, model.state_dict(), network.choice, *sizes, shapes(model), feed=Feed.of(data))
     write_rows(run.folder / "history.csv", HISTORY, rounds.history)
     write_rows(run.folder / "layers.csv", LAYERS, layer_rows(model))
     row = account(model, network.model, data, run.folder / "model.safetensors") | scores

@@ -85,6 +85,7 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     from espalier.metrics import cost
     from espalier.metrics.accuracy import score
     from espalier.networks import artifact
+    from espalier.networks.feed import Feed
     from espalier.pruning.account import nonzeros, sparsity
     from espalier.quantization.cells import at
     from espalier.quantization.fine_tuning import fine_tune
@@ -137,7 +138,7 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     rows = grid.rows or [widths | {"kept": 1} | sizes.row(made) | scores]
 
     sides = data.num_classes, data.image_size
-    artifact.save(run.folder, weights, network.choice, *sides, network.shapes, made)
+    artifact.save(run.folder, weights, network.choice, *sides, network.shapes, made, Feed.of(data))
     grid.cells.write(run.folder / "cells.safetensors")
     write_rows(run.folder / "grid.csv", GRID, rows)
     write_rows(run.folder / "history.csv", HISTORY, history)

@@ -112,6 +112,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     """
     from espalier.metrics import cost
     from espalier.networks import artifact, own_weights
+    from espalier.networks.feed import Feed
     from espalier.site import device, ranks
     from espalier.training.loop import best, fit
     from espalier.training.state import State
@@ -147,7 +148,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     if not ranks.main():
         return None
 
-    artifact.save(run.folder, weights, spec.model, data.num_classes, data.image_size)
+    artifact.save(run.folder, weights, spec.model, data.num_classes, data.image_size, feed=Feed.of(data))
     write_rows(run.folder / "history.csv", HISTORY, history)
     counted = {"params": size, "macs": macs}
     row = {key: chosen.get(key, "") for key in run.stage.columns}

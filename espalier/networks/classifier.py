@@ -1,0 +1,157 @@
+"""A network to use: from images in files, in Pillow, in arrays or tensors, to the names of their classes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from espalier.data.images import DEEP, Files, square
+from espalier.errors import ArtifactError, DataError
+from espalier.networks import artifact, coded_network
+from espalier.networks.feed import Feed
+from espalier.networks.network import Network
+from espalier.runs import record as records
+
+BATCH = 64
+READERS = 4
+"""Files decoded at once."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image."""
+
+    label: str
+    """name of the class with the highest probability"""
+    probability: float
+    """of that class: the softmax of the logits"""
+    probabilities: dict[str, float]
+    """of every class"""
+
+
+class Classifier:
+    """A trained network and how it is fed.
+
+    `module` is the plain network: from normalized images float32 (n, C, H, W) to logits float32 (n, classes), on the
+    CPU and in evaluation mode. `feed` says how images become its input, and what its classes are called.
+    """
+
+    def __init__(self, network: Network, path: Path):
+        if network.feed is None:
+            raise ArtifactError(f"{path}: does not say how the network is fed; make its run again")
+        self.module: nn.Module = network.model
+        self.feed: Feed = network.feed
+        self.path = path
+
+    def predict(self, images: Any, batch: int = BATCH) -> list[Prediction]:
+        """The class of each image.
+
+        Args:
+            images: one or several of: a path, a Pillow image, uint8 (H, W), (H, W, 3) as an array, uint8 (C, H, W) as a
+                tensor; an array (n, H, W, C) or tensor (n, C, H, W) is several. Any size: each is brought to the
+                network's as the training images were
+            batch: images at once
+
+        Raises:
+            DataError: something is no image; the message names it.
+        """
+        return [one for _, one in self.stream(_each(images), batch)]
+
+    def stream(self, images: Iterable[Any], batch: int = BATCH, strict: bool = True) -> Iterator[tuple[Any, Any]]:
+        """Pairs of an image and its prediction, in their order and in bounded memory; files are read ahead.
+
+        Args:
+            strict: an image that cannot be read is an error; otherwise it stands in the place of the prediction
+
+        Raises:
+            DataError: something is no image, and `strict` is set.
+        """
+        with ThreadPoolExecutor(READERS) as pool:
+            for some in _batches(images, batch):
+                read = list(pool.map(self._read, some))
+                if strict and (wrong := next((one for one in read if isinstance(one, DataError)), None)):
+                    raise wrong
+                sound = [one for one in read if not isinstance(one, DataError)]
+                answers = iter(self._answers(np.stack(sound)) if sound else ())
+                for image, found in zip(some, read, strict=True):
+                    yield image, found if isinstance(found, DataError) else next(answers)
+
+    def _read(self, image: Any) -> np.ndarray | DataError:
+        try:
+            return _pixels(image, self.feed)
+        except DataError as error:
+            return error
+
+    @torch.inference_mode()
+    def _answers(self, pixels: np.ndarray) -> list[Prediction]:
+        shares = self.module(self.feed.inputs(pixels)).double().softmax(1).tolist()
+        return [self._answer(row) for row in shares]
+
+    def _answer(self, row: Sequence[float]) -> Prediction:
+        best = max(range(len(row)), key=row.__getitem__)
+        return Prediction(self.feed.classes[best], row[best], dict(zip(self.feed.classes, row, strict=True)))
+
+
+def load(path: str | Path) -> Classifier:
+    """The network of a run's folder (train, prune, quantize, encode), or of a coded file (.esp).
+
+    Raises:
+        ArtifactError: there is none, it is damaged, or the run is not complete.
+    """
+    path = Path(path)
+    if path.suffix == ".esp":
+        return Classifier(coded_network.load(path), path)
+    record = records.complete(path)
+    stage = record.content["stage"]
+    if not {"model.json", artifact.CODED} & record.written.keys() and record.outcome == records.DONE:
+        raise ArtifactError(f"{path}: a run of {stage} has no network of its own; load the run before it")
+    return Classifier(artifact.load(path), path)
+
+
+def _each(images: Any) -> Iterable[Any]:
+    """Several images as an iterable; one as a list of one."""
+    several = 4 if isinstance(images, np.ndarray | torch.Tensor) else None
+    if several:
+        return images if images.ndim == several else [images]
+    return images if isinstance(images, list | tuple) or hasattr(images, "__next__") else [images]
+
+
+def _batches(images: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    some: list[Any] = []
+    for image in images:
+        some.append(image)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _pixels(image: Any, feed: Feed) -> np.ndarray:
+    """One image, uint8 (image_size, image_size, channels).
+
+    Raises:
+        DataError: it is none.
+    """
+    from PIL import Image
+
+    if isinstance(image, str | Path):
+        return Files([Path(image)], feed.image_size, feed.grayscale).image(0)
+    if isinstance(image, torch.Tensor):
+        image = image.permute(1, 2, 0).numpy() if image.ndim == 3 else image.numpy()
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
+            raise DataError(
+                f"an image must be uint8 (H, W) or (H, W, 3), or a tensor (C, H, W); found {image.dtype} {image.shape}"
+            )
+        image = Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image)
+    if not isinstance(image, Image.Image):
+        raise DataError(f"{type(image).__name__} is no image: give a path, a Pillow image, an array or a tensor")
+    if image.mode.startswith(DEEP):
+        raise DataError(f"an image has more than 8 bits a channel (mode {image.mode}); convert it")
+    return square(image, feed.image_size, feed.grayscale)

@@ -1,0 +1,65 @@
+"""The class of every image in a folder, as a CSV, in bounded memory."""
+
+import csv
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from espalier.errors import DataError, Mistake
+from espalier.files import replacing
+from espalier.results.read.run_folders import find
+
+COLUMNS = ("file", "label", "probability", "error")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of the files of a folder."""
+
+    images: int
+    unreadable: int
+    per_second: float
+
+
+def answered(run: str, images: Path, output: Path, *, strict: bool) -> Answered:
+    """Write a row for each image: its file, the name of its class with the probability, or why it cannot be read.
+
+    Args:
+        run: id, name or folder of a run, or a coded file
+        strict: a file that cannot be read ends it, and no table is written
+
+    Raises:
+        Mistake: there is no such network or no image; with `strict`, a file that cannot be read.
+    """
+    from tqdm import tqdm
+
+    from espalier.networks.classifier import load
+
+    network = load(run if Path(run).exists() else find(run))
+    files = [images] if images.is_file() else sorted(_images(images))
+    if not files:
+        raise Mistake(f"{images}: holds no image")
+    begun, unreadable = time.perf_counter(), 0
+    with replacing(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        answers = network.stream(iter(files), strict=strict)
+        for file, found in tqdm(answers, total=len(files), unit="image", disable=not sys.stderr.isatty()):
+            if isinstance(found, DataError):
+                unreadable += 1
+                print(f"error: {found}", file=sys.stderr)
+                rows.writerow((file, "", "", found))
+            else:
+                rows.writerow((file, found.label, found.probability, ""))
+    return Answered(len(files), unreadable, len(files) / (time.perf_counter() - begun))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """Files below a folder whose names end as those of images do."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    if not folder.is_dir():
+        raise Mistake(f"{folder}: there is no such file or folder")
+    yield from (path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS and path.is_file())

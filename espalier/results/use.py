@@ -1,0 +1,67 @@
+"""What a notebook asks for: the runs of studies as one frame, and a network to use."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espalier.errors import Mistake
+from espalier.plan.configured import configured
+from espalier.plan.manifest import manifest
+from espalier.stages import STAGES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from espalier.networks.classifier import Classifier
+
+
+def runs(*studies: str) -> "pd.DataFrame":
+    """A row a chain of each study, as its file stands now: labels, settings that vary, metrics, folders of its runs.
+
+    The columns are those of runs.csv behind the name of the study. What is not done yet is missing.
+
+    Args:
+        studies: names of studies; by default those of config/config.yaml
+
+    Raises:
+        Mistake: a study cannot be planned, or a run of it is damaged.
+    """
+    import pandas as pd
+
+    from espalier.results.read import tidy
+
+    planned = configured(studies).studies
+    frames = {name: tidy.runs(manifest(study)) for name, study in planned.items()}
+    found = pd.concat([frame.assign(study=name) for name, frame in frames.items()], ignore_index=True)
+    return found[["study", *(name for name in found if name != "study")]]
+
+
+def load(path: str | Path | None = None, *, study: str | None = None, best: bool = False) -> "Classifier":
+    """A network to use: of a run's folder, of a coded file (.esp), or the best of a study.
+
+    Args:
+        study: name of a study, of which the network with the highest validation top-1 is taken
+        best: said with `study`, since nothing else is chosen there
+
+    Raises:
+        Mistake: there is no such network, or it is damaged.
+    """
+    from espalier.networks import classifier
+
+    if (path is None) == (study is None) or (study is not None) != best:
+        raise Mistake("load: give the folder of a run, or study=… with best=True")
+    return classifier.load(best_of(study) if path is None else path)
+
+
+def best_of(study: str) -> Path:
+    """The folder of the network at the end of the chain with the highest validation top-1.
+
+    Raises:
+        Mistake: no chain of the study is done.
+    """
+    frame = runs(study)
+    done = frame[frame["state"] == "done"].dropna(subset="validation_top1")
+    if done.empty:
+        raise Mistake(f"{study}: no chain is done yet; `espalier status {study}` tells how far it is")
+    row = done.loc[done["validation_top1"].idxmax()]
+    folders = [f"folder.{stage.name}" for stage in STAGES.values() if stage.changes]
+    return Path([row[name] for name in folders if isinstance(row.get(name), str)][-1])
