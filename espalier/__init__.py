@@ -1,6 +1,6 @@
 """Espalier: small vision networks trained, pruned, quantized and coded on a grid of experiments.
 
-from espalier import load, runs
+from espalier import frame, load
 load("results/runs/train/…").predict(["cat.jpg"])       a network to use
 runs("demo")                                            all runs of a study as one pandas frame
 """
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """What a notebook asks for, imported when it is asked for: the workflow must not wait for it."""
-    if name in ("load", "runs"):
+    if name in ("frame", "load"):
         from espalier.results import use
 
         return getattr(use, name)

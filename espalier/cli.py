@@ -156,7 +156,7 @@ def runs(
     """Write all runs of one or several studies as one table: a row a chain, with the folders of its runs."""
     from espalier.results import use
 
-    frame = use.runs(*studies or ())
+    frame = use.frame(*studies or ())
     if output is None:
         print(frame.to_csv(index=False, lineterminator="\n"), end="")
         return

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from espalier.networks.classifier import Classifier
 
 
-def runs(*studies: str) -> "pd.DataFrame":
+def frame(*studies: str) -> "pd.DataFrame":
     """A row a chain of each study, as its file stands now: labels, settings that vary, metrics, folders of its runs.
 
     The columns are those of runs.csv behind the name of the study. What is not done yet is missing.
@@ -31,7 +31,7 @@ def runs(*studies: str) -> "pd.DataFrame":
 
     planned = configured(studies).studies
     frames = {name: tidy.runs(manifest(study)) for name, study in planned.items()}
-    found = pd.concat([frame.assign(study=name) for name, frame in frames.items()], ignore_index=True)
+    found = pd.concat([one.assign(study=name) for name, one in frames.items()], ignore_index=True)
     return found[["study", *(name for name in found if name != "study")]]
 
 
@@ -58,8 +58,8 @@ def best_of(study: str) -> Path:
     Raises:
         Mistake: no chain of the study is done.
     """
-    frame = runs(study)
-    done = frame[frame["state"] == "done"].dropna(subset="validation_top1")
+    found = frame(study)
+    done = found[found["state"] == "done"].dropna(subset="validation_top1")
     if done.empty:
         raise Mistake(f"{study}: no chain is done yet; `espalier status {study}` tells how far it is")
     row = done.loc[done["validation_top1"].idxmax()]

@@ -113,13 +113,13 @@ def test_status_names_a_damaged_run(done):
 def test_runs_of_studies_are_one_table(done, tmp_path):
     import pandas as pd
 
-    from espalier import load, runs
+    from espalier import frame, load
 
     call("runs", "tiny", "-o", str(tmp_path / "out.csv"))
     found = pd.read_csv(tmp_path / "out.csv")
     shown = pd.read_csv(done.folder / "results/studies/tiny/runs.csv")
     assert found["study"].tolist() == ["tiny", "tiny"] and found.drop(columns="study").equals(shown)
-    assert runs("tiny")["validation_top1"].tolist() == shown["validation_top1"].tolist()
+    assert frame("tiny")["validation_top1"].tolist() == shown["validation_top1"].tolist()
     best = shown.loc[shown["validation_top1"].idxmax(), "folder.train"]
     assert str(load(study="tiny", best=True).path) == best
     assert "name a file that ends in" in call("runs", "tiny", "-o", "out.xlsx", code=2)
