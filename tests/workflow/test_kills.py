@@ -15,6 +15,8 @@ from support.snakemake_as_run import SNAKEMAKE, of_a_user
 
 KILLS = int(os.environ.get("ESPALIER_KILLS", "4"))
 """More than shown in every run of the slow tests: ESPALIER_KILLS=100."""
+PATIENCE_S = 3600
+"""What takes longer has hung."""
 STUDY = """\
 title: Every stage, killed at random
 dataset: digits
@@ -74,10 +76,10 @@ def call(repository, generator: random.Random | None) -> bool:
         [SNAKEMAKE, *WORDS], cwd=repository.folder, env=of_a_user(), start_new_session=True, **quiet
     )
     try:
-        process.wait(generator.uniform(3, 25) if generator else 600)
+        process.wait(generator.uniform(3, 25) if generator else PATIENCE_S)
     except subprocess.TimeoutExpired:
         kill_one(psutil.Process(process.pid), generator)
-    ended = process.wait(600) == 0
+    ended = process.wait(PATIENCE_S) == 0
     unlock = [SNAKEMAKE, "--unlock", *WORDS]
     subprocess.run(unlock, cwd=repository.folder, env=of_a_user(), check=True, **quiet)
     return ended
