@@ -183,9 +183,10 @@ def predict(
     strict: Annotated[bool, typer.Option(help="stop at a file that cannot be read")] = False,
 ) -> None:
     """Tell the class of every image in a folder. Exit code 1 where a file could not be read; the rest is answered."""
-    from espalier.results.predictions_of_folder import answered
+    from espalier.networks.answered_folder import answered
+    from espalier.results.read.run_folders import find
 
-    counts = answered(run, images, output, strict=strict)
+    counts = answered(Path(run) if Path(run).exists() else find(run), images, output, strict=strict)
     print(f"{output}: {counts.images} images, {counts.unreadable} could not be read, {counts.per_second:.0f} a second")
     raise typer.Exit(bool(counts.unreadable))
 

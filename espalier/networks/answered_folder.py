@@ -9,7 +9,7 @@ from pathlib import Path
 
 from espalier.errors import DataError, Mistake
 from espalier.files import replacing
-from espalier.results.read.run_folders import find
+from espalier.networks.classifier import load
 
 COLUMNS = ("file", "label", "probability", "error")
 
@@ -23,11 +23,11 @@ class Answered:
     per_second: float
 
 
-def answered(run: str, images: Path, output: Path, *, strict: bool) -> Answered:
+def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered:
     """Write a row for each image: its file, the name of its class with the probability, or why it cannot be read.
 
     Args:
-        run: id, name or folder of a run, or a coded file
+        run: folder of a run, or a coded file
         strict: a file that cannot be read ends it, and no table is written
 
     Raises:
@@ -35,9 +35,7 @@ def answered(run: str, images: Path, output: Path, *, strict: bool) -> Answered:
     """
     from tqdm import tqdm
 
-    from espalier.networks.classifier import load
-
-    network = load(run if Path(run).exists() else find(run))
+    network = load(run)
     files = [images] if images.is_file() else sorted(_images(images))
     if not files:
         raise Mistake(f"{images}: holds no image")
