@@ -59,8 +59,9 @@ def kill_one(root: psutil.Process, generator: random.Random) -> None:
 
 
 def names(repository) -> set[str]:
-    """All that lies in results/."""
-    return {str(path.relative_to(repository.folder)) for path in repository.folder.rglob("results/**/*")}
+    """All that lies in results/, but for Snakemake's notes in folders that one of its own jobs has made."""
+    found = (path for path in repository.folder.rglob("results/**/*") if path.name != ".snakemake_timestamp")
+    return {str(path.relative_to(repository.folder)) for path in found}
 
 
 def alive(folder) -> bool:
