@@ -23,7 +23,7 @@ def words(values: np.ndarray, floats: bool) -> np.ndarray:
     bits = 8 * values.itemsize
     if floats:
         values = values << 1 | values >> (bits - 1)
-    return values.astype(values.dtype.newbyteorder(">")).view(np.uint8).reshape(len(values), -1)
+    return values.astype(values.dtype.newbyteorder(">")).view(np.uint8).reshape(len(values), values.itemsize)
 
 
 def values(words: np.ndarray, floats: bool) -> np.ndarray:

@@ -60,7 +60,9 @@ def decode(kind: str, codec: str, stream: bytes, items: Sequence[Item]) -> tuple
         split = byte_planes.decode_range(stream, lengths, _models(items), dtype.itemsize)
     if dtype == torch.bool and (split > 1).any():
         raise Damaged("a truth value is neither 0 nor 1")
-    flat = torch.from_numpy(byte_planes.values(split, dtype.is_floating_point).view(np.uint8).copy()).view(dtype)
+    words = byte_planes.values(split, dtype.is_floating_point).view(np.uint8).copy()
+    # No words at all are no memory that torch could look at as another type.
+    flat = torch.from_numpy(words).view(dtype) if len(words) else torch.zeros(0, dtype=dtype)
     return [part.clone().reshape(item.shape) for part, item in zip(flat.split(lengths), items, strict=True)], _checksum(
         items, split
     )

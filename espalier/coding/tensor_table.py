@@ -1,15 +1,26 @@
 """The table of an `.esp` file: tensors, shapes and streams, read from text that nobody vouches for."""
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from espalier.errors import Damaged
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _Natural = Annotated[int, Field(ge=0, lt=1 << 31)]
-Shape = Annotated[tuple[_Natural, ...], Field(max_length=8)]
+_ELEMENTS = 1 << 56
+
+
+def _countable(shape: tuple[int, ...]) -> tuple[int, ...]:
+    # A tensor of no elements may have other sizes of any length, which numpy cannot hold.
+    if math.prod(size or 1 for size in shape) > _ELEMENTS:
+        raise ValueError("a shape is beyond 2^56")
+    return shape
+
+
+Shape = Annotated[tuple[_Natural, ...], Field(max_length=8), AfterValidator(_countable)]
 Dtype = Literal["float32", "float16", "bfloat16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
 
 

@@ -80,6 +80,7 @@ def test_what_is_no_file_or_another_format_is_told(sound, tmp_path):
 HOSTILE = {
     "a huge shape": ("levels", 0, 1, [1 << 20, 1 << 20]),
     "a shape beyond 64 bits": ("levels", 0, 1, [1 << 30, 1 << 30, 1 << 30, 1 << 30]),
+    "no elements in a shape beyond 64 bits": ("levels", 0, 1, [0, 1 << 30, 1 << 30, 1 << 30]),
     "a dimension beyond 32 bits": ("levels", 0, 1, [1 << 40, 0]),
     "a negative dimension": ("levels", 0, 1, [-30, -20]),
     "nine dimensions": ("levels", 0, 1, [1] * 9),

@@ -43,6 +43,13 @@ def test_a_file_may_be_empty(tmp_path):
     assert decode(tmp_path / "a.esp") == ({}, {})
 
 
+def test_tensors_without_elements_may_be_all_of_their_kind(tmp_path):
+    tensors = {"a": quantized(np.zeros((0, 4, 3), np.int32), axis=0), "b": torch.zeros(2, 0, dtype=torch.int16)}
+    encode(tensors, {}, tmp_path / "a.esp")
+    found = decode(tmp_path / "a.esp").tensors
+    assert all(same(found[name], tensors[name]) for name in tensors)
+
+
 def test_layouts_in_memory_make_no_difference(tmp_path):
     tensor = torch.randn(4, 3, 5, 5)
     layouts = {"a": tensor.contiguous(memory_format=torch.channels_last), "b": tensor.permute(3, 2, 1, 0)}
