@@ -42,7 +42,11 @@ def asked(tmp_path, text=STUDY, **overrides):
     return build(["asked"], tmp_path, overrides)
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Counting the networks of this one takes as long as those of ten others.
+SLOW = ("densenet-pruning",)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NAMES])
 def test_every_study_has_the_same_plan_in_small(name, monkeypatch):
     monkeypatch.chdir(STUDIES.parents[1])
     full, smoke = build([name], STUDIES, {"repeats": 1}), small(name)

@@ -95,7 +95,24 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = (
+    "prepared data copied",
+    ".snakemake removed",
+    "an axis value added",
+    "the title edited",
+    "a training and the page removed",
+    "an evaluation removed",
+    "an evaluation and the page removed",
+    "weights removed, which no run to be made reads",
+    "plan.json removed",
+    "index.html removed",
+)
+"""Cases of which a neighbour says nearly the same."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in CASES]
+)
 def test_a_change_plans_what_it_needs(finished, tmp_path, case):
     change, expected = CASES[case]
     repository = finished.copy(tmp_path / "copy")
