@@ -153,7 +153,7 @@ static void sha_block(uint32_t *state, const unsigned char *at) {
         0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
         0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
         0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-    uint32_t w[64], s[8];
+    uint32_t w[64] = {0}, s[8];
     memcpy(s, state, sizeof s);
     for (int k = 0; k < 64; k++) {
         uint32_t a = w[(k + 49) & 63], b = w[(k + 62) & 63], e = s[4], f = s[0];
