@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--rounds 7] [--without-bytecode]
 
-Arms are processes that take turns: bare ones, and stage.py train on the embedded digits. Bare processes
-end at once, without taking torch down. A run is given no time, so it stops after one step; what it needs to save its
+Arms are processes that take turns: bare ones, and stage.py train on the embedded digits. All of them end
+as Python does, taking torch down. A run is given no time, so it stops after one step; what it needs to save its
 state and tell so counts against it. CPU-seconds of all threads are those to read where others use the machine.
 --without-bytecode adds the run as it is where nothing was compiled at installation.
 """
@@ -31,7 +31,6 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 model(torch.ones(4, 8)).sum().backward()
 optimizer.step()
 """
-END = "\nimport os\nos._exit(0)"
 STOPPED = 75
 
 
@@ -59,8 +58,8 @@ def arms(folder: Path, without_bytecode: bool) -> dict[str, Callable[[int], tupl
         return once
 
     found = {
-        "import torch": lambda _: cost([sys.executable, "-c", TORCH + END]),
-        "import torch + first optimizer": lambda _: cost([sys.executable, "-c", OPTIMIZER + END]),
+        "import torch": lambda _: cost([sys.executable, "-c", TORCH]),
+        "import torch + first optimizer": lambda _: cost([sys.executable, "-c", OPTIMIZER]),
         "stage.py train": train("run"),
         "stage.py train again (A/A)": train("again"),
     }

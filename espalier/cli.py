@@ -138,7 +138,7 @@ def verify(studies: Studies = None, config: Words = None) -> None:
     """Read every file of a study's runs, and tell which is not what was written. Exit code 1 where one is not."""
     from espalier.plan.configured import configured
     from espalier.plan.standing import Standing
-    from espalier.results.page import verification
+    from espalier.results.read import verification
 
     plan = configured(studies or (), config or ())
     found = verification.verified(plan, Standing(plan))

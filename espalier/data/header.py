@@ -7,9 +7,6 @@ from typing import Any
 from espalier.errors import DataError
 
 KEY = "espalier-data"
-_LENGTH_BYTES = 8
-_MOST = 100 << 20
-"""safetensors refuses longer headers."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -18,14 +15,14 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file cannot be read, or is no prepared data set.
     """
+    # Plans are made where none is needed.
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with Path(path).open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if length > _MOST:
-                raise ValueError("it is no safetensors file")
-            found = json.loads(json.loads(file.read(length))["__metadata__"][KEY])
-            if not isinstance(found, dict):
-                raise ValueError("its metadata are no mapping")
-            return found
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with safe_open(path, framework="numpy") as file:
+            found = json.loads((file.metadata() or {})[KEY])
+        if not isinstance(found, dict):
+            raise ValueError("its metadata are no mapping")
+        return found
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: not a prepared data set of Espalier ({error})") from None

@@ -198,15 +198,6 @@ class Prepared:
         )
 
 
-def protocol(path: Path) -> str:
-    """The protocol that a prepared file was made under, from its header alone.
-
-    Raises:
-        DataError: it cannot be read, or is no prepared data set.
-    """
-    return header.read(path).get("protocol", "clean")
-
-
 def _mapped(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     def bad(what: str) -> DataError:
         return DataError(f"{path}: {what}. Make it again: snakemake --cores 1 --force {path}")

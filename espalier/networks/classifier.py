@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from espalier.runs import record as records
 BATCH = 64
 READERS = 4
 """Files decoded at once."""
+_BATCH_DIMS = 4
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class Classifier:
         """
         return [one for _, one in self.stream(_each(images), batch)]
 
-    def stream(self, images: Iterable[Any], batch: int = BATCH, strict: bool = True) -> Iterator[tuple[Any, Any]]:
-        """Pairs of an image and its prediction, in their order and in bounded memory; files are read ahead.
+    def stream(
+        self, images: Iterable[Any], batch: int = BATCH, strict: bool = True
+    ) -> Iterator[tuple[Any, Prediction | DataError]]:
+        """Pairs of an image and its prediction, in their order; no more than a batch is read at a time.
 
         Args:
-            strict: an image that cannot be read is an error; otherwise it stands in the place of the prediction
+            strict: an image that cannot be read ends it; otherwise the error stands in the place of the prediction
 
         Raises:
             DataError: something is no image, and `strict` is set.
@@ -115,20 +119,14 @@ def load(path: str | Path) -> Classifier:
 
 def _each(images: Any) -> Iterable[Any]:
     """Several images as an iterable; one as a list of one."""
-    several = 4 if isinstance(images, np.ndarray | torch.Tensor) else None
-    if several:
-        return images if images.ndim == several else [images]
-    return images if isinstance(images, list | tuple) or hasattr(images, "__next__") else [images]
+    if isinstance(images, np.ndarray | torch.Tensor):
+        return images if images.ndim == _BATCH_DIMS else [images]
+    return images if isinstance(images, list | tuple | Iterator) else [images]
 
 
 def _batches(images: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    some: list[Any] = []
-    for image in images:
-        some.append(image)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
+    left = iter(images)
+    while some := [*islice(left, size)]:
         yield some
 
 

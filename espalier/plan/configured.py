@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML, YAMLError
 
@@ -11,12 +11,15 @@ from espalier.settings import plugins
 from espalier.settings.problems import StudyError
 from espalier.settings.words import value
 
+if TYPE_CHECKING:
+    from espalier.plan.build import Plan
+
 CONFIG = Path("config/config.yaml")
 STUDIES = Path("config/studies")
 
 
-def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> Any:
-    """The `Plan` of studies, by default of those that the configuration names.
+def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> "Plan":
+    """The plan of studies, by default of those that the configuration names.
 
     Args:
         words: what Snakemake is given after --config, as key=value

@@ -20,6 +20,7 @@ from espalier.pruning.round_state import Good, Rounds, Saver
 from espalier.pruning.shapes import initialized, rebuild, shapes
 from espalier.runs.checkpoint import read, write
 from espalier.runs.columns import BEST_EPOCH, ROUNDS, write_rows
+from espalier.runs.record import CHECKPOINTS
 from espalier.runs.work import Work
 from espalier.seeding import key
 from espalier.settings.registry import Choice
@@ -97,7 +98,7 @@ class Pruning:
         """The network of the last good round, cut further by the main process, which gives it to the others."""
         if ranks.world() == 1:
             return self._further(rounds)
-        path = self.work.folder / "checkpoint" / "cut.safetensors"
+        path = self.work.folder / CHECKPOINTS / "cut.safetensors"
         if ranks.main():
             model = self._further(rounds)
             write(path, {"weights": model.state_dict(), "shapes": rounds.shapes, "kept": rounds.kept})

@@ -12,7 +12,6 @@ from espalier.results.page import freshness
 from espalier.results.read.planned_study import Study, read
 from espalier.results.read.run_state import STATES, TROUBLED, State, last_words
 from espalier.results.read.tidy import states
-from espalier.results.requested import files_read
 
 STUDIES = Path("results/studies")
 _NAMED = 2
@@ -42,10 +41,8 @@ def _ended(folder: Path, failed: bool) -> list[str]:
     try:
         study = read(folder / "plan.json")
         found = states(study)
-        known = {id_: found[id_].record for id_, run in study["runs"].items() if run["stage"] != "prepare"}
-        if (failed or page.exists()) and not freshness.current(
-            folder, freshness.made_from(study, known, files_read(study))
-        ):
+        made = freshness.made_from(study, {id_: state.record for id_, state in found.items()})
+        if (failed or page.exists()) and not freshness.current(folder, made):
             from espalier.results.making import make
 
             found = make(folder, folder / "plan.json")

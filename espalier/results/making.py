@@ -32,8 +32,7 @@ def make(folder: Path, plan: Path) -> dict[str, State]:
             table.write(folder / "tables", item.key, item.make(frame, study))
         requested.draw(asked(study, "figure"), folder / "figures", frame, tidy.history(study), study)
         study_page.write(folder / "index.html", plan, study, frame, states)
-        known = {id_: states[id_].record for id_, run in study["runs"].items() if run["stage"] != "prepare"}
-        freshness.note(folder, freshness.made_from(study, known, requested.files_read(study)))
+        freshness.note(folder, freshness.made_from(study, {id_: state.record for id_, state in states.items()}))
     for state in states.values():
         if state.record:
             sweep_complete(state.record.folder)

@@ -83,10 +83,10 @@ def reads_zoo(study: Study, kind: Literal["table", "figure"]) -> bool:
     return any(item.facts.get("reads") == "zoo" for item in asked(study, kind))
 
 
-def files_read(study: Study, kinds: Iterable[Literal["table", "figure"]] = ("table", "figure")) -> list[str]:
+def files_read(study: Study) -> list[str]:
     """Files beside the runs that the tables and figures of a study read: counts of all networks, published numbers."""
     found: list[str] = []
-    for kind in kinds:
+    for kind in ("table", "figure"):
         found += [str(FOLDER / f"{name}.csv") for name in COUNTED] if reads_zoo(study, kind) else []
         found += map(str, published_numbers.paths(study.get(f"{kind}s", ())))
     return [*dict.fromkeys(found)]

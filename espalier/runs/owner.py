@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from espalier.errors import Interrupted
 from espalier.files import leftovers
+from espalier.runs.record import CHECKPOINTS
 from espalier.site import file_lock
 
 log = logging.getLogger("espalier")
@@ -25,13 +26,18 @@ NAME = ".owner"
 _LOOK_S = 0.5
 
 
+def name_for(file: Path) -> str:
+    """The name of the file that is locked, beside it, while a single file is made."""
+    return f".{Path(file).name}{NAME}"
+
+
 @contextmanager
 def owning(folder: Path, stop: Callable[[], str | None] = lambda: None, name: str = NAME) -> Iterator[IO]:
     """Own a folder for a block, once no other process does; the open file, which a child may inherit, is the lock.
 
     Args:
-        name: of the file that is locked; another one where not the folder is owned, but a file in it
         stop: asked again and again while another owns it: why to wait no longer
+        name: of the file that is locked; `name_for` where not the folder is owned, but a file in it
 
     Raises:
         Interrupted: `stop` gave a reason.
@@ -108,17 +114,23 @@ def words(found: dict[str, Any]) -> str:
     return f"{where} (SLURM job {found['job']})" if found.get("job") else where
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a process that was killed has left in a folder that nobody else makes."""
-    for path in (*leftovers(folder), *leftovers(Path(folder) / "checkpoint")):
+def sweep(folder: Path, *, complete: bool = False) -> None:
+    """Remove what a process that was killed has left in a folder that nobody else makes.
+
+    Args:
+        complete: the run has its record, so its checkpoints go too
+    """
+    states = Path(folder) / CHECKPOINTS
+    for path in (*leftovers(folder), *leftovers(states)):
         path.unlink(missing_ok=True)
+    if complete:
+        shutil.rmtree(states, ignore_errors=True)
 
 
 def sweep_complete(folder: Path) -> None:
     """Remove what a process that was killed after the record of its run was written has left beside it."""
     if owner(folder) is None:
-        sweep(folder)
-        shutil.rmtree(Path(folder) / "checkpoint", ignore_errors=True)
+        sweep(folder, complete=True)
         (Path(folder) / NAME).unlink(missing_ok=True)
 
 

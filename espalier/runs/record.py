@@ -19,6 +19,8 @@ from espalier.errors import ArtifactError
 from espalier.files import write_text
 
 FILE = "run.json"
+CHECKPOINTS = "checkpoint"
+"""Folder within a run's, with the states that it goes on from; gone when it has a record."""
 VERSION = 2
 _SEAL = ',\n  "sha256": "'
 """What stands between the content of a record and its SHA-256, which is of the text before."""

@@ -4,6 +4,7 @@ Every run of a call writes how it ended into one file. Snakemake's main process 
 when it is time; runs that are started all the same, since they were submitted before, end at once.
 """
 
+import atexit
 import json
 import os
 import re
@@ -36,6 +37,7 @@ def watch(number: int, folder: Path) -> None:
     handle, name = tempfile.mkstemp(dir=folder, prefix=".ended-")
     os.close(handle)
     os.environ[VARIABLE] = f"{number} {Path(name).resolve()}"
+    atexit.register(Path(name).resolve().unlink, missing_ok=True)
     threading.Thread(target=_watch, daemon=True).start()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.files import leftovers
-from espalier.runs.owner import owning
+from espalier.runs.owner import name_for, owning
 from espalier.settings.registry import Spec, choice
 from espalier.settings.types import Protocol
 from espalier.stages.definition import Misfits, stage
@@ -48,7 +48,7 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
         from espalier.data.prepared import write
         from espalier.data.splits import published
 
-        with owning(output.parent, name=f".{output.name}.owner"):
+        with owning(output.parent, name=name_for(output)):
             for left in leftovers(output.parent, output.name):
                 left.unlink()
             images = dataset.build(Path(source) if source else None)

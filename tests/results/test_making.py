@@ -10,6 +10,7 @@ import pytest
 from espalier.errors import ArtifactError
 from espalier.results.making import make
 from espalier.results.page import freshness
+from espalier.results.read import tidy
 from support import study_on_disk as disk
 from support.sealed import reseal
 
@@ -35,7 +36,8 @@ def made(study):
 
 
 def current(study):
-    return freshness.current(FOLDER, freshness.made_from(study, freshness.known(study)))
+    known = {id_: state.record for id_, state in tidy.states(study).items()}
+    return freshness.current(FOLDER, freshness.made_from(study, known))
 
 
 def trained(study):
@@ -73,11 +75,15 @@ def test_a_page_is_current_until_its_plan_or_a_run_is_another(study):
 
 
 def test_a_page_is_current_until_a_file_that_it_reads_is_another(study):
-    Path("ours.csv").write_text("model,top1_pct\n")
-    before = freshness.made_from(study, {}, ["ours.csv", "theirs.csv"])
-    assert before["files"]["theirs.csv"] is None
-    Path("ours.csv").write_text("model,top1_pct\nLeNet,97.5\n")
-    assert freshness.made_from(study, {}, ["ours.csv", "theirs.csv"]) != before
+    study["tables"] = [{"key": "published", "name": "published", "file": "ours"}]
+    known = dict.fromkeys(study["runs"])
+    file, sources = (Path("config/published", name) for name in ("ours.csv", "sources.csv"))
+    file.parent.mkdir(parents=True)
+    file.write_text("model,top1_pct\n")
+    before = freshness.made_from(study, known)
+    assert before["files"].keys() == {str(file), str(sources)} and before["files"][str(sources)] is None
+    file.write_text("model,top1_pct\nLeNet,97.5\n")
+    assert freshness.made_from(study, known) != before
 
 
 def test_old_pages_say_so_once_and_new_ones_do_not(study):

@@ -208,7 +208,7 @@ def diverge(root: Path, study: dict, point: dict) -> None:
         if run is runs[0]:
             reseal(folder, outcome="diverged", reason="epoch 6: the training loss is nan")
         else:
-            reseal(folder, outcome="not run", reason=f"{first.name} diverged", device=None)
+            reseal(folder, outcome="not run", reason=f"{first.name} diverged", because=first.name, device=None)
 
 
 def _id(*parts: object) -> str:

@@ -74,7 +74,8 @@ def test_what_is_forgotten_is_made_again(done):
 def test_forgetting_a_diverged_run_forgets_what_was_not_run_because_of_it(done):
     train, evaluate = runs(done, "train")[0], runs(done, "evaluate")[0]
     for folder, outcome, reason in ((train, "diverged", "nan"), (evaluate, "not run", f"{train.name} diverged")):
-        content = json.loads((folder / "run.json").read_text()) | {"outcome": outcome, "reason": reason}
+        content = json.loads((folder / "run.json").read_text())
+        content |= {"outcome": outcome, "reason": reason, "because": train.name}
         content = {key: content[key] for key in content if key not in ("record", "sha256", "written", "read")}
         record.write(folder, content, [], {})
     assert call("forget", train.name).count("forgotten: ") == 2

@@ -45,7 +45,7 @@ def page_is_current(study):
         for run in point.runs.values()
         if run.parent
     }
-    made = freshness.made_from(manifest_of(study), runs, files_read(manifest_of(study)))
+    made = freshness.made_from(manifest_of(study), runs)
     return freshness.current(Path(f"results/studies/{study}"), made)
 
 
@@ -64,6 +64,8 @@ def outdated(wildcards):
 def to_make(wildcards):
     """Input function: what Snakemake would not miss, since the pages that read it are there: runs, and news of them."""
     batch = workflow.dag_settings.batch
+    if batch and batch.rulename != "page":
+        batch = None
     found = []
     for study in PLAN.studies:
         if Path(f"results/studies/{study}/index.html").exists():

@@ -1,14 +1,14 @@
 """What a study's page was made from, as `page.json` beside it says: a page is current while that is what lies there."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from espalier.errors import Mistake
 from espalier.files import write_text
 from espalier.plan.manifest import digest
 from espalier.results.read.planned_study import Study
+from espalier.results.requested import files_read
 from espalier.runs import record as records
 from espalier.runs.record import Record
 
@@ -16,17 +16,17 @@ FILE = "page.json"
 _OLD = '<p class="old" role="alert">'
 
 
-def made_from(study: Study, known: Mapping[str, Record | None], files: Iterable[str] = ()) -> dict[str, Any]:
-    """What a page of a study is made from.
+def made_from(study: Study, known: Mapping[str, Record | None]) -> dict[str, Any]:
+    """What a page of a study is made from: the plan, the records, and other files that its tables and figures read.
 
     Args:
-        known: run id → record of every run that is no prepared data
-        files: other files that its tables and figures read
+        known: run id → record; None where there is none, or one that cannot be used
     """
+    runs = (id_ for id_, run in study["runs"].items() if run["stage"] != "prepare")
     return {
         "plan": digest(study),
-        "runs": {id_: record.sha256 if record else None for id_, record in known.items()},
-        "files": {name: records.sha256(name) if Path(name).exists() else None for name in files},
+        "runs": {id_: record.sha256 if (record := known[id_]) else None for id_ in runs},
+        "files": {name: records.sha256(name) if Path(name).exists() else None for name in files_read(study)},
     }
 
 
@@ -41,18 +41,6 @@ def current(folder: Path, made: Mapping[str, Any]) -> bool:
 def note(folder: Path, made: Mapping[str, Any]) -> None:
     """Write down what the page in a folder was made from, once it is whole."""
     write_text(Path(folder) / FILE, json.dumps(made, indent=1) + "\n")
-
-
-def known(study: Study, root: Path = Path()) -> dict[str, Record | None]:
-    """Run id → record; None where there is none, or one that cannot be used."""
-    found: dict[str, Record | None] = {}
-    for id_, run in study["runs"].items():
-        if run["stage"] != "prepare":
-            try:
-                found[id_] = records.read(Path(root, run["path"]))
-            except Mistake:
-                found[id_] = None
-    return found
 
 
 def mark_old(folder: Path) -> None:

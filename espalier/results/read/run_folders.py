@@ -6,7 +6,7 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.runs import record as records
-from espalier.runs.owner import owner, words
+from espalier.runs.owner import name_for, owner, words
 from espalier.runs.record import NOT_RUN
 
 RUNS, DATA = Path("results/runs"), Path("results/data")
@@ -23,8 +23,8 @@ def find(name: str) -> Path:
     Raises:
         Mistake: there is none, or more than one.
     """
-    told = Path(name)
-    found = [path for path in folders() if name in (path.name, records.identifier(path)) or path == told]
+    told = Path(name).resolve()
+    found = [path for path in folders() if name in (path.name, records.identifier(path)) or path.resolve() == told]
     if len(found) == 1:
         return found[0]
     if found:
@@ -57,7 +57,7 @@ def _not_run(chosen: Iterable[Path]) -> Iterator[Path]:
             record = records.read(path)
         except Mistake:
             continue
-        if record and record.outcome == NOT_RUN and record.reason.partition(" ")[0] in names:
+        if record and record.outcome == NOT_RUN and record.content["because"] in names:
             yield path
 
 
@@ -84,5 +84,7 @@ def remove(path: Path) -> None:
     if path.is_dir():
         forget([path])
         return
+    if (found := owner(path.parent, name_for(path))) is not None:
+        raise Mistake(f"{path}: is being made by {words(found)}; end that first")
     for suffix in (".safetensors", ".log", ".tsv"):
         path.with_suffix(suffix).unlink(missing_ok=True)

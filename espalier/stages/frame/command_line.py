@@ -2,8 +2,8 @@
 
     stage.py STAGE FOLDER --data FILE [--parents FOLDER …] key=value …
 
-Exit codes: 0 done; 2 a mistake told in one line; 75 stopped with its state saved (run the same command again); 130
-Ctrl-C; 1 anything else, with its traceback in the log.
+Exit codes: 0 done, diverged or not run; 2 a mistake told in one line; 75 stopped with its state saved (run the same
+command again); 130 Ctrl-C where there is none; 1 anything else, with its traceback in the log.
 """
 
 import argparse

@@ -1,8 +1,6 @@
 """A run at work: what it reads, its checkpoints, and the record at its end."""
 
-import json
 import logging
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +26,6 @@ if TYPE_CHECKING:
     from espalier.runs.checkpoint import Checkpoints
 
 
-CHECKPOINTS = "checkpoint"
-"""Folder within a run's, with the states that it goes on from."""
-
-
 @dataclass
 class StageRun(Work):
     """A run at work, and what it reads."""
@@ -47,6 +41,11 @@ class StageRun(Work):
     startup_cpu_s: float | None = None
     read: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the files that it reads beside the prepared data: <run>/<file> of a run, the path of own weights"""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Its settings as its record tells them: those that differ from their defaults."""
+        return self.spec.model_dump(mode="json", exclude_defaults=True)
 
     @property
     def parent(self) -> Path:
@@ -77,17 +76,13 @@ class StageRun(Work):
         artifact.check(network, folder, self.data_file, self.data.num_classes, self.data.image_size)
         return network
 
-    def checkpoints(self, **more: Any) -> "Checkpoints":
+    def checkpoints(self) -> "Checkpoints":
         """The run's checkpoints; what it is a function of tells them from another run's: its settings, its data, and
-        the files that it reads of the runs before it.
-
-        Args:
-            more: what it is a function of beside these
-        """
+        the files that it reads beside them."""
         from espalier.runs.checkpoint import Checkpoints
 
-        settings = dict(flat(self.spec.model_dump(mode="json", exclude_defaults=True)))
-        return Checkpoints(self.folder / CHECKPOINTS, settings | {"data": self.data.checksum} | self.read | more)
+        identity = dict(flat(self.told)) | {"data": self.data.checksum} | self.read
+        return Checkpoints(self.folder / records.CHECKPOINTS, identity)
 
     def ready(self) -> None:
         """Note that all is loaded, and the work itself begins."""
@@ -114,8 +109,9 @@ def make(run: StageRun) -> None:
     before = {folder: records.complete(folder) for folder in (*run.parents, *run.branches)}
     ended = next((found for found in before.values() if found.outcome != records.DONE), None)
     if ended:
-        reason = ended.reason if ended.outcome == records.NOT_RUN else f"{ended.folder.name} diverged"
-        _end(run, Outcome({}, f"not run: {reason}"), records.NOT_RUN, reason)
+        because = ended.content.get("because", ended.folder.name)
+        reason = f"{because} diverged"
+        _end(run, Outcome({}, f"not run: {reason}", {"because": because}), records.NOT_RUN, reason)
         return
     for folder, found in before.items():
         for name, digest in found.written.items():
@@ -144,10 +140,10 @@ def _complete(run: StageRun) -> bool:
     found = records.read(run.folder)
     if found is None:
         return False
-    if found.content["stage"] != run.stage.name or found.content["spec"] != _told(run.spec):
+    if found.content["stage"] != run.stage.name or found.content["spec"] != run.told:
         raise ArtifactError(f"{run.folder} holds a run of other settings; give this one a folder of its own")
     if ranks.main():
-        _forget_state(run.folder)
+        sweep(run.folder, complete=True)
         run.heartbeat.beat("done")
         log.info("%s is complete: %s", run.folder, found.outcome)
     return True
@@ -169,12 +165,13 @@ def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
         write_rows(folder / "metrics.csv", stage.metrics, [{**outcome.row, **ids, **times, **memory}])
         names = [name for name in stage.written if name != records.FILE] + list(outcome.files)
     else:
-        names = [name for name in ("history.csv",) if (folder / name).exists()]
+        # What it had written on the way; there is no network.
+        names = [name for name in stage.files if (folder / name).exists()]
     content = {
         **{"run": ids["run"], "stage": stage.name, "outcome": how},
         **({"reason": reason} if reason else {}),
         "parent": ids["parent"],
-        "spec": _told(spec),
+        "spec": run.told,
         "data": _data(run),
         **provenance(run.clock),
         **_machine(run),
@@ -184,20 +181,11 @@ def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
         **outcome.facts,
     }
     records.write(folder, content, names, run.read)
-    _forget_state(folder)
+    sweep(folder, complete=True)
     run.heartbeat.beat("done")
     if how != records.NOT_RUN:
         fail_fast.ended(reason or None)
     log.log(logging.INFO if how == records.DONE else logging.WARNING, "%s", outcome.said)
-
-
-def _forget_state(folder: Path) -> None:
-    """Remove the checkpoints of a run that is complete."""
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-
-
-def _told(spec: Spec) -> dict[str, Any]:
-    return json.loads(json.dumps(spec.model_dump(mode="json", exclude_defaults=True)))
 
 
 def _machine(run: StageRun) -> dict[str, Any]:
