@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.files import replacing, write_text
 from espalier.models.facts import FORMAT
-from espalier.networks.feed import Feed
+from espalier.data.feed import Feed
 from espalier.networks.network import Network
 from espalier.runs import record as records
 from espalier.settings.registry import Choice, choice

@@ -14,7 +14,7 @@ from torch import nn
 from espalier.data.images import DEEP, Files, square
 from espalier.errors import ArtifactError, DataError
 from espalier.networks import artifact, coded_network
-from espalier.networks.feed import Feed
+from espalier.data.feed import Feed
 from espalier.networks.network import Network
 from espalier.runs import record as records
 

@@ -14,12 +14,12 @@ from espalier.coding.network_record import Record, parse
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
-from espalier.networks.feed import Feed
+from espalier.data.feed import Feed
 from espalier.networks.network import Network
 from espalier.pruning.shapes import rebuild as cut
 from espalier.quantization.folding import fold as fold_in
-from espalier.quantization.folding import foldable
-from espalier.quantization.qparams import QParams, Quantized
+from espalier.quantization.folding import foldable, folded_levels
+from espalier.quantization.qparams import Quantized
 from espalier.quantization.quantized import Quantization, install
 from espalier.settings.registry import Choice
 
@@ -52,7 +52,7 @@ def tensors_of(
     if fold:
         size = network.image_size
         pairs = foldable(model, torch.zeros(1, _CHANNELS, size, size))
-        weights = {path: _scaled(model, each, pairs.get(path)) for path, each in weights.items()}
+        weights = folded_levels(model, weights, pairs)
         fold_in(model, pairs)
     paths = [*weighted(model)]
     joined, ends = activations.together(inputs, paths)
@@ -138,21 +138,6 @@ def _rebuilt(contents: Contents) -> Network:
 def _structure(choice: Choice, num_classes: int, image_size: int, shapes: Mapping[str, Any] | None) -> nn.Module:
     model = choice.build(num_classes, image_size)
     return cut(model, shapes) if shapes else model
-
-
-def _scaled(model: nn.Module, weight: Quantized, norm_path: str | None) -> Quantized:
-    """The same levels with the scales of a layer that takes up its normalization."""
-    if norm_path is None:
-        return weight
-    norm = model.get_submodule(norm_path)
-    factor = torch.rsqrt(norm.running_var + norm.eps)
-    factor = factor if norm.weight is None else factor * norm.weight
-    factor = factor.reshape(-1, *[1] * (weight.levels.ndim - 1))
-    scale, zero_point, lowest, highest = weight.qparams
-    zero_point = zero_point.expand_as(scale * factor).contiguous()
-    # Filters of zeros are zeros at any scale; one and the same for all of them takes no room.
-    live = (weight.levels != zero_point).flatten(1).any(1).reshape(factor.shape)
-    return Quantized(weight.levels, QParams(torch.where(live, scale * factor, 0.0), zero_point, lowest, highest))
 
 
 def _rounded(name: str, tensor: Quantized | Tensor) -> Quantized | Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from espalier.networks.feed import Feed
+from espalier.data.feed import Feed
 from espalier.settings.registry import Choice
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Batch normalization folded into the convolution or linear layer before it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+
+from espalier.quantization.qparams import QParams, Quantized
 
 
 class _Uses(TorchFunctionMode):
@@ -90,6 +93,31 @@ def fold(model: nn.Module, pairs: dict[str, str]) -> nn.Module:
         layer.weight, layer.bias = fuse(layer.weight, layer.bias, *statistics)
         model.set_submodule(norm_path, _rest(norm))
     return model
+
+
+def folded_levels(
+    model: nn.Module, weights: Mapping[str, Quantized], pairs: Mapping[str, str]
+) -> dict[str, Quantized]:
+    """The same levels with scales that take up the normalizations behind them; asked before `fold` removes these.
+
+    Args:
+        pairs: layer → normalization, as `foldable` finds them
+    """
+    return {
+        path: _scaled(each, model.get_submodule(pairs[path])) if path in pairs else each
+        for path, each in weights.items()
+    }
+
+
+def _scaled(weight: Quantized, norm: nn.Module) -> Quantized:
+    factor = torch.rsqrt(norm.running_var + norm.eps)
+    factor = factor if norm.weight is None else factor * norm.weight
+    factor = factor.reshape(-1, *[1] * (weight.levels.ndim - 1))
+    scale, zero_point, lowest, highest = weight.qparams
+    zero_point = zero_point.expand_as(scale * factor).contiguous()
+    # Filters of zeros are zeros at any scale; one and the same for all of them takes no room.
+    live = (weight.levels != zero_point).flatten(1).any(1).reshape(factor.shape)
+    return Quantized(weight.levels, QParams(torch.where(live, scale * factor, 0.0), zero_point, lowest, highest))
 
 
 def _rest(norm: nn.Module) -> nn.Module:

@@ -74,7 +74,7 @@ def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
     """
     from espalier.data.policy import Policy
     from espalier.networks import artifact
-    from espalier.networks.feed import Feed
+    from espalier.data.feed import Feed
     from espalier.pruning.account import account, layer_rows
     from espalier.pruning.procedure import Pruning
     from espalier.pruning.round_state import Rounds, Saver

@@ -85,7 +85,7 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     from espalier.metrics import cost
     from espalier.metrics.accuracy import score
     from espalier.networks import artifact
-    from espalier.networks.feed import Feed
+    from espalier.data.feed import Feed
     from espalier.pruning.account import nonzeros, sparsity
     from espalier.quantization.cells import at
     from espalier.quantization.fine_tuning import fine_tune

@@ -112,7 +112,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     """
     from espalier.metrics import cost
     from espalier.networks import artifact, own_weights
-    from espalier.networks.feed import Feed
+    from espalier.data.feed import Feed
     from espalier.site import device, ranks
     from espalier.training.loop import best, fit
     from espalier.training.state import State

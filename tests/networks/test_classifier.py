@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from espalier import load
 from espalier.cli import app
 from espalier.errors import ArtifactError, DataError, Mistake
-from espalier.networks.feed import Feed
+from espalier.data.feed import Feed
 from support.published_files import folder as images_of
 from support.scripts_as_run import ENVIRONMENT, run
 

@@ -13,7 +13,7 @@ rule outdated:
     output:
         "results/studies/{study}/outdated{number}",
     log:
-        "results/studies/{study}/logs/outdated{number}.log",
+        "results/studies/{study}/outdated{number}.log",
     conda:
         "../../envs/report.yaml"
     shell:
