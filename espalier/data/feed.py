@@ -45,6 +45,15 @@ class Feed(BaseModel):
             classes=list(data.classes),
         )
 
+    def affine(self) -> "tuple[Tensor, Tensor]":
+        """Scale and shift of each channel, float32 (C,): pixels from 0 to 255 times the one, plus the other."""
+        import torch
+
+        from espalier.data.normalization import Normalization
+
+        made = Normalization(self.mean, self.std, 1, torch.device("cpu"))
+        return made.scale, made.shift
+
     def inputs(self, images: "np.ndarray") -> "Tensor":
         """Normalized images float32 (n, C, H, W) of uint8 images (n, H, W, C) of this size: (x / 255 - mean) / std.
 

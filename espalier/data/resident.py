@@ -111,15 +111,21 @@ class Resident:
         """Global batches an epoch, the last and partial one included."""
         return -(-self.size("train") // batch_size)
 
-    def batches(self, split: str, batch_size: int, *, channels_last: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalized images float32 (b, C, H, W) and labels int64 (b,) of a split, in its own order."""
+    def batches(
+        self, split: str, batch_size: int, *, channels_last: bool = True, pixels: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalized images float32 (b, C, H, W) and labels int64 (b,) of a split, in its own order.
+
+        Args:
+            pixels: images are left as they are: uint8, from 0 to 255
+        """
         images, labels = self._images[split], self._labels[split].split(batch_size)
         if self.on_device:
             parts = iter(images.split(batch_size))
         else:
             parts = fetched(images, torch.arange(len(images)).split(batch_size), self.device)
         for part, own in zip(parts, labels, strict=True):
-            yield _arranged(self._normalize(part), channels_last), own
+            yield _arranged(part if pixels else self._normalize(part), channels_last), own
 
     def train_batches(
         self,

@@ -31,14 +31,18 @@ class Outcome:
 
 
 def outcome(model: nn.Module, data: Resident, beat: Callable[[], object] = lambda: None) -> Outcome:
-    """The logits of all validation images, and what they score; `beat` is called after every batch."""
+    """The logits of all validation images, and what they score; `beat` is called after every batch.
+
+    Args:
+        model: takes pixels, uint8 (b, C, H, W)
+    """
     parts: list[Tensor] = []
 
     def keep(logits: Tensor, _: Tensor) -> None:
         parts.append(logits)
         beat()
 
-    top1 = score(model, data.batches("validation", _BATCH), keep)["top1"]
+    top1 = score(model, data.batches("validation", _BATCH, pixels=True), keep)["top1"]
     return Outcome(torch.cat(parts), top1)
 
 

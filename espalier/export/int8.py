@@ -1,4 +1,4 @@
-"""A network of 8-bit weights and activations as an ONNX file, made of one of floats."""
+"""A network of 8-bit weights and activations as an ONNX graph, calibrated anew on one of floats."""
 
 import tempfile
 from collections.abc import Iterable
@@ -19,7 +19,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
 from espalier.errors import Mistake
-from espalier.export.onnx_files import IMAGES, quiet
+from espalier.export.inputs import NORMALIZED
+from espalier.export.onnx_files import quiet
 from espalier.export.sessions import options
 from espalier.settings.sections import Export
 
@@ -36,19 +37,19 @@ class _One(CalibrationDataReader):
     """One batch in the way that ONNX Runtime asks for batches."""
 
     def __init__(self, batch: Tensor) -> None:
-        self._left = [{IMAGES: batch.contiguous().numpy()}]
+        self._left = [{NORMALIZED: batch.contiguous().numpy()}]
 
     def get_next(self) -> dict | None:
         return self._left.pop() if self._left else None
 
 
-def quantize(fp32: Path, path: Path, batches: Iterable[Tensor], settings: Export, name: str) -> None:
-    """Write a file of quantize-dequantize pairs (QDQ): int8 weights per channel, uint8 activations per tensor.
+def quantize(fp32: onnx.ModelProto, batches: Iterable[Tensor], settings: Export, name: str) -> onnx.ModelProto:
+    """The graph with quantize-dequantize pairs (QDQ): int8 weights per channel, uint8 activations per tensor.
 
     Activations are unsigned, as ONNX Runtime recommends for x86, whose 8-bit products take one factor of each kind.
 
     Args:
-        fp32: the file of floats
+        fp32: the graph of floats
         batches: images of the train split, float32 (b, C, H, W), over which the ranges of activations are taken
         name: what the network is called in an error
 
@@ -56,11 +57,13 @@ def quantize(fp32: Path, path: Path, batches: Iterable[Tensor], settings: Export
         Mistake: the network has no such form; the message says why.
     """
     with tempfile.TemporaryDirectory(prefix="espalier-") as scratch, quiet():
-        prepared, quantized, ranges = (Path(scratch) / each for each in ("float.onnx", "int8.onnx", "ranges.json"))
+        names = ("float.onnx", "prepared.onnx", "int8.onnx", "ranges.json")
+        floats, prepared, quantized, ranges = (Path(scratch) / each for each in names)
+        onnx.save(fp32, floats)
         method, calibrater = _METHODS[settings.calibration]
         try:
             # ONNX's own inference of shapes suffices; the symbolic one does not know ReduceMax.
-            quant_pre_process(fp32, prepared, skip_symbolic_shape=True)
+            quant_pre_process(floats, prepared, skip_symbolic_shape=True)
             _calibrate(calibrater(prepared, _OPERATORS, str(Path(scratch) / "observed.onnx")), batches, ranges)
             quantize_static(
                 prepared,
@@ -82,7 +85,7 @@ def quantize(fp32: Path, path: Path, batches: Iterable[Tensor], settings: Export
             ) from error
     # What shape inference noted of every tensor between, which readers infer again.
     del proto.graph.value_info[:]
-    Path(path).write_bytes(proto.SerializeToString(deterministic=True))
+    return proto
 
 
 def _calibrate(calibrater: calibrate.CalibraterBase, batches: Iterable[Tensor], ranges: Path) -> None:

@@ -1,4 +1,4 @@
-"""A network as an ONNX file of 32-bit floats, for any number of images."""
+"""A network as an ONNX graph, for any number of images."""
 
 import copy
 import io
@@ -9,23 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 from torch.nn.modules.utils import _pair
 
+from espalier.data.feed import Feed
 from espalier.errors import Mistake
+from espalier.export.inputs import LOGITS, NORMALIZED, put_before
 
 OPSET = 18
 """The operators that torch's exporter writes as they are; later sets are conversions of this one."""
-IMAGES, LOGITS = "images", "logits"
-"""Names of the file's input, float32 (batch, C, H, W), and its output, float32 (batch, classes)."""
+QUANTIZED_OPSET = 21
+"""The first whose levels may have 4 or 16 bits."""
 
 _OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 
 
-def write(path: Path, model: nn.Module, name: str, image_size: int, channels: int = 3) -> None:
-    """Write a network in evaluation mode; the same network gives the same bytes, which tell nothing of this machine.
+def converted(model: nn.Module, name: str, image_size: int, channels: int = 3, opset: int = OPSET) -> onnx.ModelProto:
+    """The graph of a network in evaluation mode, from normalized images, float32 (batch, C, H, W), to logits.
+
+    The same network gives the same bytes, which tell nothing of this machine.
 
     Args:
         name: what the network is called in an error
@@ -44,8 +49,8 @@ def write(path: Path, model: nn.Module, name: str, image_size: int, channels: in
                 model,
                 (images,),
                 dynamo=True,
-                opset_version=OPSET,
-                input_names=[IMAGES],
+                opset_version=opset,
+                input_names=[NORMALIZED],
                 output_names=[LOGITS],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
@@ -56,6 +61,13 @@ def write(path: Path, model: nn.Module, name: str, image_size: int, channels: in
     if not all(value.type.tensor_type.shape.dim[0].dim_param for value in (*proto.graph.input, *proto.graph.output)):
         raise _impossible(name, "it computes logits for one number of images only, not for any")
     _strip(proto)
+    return proto
+
+
+def save(path: Path, proto: onnx.ModelProto, feed: Feed, takes: str) -> None:
+    """Write a graph of normalized images as a file that takes what it is told to, and says so."""
+    proto = copy.deepcopy(proto)
+    put_before(proto, feed, takes)
     Path(path).write_bytes(proto.SerializeToString(deterministic=True))
 
 

@@ -1,6 +1,6 @@
 """ONNX files as networks to score and to time, run by ONNX Runtime on the CPU."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,9 @@ from torch import Tensor, nn
 
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError
+from espalier.export.inputs import of_pixels, told
 from espalier.metrics.latency import BATCHES, filled, latency
 from espalier.runs.record import mend
-
-FP32, INT8 = "ONNX fp32", "ONNX int8"
-FORMS = {FP32: "fp32.onnx", INT8: "int8.onnx"}
-"""Form of a network → its file in the folder of a run."""
 
 _FATAL = 4
 """The least severity that ONNX Runtime prints: warnings are its optimizer's own affair, and errors are raised too."""
@@ -24,13 +21,14 @@ onnxruntime.set_default_logger_severity(_FATAL)
 
 
 class Session(nn.Module):
-    """A network of an ONNX file; from images float32 (b, C, H, W) to logits float32 (b, classes)."""
+    """A network of an ONNX file of ours; from pixels uint8 (b, C, H, W) to logits float32 (b, classes)."""
 
     def __init__(self, path: Path) -> None:
         """Open a file, to be run by as many threads as torch has.
 
         Raises:
-            ArtifactError: the file is missing, damaged, or no network of one input and one output.
+            ArtifactError: the file is missing, damaged, no network of one input and one output, or does not say how it
+                is fed.
         """
         super().__init__()
         self._path = path = Path(path)
@@ -45,15 +43,21 @@ class Session(nn.Module):
         if len(inputs) != 1 or len(outputs) != 1:
             raise _unusable(path, f"it has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
         self._images = inputs[0].name
+        try:
+            self.feed, self._takes = told(self._session.get_modelmeta().custom_metadata_map)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise _unusable(path, f"it does not say how it is fed ({reason})") from error
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of a batch of any size.
+        """Logits of a batch of any size; the images are brought to what the file takes.
 
         Raises:
             ArtifactError: the images are not of the size that the network was exported for.
         """
         try:
-            (logits,) = self._session.run(None, {self._images: images.detach().cpu().contiguous().numpy()})
+            taken = of_pixels(images.cpu(), self.feed, self._takes).contiguous()
+            (logits,) = self._session.run(None, {self._images: taken.numpy()})
         except Exception as error:
             reason = " ".join(str(error).split())
             raise _unusable(self._path, f"it does not run on images {tuple(images.shape)} ({reason})") from error
@@ -71,17 +75,6 @@ def options() -> onnxruntime.SessionOptions:
     return made
 
 
-def forms(folder: Path) -> Iterator[tuple[str, Session]]:
-    """The name and the network of each form that an export run has written, one at a time.
-
-    Raises:
-        ArtifactError: a file is missing or damaged.
-    """
-    for form, name in FORMS.items():
-        if form == FP32 or (Path(folder) / name).is_file():
-            yield form, Session(Path(folder) / name)
-
-
 def _unusable(path: Path, why: str) -> ArtifactError:
     return ArtifactError(f"{path}: {why}. {mend(path.parent)}")
 
@@ -90,7 +83,7 @@ def timed(arms: Mapping[str, nn.Module | Callable[[Tensor], object]], data: Resi
     """Form → the columns of formats.csv that hold times, on validation images; speedups are over the first form."""
     rows: dict[str, dict[str, Any]] = {name: {} for name in arms}
     for batch in BATCHES:
-        (images, _) = next(data.batches("validation", batch))
+        (images, _) = next(data.batches("validation", batch, pixels=True))
         found = latency([*arms.values()], filled(images, batch))
         for row, own in zip(rows.values(), found, strict=True):
             row |= {f"latency_{batch}_ms": own.median, f"latency_{batch}_iqr_ms": own.spread}

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from espalier.data.feed import Feed
 from espalier.data.resident import Resident
 from espalier.export import onnx_files
 from espalier.export.agreement import Outcome, outcome, refuse_difference
-from espalier.export.sessions import FORMS, FP32, INT8, Session
+from espalier.export.forms import FORMS, FP32, INT8, PROGRAM, QUANTIZED, opened
 from espalier.files import replacing
 from espalier.quantization.calibration import calibration_batches
+from espalier.quantization.quantized import Quantization
 from espalier.settings.sections import Export
 
 _TOGETHER = 8 * 32**2
@@ -19,12 +23,23 @@ _SEED = 0
 """What the images of the calibration are drawn by."""
 
 
+class Quantized(NamedTuple):
+    """The network that the chain has quantized."""
+
+    plain: Callable[[], nn.Module]
+    """makes a copy with weights on their levels and no quantizer installed"""
+    quantization: Quantization
+    eager: Outcome
+    """what it computes in PyTorch, its inputs quantized"""
+
+
 def write(
     folder: Path,
     settings: Export,
     model: nn.Module,
     eager: Outcome,
     data: Resident,
+    quantized: Quantized | None = None,
     *,
     name: str,
     beat: Callable[[], object],
@@ -32,27 +47,48 @@ def write(
     """Write the forms that are asked for; of each, once it is written, its name, its file and what it computes.
 
     Args:
-        eager: what the model computes in PyTorch
+        model: the network of floats
+        eager: what it computes in PyTorch
+        quantized: where the chain has quantized it: this one leaves, and no other 8-bit network is made
         name: what the network is called in an error
         beat: is called again and again
 
     Raises:
-        Mistake: the network has no such form, or the file computes something else.
+        Mistake: the network has no such form, or the file of floats computes something else.
     """
-    fp32, eight = folder / FORMS[FP32], folder / FORMS[INT8]
-    eight.unlink(missing_ok=True)
-    with replacing(fp32) as temporary:
-        onnx_files.write(temporary, model, name, data.image_size, data.channels)
-        found = outcome(Session(temporary), data, beat)
-        refuse_difference(found, eager, name)
-    yield FP32, fp32, found
-    if settings.int8:
+    feed, takes, sides = Feed.of(data), settings.input, (data.image_size, data.channels)
+    for file in FORMS.values():
+        (folder / file).unlink(missing_ok=True)
+
+    def kept(form: str, make: Callable[[Path], None], wanted: Outcome | None = None) -> tuple[str, Path, Outcome]:
+        path = folder / FORMS[form]
+        with replacing(path) as temporary:
+            make(temporary)
+            found = outcome(opened(form, temporary), data, beat)
+            if wanted:
+                refuse_difference(found, wanted, name)
+        return form, path, found
+
+    fp32 = onnx_files.converted(model, name, *sides)
+    yield kept(FP32, lambda path: onnx_files.save(path, fp32, feed, takes), eager)
+    if quantized:
+        from espalier.export.qdq import quantized as with_levels
+
+        proto = with_levels(quantized.plain(), quantized.quantization, name, *sides)
+        yield kept(QUANTIZED, lambda path: onnx_files.save(path, proto, feed, takes))
+    elif settings.int8:
         from espalier.export.int8 import quantize
 
-        with replacing(eight) as temporary:
-            quantize(fp32, temporary, calibration_images(settings, data), settings, name)
-            found = outcome(Session(temporary), data, beat)
-        yield INT8, eight, found
+        eight = quantize(fp32, calibration_images(settings, data), settings, name)
+        yield kept(INT8, lambda path: onnx_files.save(path, eight, feed, takes))
+    if settings.program:
+        from espalier.export.programs import write as write_program
+        from espalier.export.quantized_layers import put_in
+
+        if quantized:
+            image = torch.zeros(1, data.channels, data.image_size, data.image_size)
+            model = put_in(quantized.plain(), quantized.quantization, image, "torch")
+        yield kept(PROGRAM, lambda path: write_program(path, model, feed, takes, name), None if quantized else eager)
 
 
 def calibration_images(settings: Export, data: Resident) -> Iterator[Tensor]:

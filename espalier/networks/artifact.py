@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.files import replacing, write_text
 from espalier.models.facts import FORMAT
-from espalier.data.feed import Feed
 from espalier.networks.network import Network
 from espalier.runs import record as records
 from espalier.settings.registry import Choice, choice

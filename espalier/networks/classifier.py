@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from espalier.data.feed import Feed
 from espalier.data.images import DEEP, Files, square
 from espalier.errors import ArtifactError, DataError
+from espalier.export.forms import FORMS, FP32
 from espalier.networks import artifact, coded_network
-from espalier.data.feed import Feed
 from espalier.networks.network import Network
 from espalier.runs import record as records
 
@@ -39,16 +40,15 @@ class Prediction:
 class Classifier:
     """A trained network and how it is fed.
 
-    `module` is the plain network: from normalized images float32 (n, C, H, W) to logits float32 (n, classes), on the
-    CPU and in evaluation mode. `feed` says how images become its input, and what its classes are called.
+    `module` is the plain network, on the CPU and in evaluation mode: from normalized images float32 (n, C, H, W) to
+    logits float32 (n, classes). Where `pixels` is set, as for ONNX files, it takes pixels uint8 (n, C, H, W). `feed`
+    says how images become its input, and what its classes are called.
     """
 
-    def __init__(self, network: Network, path: Path):
-        if network.feed is None:
+    def __init__(self, module: nn.Module, feed: Feed | None, path: Path, *, pixels: bool = False):
+        if feed is None:
             raise ArtifactError(f"{path}: does not say how the network is fed; make its run again")
-        self.module: nn.Module = network.model
-        self.feed: Feed = network.feed
-        self.path = path
+        self.module, self.feed, self.path, self.pixels = module, feed, path, pixels
 
     def predict(self, images: Any, batch: int = BATCH) -> list[Prediction]:
         """The class of each image.
@@ -93,7 +93,8 @@ class Classifier:
 
     @torch.inference_mode()
     def _answers(self, pixels: np.ndarray) -> list[Prediction]:
-        shares = self.module(self.feed.inputs(pixels)).double().softmax(1).tolist()
+        inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2) if self.pixels else self.feed.inputs(pixels)
+        shares = self.module(inputs).double().softmax(1).tolist()
         return [self._answer(row) for row in shares]
 
     def _answer(self, row: Sequence[float]) -> Prediction:
@@ -102,19 +103,40 @@ class Classifier:
 
 
 def load(path: str | Path) -> Classifier:
-    """The network of a run's folder (train, prune, quantize, encode), or of a coded file (.esp).
+    """The network of a run's folder, of a coded file (.esp), or of an ONNX file of an export run (.onnx).
+
+    The folder of an export run has that of its file of floats; one of evaluate that of the run it has scored.
 
     Raises:
         ArtifactError: there is none, it is damaged, or the run is not complete.
     """
     path = Path(path)
     if path.suffix == ".esp":
-        return Classifier(coded_network.load(path), path)
+        return _classifier(coded_network.load(path), path)
+    if path.suffix == ".onnx":
+        return _exported(path)
     record = records.complete(path)
     stage = record.content["stage"]
-    if not {"model.json", artifact.CODED} & record.written.keys() and record.outcome == records.DONE:
-        raise ArtifactError(f"{path}: a run of {stage} has no network of its own; load the run before it")
-    return Classifier(artifact.load(path), path)
+    if stage == "export":
+        artifact.verify(record)
+        return _exported(path / FORMS[FP32])
+    if stage == "evaluate":
+        found = [*path.parent.parent.glob(f"*/*-{record.content['parent']}")]
+        if not found:
+            raise ArtifactError(f"{path}: the run that it has scored, {record.content['parent']}, is gone")
+        return load(found[0])
+    return _classifier(artifact.load(path), path)
+
+
+def _classifier(network: Network, path: Path) -> Classifier:
+    return Classifier(network.model, network.feed, path)
+
+
+def _exported(path: Path) -> Classifier:
+    from espalier.export.sessions import Session
+
+    session = Session(path)
+    return Classifier(session, session.feed, path, pixels=True)
 
 
 def _each(images: Any) -> Iterable[Any]:

@@ -11,10 +11,10 @@ from espalier.coding import activations, plain_tensors
 from espalier.coding.decoder import LIMIT, Contents, decode
 from espalier.coding.memory_limit import Bounded
 from espalier.coding.network_record import Record, parse
+from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
-from espalier.data.feed import Feed
 from espalier.networks.network import Network
 from espalier.pruning.shapes import rebuild as cut
 from espalier.quantization.folding import fold as fold_in
@@ -45,8 +45,7 @@ def tensors_of(
     Raises:
         Mistake: a number is too large for fp16.
     """
-    model = _structure(network.choice, network.num_classes, network.image_size, network.shapes)
-    model.load_state_dict(network.model.state_dict())
+    model = network.plain()
     weights, inputs, dynamic = network.quantization or Quantization({}, {}, {})
     pairs: dict[str, str] = {}
     if fold:

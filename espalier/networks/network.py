@@ -26,3 +26,13 @@ class Network:
     """levels of weights and activations, where the network has them; they are installed in the model"""
     feed: Feed | None = None
     """how it is fed; None of one that was saved without"""
+
+    def plain(self) -> "nn.Module":
+        """A copy of the model with the same weights, with no quantizer in front of its layers."""
+        from espalier.pruning.shapes import rebuild
+
+        built = self.choice.build(self.num_classes, self.image_size)
+        if self.shapes:
+            rebuild(built, self.shapes)
+        built.load_state_dict(self.model.state_dict())
+        return built.eval()

@@ -19,6 +19,8 @@ class Scored(NamedTuple):
 
     model: nn.Module
     row: dict[str, Any]
+    pixels: bool = False
+    """whether it takes pixels, uint8, as exported forms do, and not normalized images"""
 
 
 def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -> Iterator[Scored]:
@@ -39,10 +41,10 @@ def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -
         stage = record.content["stage"]
         names = {"stage": stage, "run": identifier(folder)}
         if stage == "export":
-            from espalier.export.sessions import forms
+            from espalier.export.forms import forms
 
             for form, model in forms(folder):
-                yield Scored(model, names | {"weight_bits": "", "activation_bits": "", "format": form, "kept": 1})
+                yield Scored(model, names | {"weight_bits": "", "activation_bits": "", "format": form, "kept": 1}, True)
             continue
         network = artifact.load(folder)
         if stage == "quantize":

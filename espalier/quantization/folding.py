@@ -95,9 +95,7 @@ def fold(model: nn.Module, pairs: dict[str, str]) -> nn.Module:
     return model
 
 
-def folded_levels(
-    model: nn.Module, weights: Mapping[str, Quantized], pairs: Mapping[str, str]
-) -> dict[str, Quantized]:
+def folded_levels(model: nn.Module, weights: Mapping[str, Quantized], pairs: Mapping[str, str]) -> dict[str, Quantized]:
     """The same levels with scales that take up the normalizations behind them; asked before `fold` removes these.
 
     Args:

@@ -115,8 +115,12 @@ class Quantization(Spec):
 class Export(Spec):
     """Forms in which a network leaves, and how they are made."""
 
+    input: Literal["uint8", "unit", "normalized"] = "uint8"
+    """what the files take: pixels 0 to 255, or pixels 0 to 1, both normalized inside; or normalized images"""
     int8: bool = True
-    """also write a network of 8-bit weights and activations (QDQ), calibrated on training images"""
+    """also write an 8-bit network (QDQ), calibrated anew; a chain that quantizes has its own levels written instead"""
+    program: bool = False
+    """also write the chain's network as a program of torch.export, program.pt2"""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     """range of an activation's levels in the 8-bit network"""
     calibration_images: Count = 256

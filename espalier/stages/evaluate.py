@@ -62,9 +62,10 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
 
     rows: list[dict[str, Any]] = []
     end, scores = {}, {}
-    for model, row in networks([*run.parents, *run.branches], place):
+    for model, row, pixels in networks([*run.parents, *run.branches], place):
         is_end = row["run"] == identifier(run.parent) and bool(row["kept"])
-        found = score(model, data.batches("test", BATCH), predictions.add if predictions and is_end else None)
+        keep = predictions.add if predictions and is_end else None
+        found = score(model, data.batches("test", BATCH, pixels=pixels), keep)
         rows.append(row | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in found.items()})
         if is_end:
             scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}

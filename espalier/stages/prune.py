@@ -72,9 +72,9 @@ def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
             diverged.
         Interrupted: the run was asked to stop; its state is saved.
     """
+    from espalier.data.feed import Feed
     from espalier.data.policy import Policy
     from espalier.networks import artifact
-    from espalier.data.feed import Feed
     from espalier.pruning.account import account, layer_rows
     from espalier.pruning.procedure import Pruning
     from espalier.pruning.round_state import Rounds, Saver

@@ -81,11 +81,11 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     """
     import torch
 
+    from espalier.data.feed import Feed
     from espalier.data.policy import Policy
     from espalier.metrics import cost
     from espalier.metrics.accuracy import score
     from espalier.networks import artifact
-    from espalier.data.feed import Feed
     from espalier.pruning.account import nonzeros, sparsity
     from espalier.quantization.cells import at
     from espalier.quantization.fine_tuning import fine_tune

@@ -110,9 +110,9 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
         Mistake: settings, data or checkpoint cannot be used, or the loss has diverged.
         Interrupted: the run was asked to stop; its state is saved.
     """
+    from espalier.data.feed import Feed
     from espalier.metrics import cost
     from espalier.networks import artifact, own_weights
-    from espalier.data.feed import Feed
     from espalier.site import device, ranks
     from espalier.training.loop import best, fit
     from espalier.training.state import State

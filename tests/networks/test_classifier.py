@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,8 +14,8 @@ from typer.testing import CliRunner
 
 from espalier import load
 from espalier.cli import app
-from espalier.errors import ArtifactError, DataError, Mistake
 from espalier.data.feed import Feed
+from espalier.errors import ArtifactError, DataError, Mistake
 from support.published_files import folder as images_of
 from support.scripts_as_run import ENVIRONMENT, run
 
@@ -128,10 +129,18 @@ def test_a_long_stream_is_read_as_it_is_answered(chain):
     assert len([next(answers) for _ in range(10)]) == 10 and len(taken) <= 16
 
 
+def test_an_evaluated_chain_is_its_last_network(chain):
+    images, folders = chain
+    some = files(images)[:5]
+    assert load(folders["evaluate"]).predict(some) == load(folders["encode"]).predict(some)
+
+
 def test_what_cannot_be_loaded_is_told(chain, tmp_path):
     _, folders = chain
-    with pytest.raises(ArtifactError, match="a run of evaluate has no network of its own"):
-        load(folders["evaluate"])
+    (tmp_path / "a/b").mkdir(parents=True)
+    shutil.copytree(folders["evaluate"], tmp_path / "a/b/net-00000000b4")
+    with pytest.raises(ArtifactError, match="the run that it has scored, 00000000b3, is gone"):
+        load(tmp_path / "a/b/net-00000000b4")
     with pytest.raises(ArtifactError, match="not complete"):
         load(tmp_path)
     for words in ({}, {"path": tmp_path, "study": "demo", "best": True}, {"study": "demo"}):

@@ -10,7 +10,7 @@ def test_a_dry_run_prints_the_plan_before_the_jobs(listing):
     found = re.search(r"plan: (\d+) runs asked, (\d+) unique after sharing \((.+)\)", listing)
     asked, unique, stages = found.groups()
     runs = {stage: int(count) for stage, count in (part.split() for part in stages.split(", "))}
-    assert list(runs) == ["prepare", "train", "prune", "export", "quantize", "encode", "evaluate"]
+    assert list(runs) == ["prepare", "train", "prune", "quantize", "export", "encode", "evaluate"]
     assert runs["train"] >= 16 and runs["evaluate"] == sum(runs[stage] for stage in ("train", "prune", "encode"))
     assert int(asked) > int(unique) == sum(runs.values())
     assert listing.index("plan:") < listing.index("Job stats")

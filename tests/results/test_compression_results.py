@@ -137,18 +137,18 @@ def test_accounting_follows_a_chain_from_its_original_to_its_files(study):
         "quantized (W4 A4)",
         "coded",
         "exported, ONNX fp32",
-        "exported, ONNX int8",
+        "exported, ONNX quantized",
     ]
     assert chain["file_bytes"].tolist() == [80_000, 40_000, 40_000, 5_000, 84_000, 31_000]
     assert chain["ratio"].tolist() == pytest.approx([80_000 / size for size in chain["file_bytes"]])
-    assert chain["bits"].tolist() == pytest.approx([32, 32, 4, 1.6, 32, 8])
+    assert chain["bits"].tolist() == pytest.approx([32, 32, 4, 1.6, 32, 4])
     assert chain["activation_mib"].tolist()[:4] == pytest.approx([0.32, 0.32, 0.04, 0.04])
     assert chain["latency_1_ms"].dropna().tolist() == [0.9, 0.6, 0.2, 0.15]
     own = [point(study, "pruned", "calibrated", repeat) for repeat in range(2)]
     assert chain.loc["coded", "test_top1_mean"] == pytest.approx(
         sum(compressed.top1(p, *compressed.KEPT) - 1 for p in own) / 2
     )
-    assert chain.loc["exported, ONNX int8", "test_top1_mean"] == pytest.approx(
+    assert chain.loc["exported, ONNX quantized", "test_top1_mean"] == pytest.approx(
         sum(compressed.top1(p) - 2 for p in own) / 2
     )
     assert chain["n"].tolist() == [2] * 6

@@ -7,19 +7,21 @@ import sys
 import tempfile
 from itertools import groupby
 
-import onnx
 import pytest
 import torch
 from onnx import numpy_helper
 from torch import nn
 
+from espalier.data.feed import Feed
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.export.agreement import TOLERANCE, outcome, refuse_difference
+from espalier.export.forms import FP32, INT8, forms
+from espalier.export.inputs import Fed
 from espalier.export.int8 import quantize
-from espalier.export.onnx_files import WindowMaxima, write
+from espalier.export.onnx_files import WindowMaxima, converted, save
 from espalier.export.processor import processor, saturates
-from espalier.export.sessions import FP32, INT8, Session, forms
+from espalier.export.sessions import Session
 from espalier.export.writing import calibration_images
 from espalier.metrics.accuracy import score
 from espalier.metrics.latency import latency
@@ -94,7 +96,7 @@ def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, prune
     assert {form: int(row["file_bytes"]) for form, row in rows.items()} == {
         form: path.stat().st_size for form, path in files.items()
     }
-    network = artifact.load(pruned).model
+    network = Fed(artifact.load(pruned).model, Feed.of(data))
     logits = outcome(network, data).logits
     assert float(rows[FP32]["max_logit_difference"]) <= TOLERANCE * float(logits.abs().max())
     assert float(rows[INT8]["max_logit_difference"]) > 0
@@ -104,7 +106,7 @@ def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, prune
         assert all(float(row[f"latency_{batch}_ms"]) > 0 for row in rows.values())
         assert float(rows["eager"][f"speedup_{batch}"]) == 1
     for form, model in [("eager", network), *forms(folder)]:
-        top1 = score(model, data.batches("validation", 50))["top1"]
+        top1 = score(model, data.batches("validation", 50, pixels=True))["top1"]
         assert top1 == pytest.approx(float(rows[form]["validation_top1"]))
         expected = top1 - float(rows["eager"]["validation_top1"])
         assert float(rows[form]["top1_difference"]) == pytest.approx(expected)
@@ -126,7 +128,7 @@ def test_a_run_records_processor_and_libraries_and_logs_nothing_else(exported):
     folder, done = exported
     record = json.loads((folder / "run.json").read_text())
     assert record["cpu"] == processor()
-    assert record["int8"] == "int8.onnx"
+    assert record["files"] == {FP32: "fp32.onnx", INT8: "int8.onnx"} and record["input"] == "uint8"
     assert set(record["exporter"]) == {"onnx", "onnxscript", "onnxruntime"}
     assert done.stdout == ""
     # With a hash seed of its own the run was not forked.
@@ -151,7 +153,7 @@ def test_the_same_network_gives_the_same_bytes_which_hold_no_path(exported, prun
 
 @pytest.mark.parametrize("count", [1, 7, 64])
 def test_any_number_of_images_has_the_logits_of_each(count, exported, data):
-    images, _ = next(data.batches("validation", count))
+    images, _ = next(data.batches("validation", count, pixels=True))
     for _, network in forms(exported[0]):
         alone = torch.cat([network(image[None]) for image in images])
         assert network(images).shape == (count, 10)
@@ -170,7 +172,7 @@ def test_a_damaged_file_is_told_in_one_line(damage, exported, tmp_path):
 
 def test_images_of_another_size_are_told_in_one_line(exported):
     with pytest.raises(ArtifactError, match=r"does not run on images \(2, 3, 9, 9\)"):
-        Session(exported[0] / "fp32.onnx")(torch.zeros(2, 3, 9, 9))
+        Session(exported[0] / "fp32.onnx")(torch.zeros(2, 3, 9, 9, dtype=torch.uint8))
 
 
 def test_without_int8_there_is_none_nor_one_left_from_before(pruned, digits, tmp_path):
@@ -181,7 +183,9 @@ def test_without_int8_there_is_none_nor_one_left_from_before(pruned, digits, tmp
     assert not (tmp_path / "int8.onnx").exists()
     assert [name for name, _ in forms(tmp_path)] == [FP32]
     (row,) = table(tmp_path / "metrics.csv")
-    assert {key for key, value in row.items() if value == ""} == {key for key in row if "int8" in key}
+    assert {key for key, value in row.items() if value == ""} == {
+        key for key in row if key.split("_")[0] in ("int8", "quantized", "program") or key == "onnx_int8_bytes"
+    } | {"onnx_quantized_bytes"}
 
 
 def test_calibration_sees_training_images_alone(digits):
@@ -196,13 +200,15 @@ def test_calibration_sees_training_images_alone(digits):
 @pytest.mark.parametrize("reduce_range", [False, True])
 def test_weights_have_8_or_7_bits_and_a_step_a_channel(calibration, reduce_range, exported, data, tmp_path):
     settings = Export(calibration=calibration, reduce_range=reduce_range, calibration_images=128)
-    fp32, path = exported[0] / "fp32.onnx", tmp_path / "int8.onnx"
-    quantize(fp32, path, calibration_images(settings, data), settings, "resnet")
-    graph = onnx.load(path).graph
+    model, feed = artifact_of(exported), Feed.of(data)
+    floats = converted(model, "resnet", 8)
+    proto = quantize(floats, calibration_images(settings, data), settings, "resnet")
+    fp32, path, graph = exported[0] / "fp32.onnx", tmp_path / "int8.onnx", proto.graph
+    save(path, proto, feed, "uint8")
     arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     producers = {output: node for node in graph.node for output in node.output}
     layers = [node for node in graph.node if node.op_type == "Conv"]
-    assert len(layers) == sum(isinstance(each, nn.Conv2d) for each in artifact_of(exported).modules())
+    assert len(layers) == sum(isinstance(each, nn.Conv2d) for each in model.modules())
     largest = 0
     for node in layers:
         weights, steps = (arrays[name] for name in producers[node.input[1]].input[:2])
@@ -222,14 +228,15 @@ def artifact_of(exported):
 def test_a_network_changed_on_the_way_is_refused(exported, data):
     model = artifact_of(exported)
     session = outcome(Session(exported[0] / "fp32.onnx"), data)
-    refuse_difference(session, outcome(model, data), "resnet")
+    fed = Fed(model, Feed.of(data))
+    refuse_difference(session, outcome(fed, data), "resnet")
     first = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
     first.eps = 1e-3
     with pytest.raises(ArtifactError, match="resnet as ONNX differs by"):
-        refuse_difference(session, outcome(model, data), "resnet")
+        refuse_difference(session, outcome(fed, data), "resnet")
     first.running_var.fill_(float("nan"))
     with pytest.raises(ArtifactError, match="no finite numbers"):
-        refuse_difference(session, outcome(model, data), "resnet")
+        refuse_difference(session, outcome(fed, data), "resnet")
 
 
 class Bessel(nn.Module):
@@ -251,11 +258,10 @@ class OfTwo(nn.Module):
     ("model", "reason"),
     [(Bessel, "the operator .*bessel_j0 has no ONNX form"), (Branching, "data-dependent"), (OfTwo, "one number of")],
 )
-def test_a_network_that_cannot_be_exported_says_why(model, reason, tmp_path, capfd):
+def test_a_network_that_cannot_be_exported_says_why(model, reason, capfd):
     with pytest.raises(Mistake, match=f"odd cannot be exported to ONNX: .*{reason}") as caught:
-        write(tmp_path / "fp32.onnx", model(), "odd", 8)
+        converted(model(), "odd", 8)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "fp32.onnx").exists()
     assert capfd.readouterr().err == ""
 
 

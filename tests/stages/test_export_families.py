@@ -1,17 +1,25 @@
-"""Every family of the zoo as ONNX: in floats it computes what PyTorch does, whole and pruned, and with 8 bits nearly.
+"""Every family of the zoo as ONNX: in floats it computes what PyTorch does, whole and pruned, and with few bits nearly.
 
 The slow ones take some four minutes of CPU time together.
 """
 
+import copy
+
 import pytest
 import torch
 
+from espalier.data.feed import Feed
 from espalier.export.agreement import TOLERANCE
+from espalier.export.inputs import Fed, of_pixels
 from espalier.export.int8 import quantize
-from espalier.export.onnx_files import write
+from espalier.export.onnx_files import converted, save
 from espalier.export.processor import processor, saturates
+from espalier.export.qdq import quantized
 from espalier.export.sessions import Session
 from espalier.pruning.structured import prune
+from espalier.quantization.quantized import Quantization
+from espalier.quantization.quantizer import Quantizer
+from espalier.quantization.schemes import calibrated
 from espalier.settings.sections import Export
 from support.pruned_networks import NAMES, UNPRUNABLE, built, size
 
@@ -25,7 +33,13 @@ def networks(quick):
 
 
 def images(name, count, seed=0):
-    return torch.randn(count, 3, size(name), size(name), generator=torch.Generator().manual_seed(seed))
+    shape = count, 3, size(name), size(name)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def feed_of(name):
+    """Noise of all grays, normalized."""
+    return Feed(image_size=size(name), channels=3, mean=[0.5] * 3, std=[0.29] * 3, classes=[str(k) for k in range(10)])
 
 
 @torch.no_grad()
@@ -36,14 +50,16 @@ def difference(exported, model, batch):
 
 @pytest.mark.parametrize("name", networks(QUICK))
 def test_a_family_computes_the_same_as_onnx(name, tmp_path):
-    model = built(name).eval()
-    write(tmp_path / "fp32.onnx", model, name, size(name))
+    network, feed = built(name).eval(), feed_of(name)
+    model, floats = Fed(network, feed), converted(network, name, size(name))
+    save(tmp_path / "fp32.onnx", floats, feed, "uint8")
     exported = Session(tmp_path / "fp32.onnx")
     for count in (1, 3, 64):
         assert difference(exported, model, images(name, count, seed=count)) <= TOLERANCE
     batches = images(name, 64).split(16)
     settings = Export(reduce_range=saturates(processor()))
-    quantize(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches, settings, name)
+    eight = quantize(floats, [of_pixels(batch, feed, "normalized") for batch in batches], settings, name)
+    save(tmp_path / "int8.onnx", eight, feed, "uint8")
     assert 0 < difference(Session(tmp_path / "int8.onnx"), model, batches[0]) <= EIGHT_BIT
 
 
@@ -51,8 +67,24 @@ def test_a_family_computes_the_same_as_onnx(name, tmp_path):
 def test_a_pruned_family_computes_the_same_as_onnx(name, tmp_path):
     if name in UNPRUNABLE:
         pytest.skip(UNPRUNABLE[name])
-    model = prune(built(name), size(name), 0.4).eval()
-    write(tmp_path / "fp32.onnx", model, name, size(name))
+    network, feed = prune(built(name), size(name), 0.4).eval(), feed_of(name)
+    model = Fed(network, feed)
+    save(tmp_path / "fp32.onnx", converted(network, name, size(name)), feed, "uint8")
     exported = Session(tmp_path / "fp32.onnx")
     for count in (1, 64):
         assert difference(exported, model, images(name, count, seed=count)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", networks(("cct", "resnet")))
+def test_a_quantized_family_computes_the_same_as_onnx(name, tmp_path):
+    """All but the few inputs that lie between two levels have the same logits; one 8-bit level is a small step."""
+    network, feed = built(name).eval(), feed_of(name)
+    plain = copy.deepcopy(network)
+    batches = [of_pixels(batch, feed, "normalized") for batch in images(name, 32).split(16)]
+    quantizer = Quantizer(network, calibrated(rounding="nearest", statistics="kept"), batches)
+    quantizer.set(4, 8)
+    own = Quantization(quantizer.weights, quantizer.activations, quantizer.dynamic)
+    proto = quantized(plain, own, name, size(name), 3)
+    save(tmp_path / "quantized.onnx", proto, feed, "uint8")
+    bound = 5 * EIGHT_BIT if saturates(processor()) else EIGHT_BIT
+    assert difference(Session(tmp_path / "quantized.onnx"), Fed(network, feed), images(name, 16, seed=7)) <= bound

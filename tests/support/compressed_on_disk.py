@@ -100,9 +100,9 @@ def _stages(pruning: str, name: str, repeat: int, export: bool):
     if pruning != "dense":
         yield "prune", {"prune.name": "magnitude", "seed": repeat}
     if name != "none":
+        yield "quantize", _quantize(name, repeat)
         if export:
             yield "export", {"export.int8": True}
-        yield "quantize", _quantize(name, repeat)
         yield "encode", {"encode.fold": False}
     yield "evaluate", {"evaluate.predictions": False}
 
@@ -146,7 +146,7 @@ def _prune(folder: Path, run: dict, point: dict) -> list[dict]:
 
 
 def _export(folder: Path, run: dict, point: dict) -> list[dict]:
-    forms = {"eager": (PRUNED_BYTES, 0.6), "ONNX fp32": (84_000, 0.2), "ONNX int8": (31_000, 0.15)}
+    forms = {"eager": (PRUNED_BYTES, 0.6), "ONNX fp32": (84_000, 0.2), "ONNX quantized": (31_000, 0.15)}
     if "prune" in point["runs"]:
         forms["eager, before pruning"] = (TRAIN_BYTES, 0.9)
     rows = []
@@ -156,7 +156,8 @@ def _export(folder: Path, run: dict, point: dict) -> list[dict]:
     write_rows(folder / "formats.csv", FORMATS, rows)
     write_rows(folder / "metrics.csv", STAGES["export"].metrics, [_measured("export", run)])
     return [
-        _score("export", run, top1(point) - loss, ("", ""), form) for form, loss in (("ONNX fp32", 0), ("ONNX int8", 1))
+        _score("export", run, top1(point) - loss, ("", ""), form)
+        for form, loss in (("ONNX fp32", 0), ("ONNX quantized", 1))
     ]
 
 

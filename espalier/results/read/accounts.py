@@ -28,7 +28,8 @@ _WORDS = {"train": "original", "prune": "pruned", "quantize": "quantized", "enco
 _KEPT = {"bits": "weight_bits", "activation_mib": "activation_mib"}
 """Measure → column of a stage's metrics that holds for the stages after it too."""
 _EAGER, _BEFORE = "eager", "eager, before pruning"
-_ONNX = {"ONNX fp32": ("fp32.onnx", FULL), "ONNX int8": ("int8.onnx", 8)}
+_FORMS = {"ONNX fp32": FULL, "ONNX int8": 8, "ONNX quantized": None, "program": None}
+"""Exported form → bits of a weight; None: those of the chain."""
 _NO_NETWORK = ("prepare", "evaluate")
 
 Times = Mapping[str, Mapping[str, str]]
@@ -103,7 +104,8 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
         yield found | {name: number(times.get(run, {}), name) for name in ("latency_1_ms", "latency_64_ms")}
     for form, row in _exported(study, runs):
         size = number(row, "file_bytes")
-        found = {"stage": f"exported, {form}", "run": runs["export"], "format": form, "bits": _ONNX[form][1]}
+        bits = _FORMS[form] or kept["bits"]
+        found = {"stage": f"exported, {form}", "run": runs["export"], "format": form, "bits": bits}
         found |= {"validation_top1": number(row, "validation_top1"), "file_bytes": size, "ratio": original / size}
         yield found | {name: number(row, name) for name in ("latency_1_ms", "latency_64_ms")}
 
@@ -119,8 +121,17 @@ def _exported(study: Study, runs: Mapping[str, str]) -> Iterator[tuple[str, Mapp
     if "export" not in runs:
         return
     found = {row["format"]: row for row in rows(study, runs["export"], "formats.csv") if "format" in row}
-    for form in _ONNX:
-        if form != "ONNX int8" or study["runs"][runs["export"]]["settings"].get("export.int8", True):
+    settings = study["runs"][runs["export"]]["settings"]
+    quantized = "quantize" in runs
+    asked = {
+        "ONNX fp32": True,
+        "ONNX int8": not quantized and settings.get("export.int8", True),
+        "ONNX quantized": quantized,
+        "program": settings.get("export.program", False),
+    }
+    for form in _FORMS:
+        # A chain that keeps 32 bits has no levels to write.
+        if asked[form] and (form in found or not found):
             yield form, found.get(form, {})
 
 
@@ -129,7 +140,7 @@ def _times(study: Study, runs: Mapping[str, str]) -> Times:
     found = {runs["prune"]: metrics(study, runs["prune"])} if "prune" in runs else {}
     if "export" in runs:
         forms = {row.get("format"): row for row in rows(study, runs["export"], "formats.csv")}
-        own = study["runs"][runs["export"]]["parent"]
+        own = study["runs"][runs["quantize" if "quantize" in runs else "export"]]["parent"]
         if _EAGER in forms:
             found[own] = forms[_EAGER]
         if _BEFORE in forms:
