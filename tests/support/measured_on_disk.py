@@ -1,7 +1,7 @@
 """What evaluations measure beside their scores, added to finished studies on disk, in numbers that are easily checked.
 
-Of repeat r: class "a" has 90 + r of 100 images right and the rest taken for "b", class "b" all of 100. Confidence is 95 %
-where top-1 is 90 + r %, in one bin of two.
+Of repeat r: class "a" has 90 + r of 100 images right and the rest taken for "b", class "b" all of 100. Confidence is
+95 % where top-1 is 90 + r %, in one bin of two.
 """
 
 from pathlib import Path

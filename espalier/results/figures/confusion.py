@@ -89,7 +89,7 @@ def _draw(panel, shown: "pd.DataFrame", name: str) -> None:
     panel.tick_params(length=0)
     panel.set_xlabel("Answered")
     panel.set_ylabel("Class")
-    panel.set_title(f"{name}, % of each class", loc="left")
+    panel.set_title(f"{name}: top-1 and mistakes (% of each class)", loc="left")
 
 
 def caption(study: dict, *, configuration: dict[str, str] | None) -> str:
