@@ -75,8 +75,11 @@ class Predictions:
         """
         found: dict[str, Any] = {}
         tables = []
+        probabilities, labels = self.probabilities.view(), self._split.labels.numpy().view()
+        # A metric that changed them would change what the next one measures.
+        probabilities.flags.writeable = labels.flags.writeable = False
         for metric in metrics:
-            value = metric.build(self.probabilities, self._split.labels.numpy())
+            value = metric.build(probabilities, labels)
             columns = metric.entry().facts.get("columns")
             if columns is None:
                 if twice := sorted(found.keys() & _numbers(metric, value).keys()):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 BATCH = 256
 MEASURES, PREDICTIONS, CORRUPTIONS = "test_metrics.csv", "predictions.csv", "corruptions.csv"
 FILES = ("scores.csv", MEASURES, correct.FILE)
+_OTHERS = ("metrics.csv", "history.csv")
+"""Names that have a meaning in the folder of any run."""
 
 
 class EvaluateStage(Spec):
@@ -30,8 +32,8 @@ def _misfits(settings: EvaluateStage) -> Misfits:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             yield "evaluate.metrics", f"{name} is named twice; name it once"
-        if f"{name}.csv" in (*FILES, PREDICTIONS, CORRUPTIONS, "metrics.csv"):
-            yield "evaluate.metrics", f"{name}.csv is a file of the stage's own; give this metric another name"
+        if f"{name}.csv" in (*FILES, PREDICTIONS, CORRUPTIONS, *_OTHERS):
+            yield "evaluate.metrics", f"{name}.csv is a file that means something else; give this metric another name"
 
 
 @stage(
