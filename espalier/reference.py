@@ -78,6 +78,8 @@ def _yaml(default: Any) -> str:
         return settings["name"] if len(settings) == 1 else json.dumps(settings)
     if isinstance(default, Spec):
         return "the defaults below"
+    if isinstance(default, tuple) and default and all(isinstance(one, Choice) for one in default):
+        return f"[{', '.join(map(_yaml, default))}]"
     return json.dumps(default) if not isinstance(default, str) or not default else default
 
 

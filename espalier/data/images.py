@@ -6,8 +6,9 @@ images become RGB as torchvision's loader makes them; gray of more than 8 bits i
 where it keeps the upper 8 bits of deeper colours. EXIF data turns no image, as it turns none in torchvision.
 """
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -79,6 +80,8 @@ class Files:
     paths: Sequence[Path]
     image_size: int
     grayscale: bool = False
+    root: Path | None = None
+    """the folder below which a user knows the files by their names; None where nobody does"""
 
     def __post_init__(self) -> None:
         from PIL import Image
@@ -89,6 +92,14 @@ class Files:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         return len(self.paths), 3, self.image_size, self.image_size
+
+    def names(self, places: Iterable[int]) -> list[str]:
+        """Names of files relative to `root`, with slashes; empty where there is none."""
+        if self.root is None:
+            return []
+        # What is no UTF-8 in a name cannot be written into a table.
+        relative = (os.fsencode(self.paths[place].relative_to(self.root).as_posix()) for place in places)
+        return [name.decode(errors="replace") for name in relative]
 
     def image(self, place: int) -> np.ndarray:
         from PIL import Image

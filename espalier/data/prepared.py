@@ -4,8 +4,8 @@ The file holds `images` in channels-last memory order (the order training uses; 
 otherwise spend half its time transposing), `labels`, and `indices` (each image's place in its source), in the
 order train, validation, test, so that a split is a slice; under the protocol `published` the validation split is the
 test split's slice, and the metadata say so. Its metadata holds the class names, channel mean and
-std of the train split, the data set's settings, and a SHA-256 over all of it. The same images and settings give
-the same bytes.
+std of the train split, the data set's settings, and a SHA-256 over all of it; of a source whose images are files that
+a user knows, also the names of the test images' files. The same images and settings give the same bytes.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from espalier.data import header
-from espalier.data.images import Images
+from espalier.data.images import Files, Images
 from espalier.data.pixel_writing import fill, moments
 from espalier.data.safetensors_stream import Content, save
 from espalier.errors import DataError
@@ -65,6 +65,8 @@ class Split:
     """int64 (n,)"""
     indices: Tensor
     """int64 (n,), each image's place in its source"""
+    files: tuple[str, ...] = ()
+    """each image's file, below the folder of its source; of the test split alone, and empty where there are none"""
 
 
 def _stored(protocol: str) -> tuple[str, ...]:
@@ -141,6 +143,8 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
         }
         if dataset.protocol != "clean":
             metadata["protocol"] = dataset.protocol
+        if isinstance(dataset.images, Files) and (names := dataset.images.names(dataset.splits["test"].tolist())):
+            metadata["test_files"] = names
         # Through JSON once, so that what is hashed here is what a reader will hash (tuples become lists).
         metadata = json.loads(json.dumps(metadata))
         metadata["checksum"] = _checksum(metadata, contents)
@@ -186,7 +190,10 @@ class Prepared:
         return cls(
             path=path,
             splits={
-                name: Split(*(tensor[starts[name]] for tensor in (images, tensors["labels"], tensors["indices"])))
+                name: Split(
+                    *(tensor[starts[name]] for tensor in (images, tensors["labels"], tensors["indices"])),
+                    tuple(metadata.get("test_files", ())) if name == "test" else (),
+                )
                 for name in splits
             },
             classes=tuple(metadata["classes"]),

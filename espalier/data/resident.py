@@ -127,6 +127,10 @@ class Resident:
         for part, own in zip(parts, labels, strict=True):
             yield _arranged(part if pixels else self._normalize(part), channels_last), own
 
+    def inputs(self, images: Tensor, *, channels_last: bool = True) -> Tensor:
+        """Other images, uint8 (b, C, H, W), on the device and normalized as `batches` gives its own."""
+        return _arranged(self._normalize(images.permute(0, 2, 3, 1).to(self.device)), channels_last)
+
     def train_batches(
         self,
         policy: Policy,

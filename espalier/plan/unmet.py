@@ -8,6 +8,7 @@ from espalier.plan.grid import label
 from espalier.plan.study import Study
 from espalier.settings.problems import unknown
 from espalier.settings.registry import Choice
+from espalier.settings.sections import Evaluation
 
 Labels = dict[str, str]
 """Axis → label."""
@@ -45,20 +46,34 @@ def _of(
     axis = getattr(item, "axis", None) or facts.get("axis")
     if axis is not None and axis not in axes:
         yield "axis", unknown("axis", axis, axes)
-    if message := _unmatched(item, axes, [labels for _, labels in configurations], baseline):
-        yield "baseline", message
+    for key in ("baseline", "configuration"):
+        named = getattr(item, key, None) or {}
+        if message := _unmatched(named, axes, [labels for _, labels in configurations], baseline):
+            yield key, message
     stage = facts.get("stage")
     if stage and configurations and not any(stage in settings.stages(study.stages) for settings, _ in configurations):
         yield "", f"{item.name} shows what the stage {stage} did, which no point of the grid has"
+    elif configurations and (message := _unmeasured(item, [settings.evaluate for settings, _ in configurations])):
+        yield "", message
     if facts.get("reads") == "published" and (message := published_numbers.misfit(item.file, item.value, axes)):
         yield "file", message
     if getattr(item, "repeat", 1) > study.repeats:
         yield "repeat", f"there is no repeat {item.repeat}; repeats is {study.repeats}"
 
 
-def _unmatched(item: Choice, axes: Sequence[str], points: Sequence[Labels], baseline: Labels | None) -> str | None:
-    """What is wrong with the labels of a configuration that a table compares others with."""
-    named = getattr(item, "baseline", None) or {}
+def _unmeasured(item: Choice, evaluations: Sequence[Evaluation]) -> str | None:
+    """What no evaluation measures that a table or figure shows."""
+    facts = item.entry().facts
+    metric = facts.get("metric")
+    if metric and not any(metric in {one.name for one in each.metrics} for each in evaluations):
+        return f"{item.name} shows the metric {metric}, which no point measures; add it to evaluate.metrics"
+    if facts.get("corrupted") and not any(each.corruptions for each in evaluations):
+        return f"{item.name} shows scores on corrupted images; set evaluate.corruptions, {{}} for all corruptions"
+    return None
+
+
+def _unmatched(named: Labels, axes: Sequence[str], points: Sequence[Labels], baseline: Labels | None) -> str | None:
+    """What is wrong with the labels of a configuration that a table shows, or compares others with."""
     for axis, text in named.items():
         if axis not in axes:
             return unknown("axis", axis, axes)

@@ -7,7 +7,8 @@ parent's, `speedup_*` the parent's latency over the network's own at that many i
 `theoretical_mib` is what non-zero weights with 16-bit indices and all else in fp32 would take, `activation_mib` the
 inputs of all convolutions and linear layers of one image, at their width. Of a coded network `level_bytes` are its
 streams of levels, `bound_bytes` their order-0 entropy, `dense_bytes` the fp32 file of the network that the chain began
-with, and `compression` that over `file_bytes`.
+with, and `compression` that over `file_bytes`. `mean_corruption_error` is the percentage of corrupted test images that
+are wrong, a mean over corruptions and strengths that no other network's errors normalize.
 """
 
 import csv
@@ -92,6 +93,25 @@ SCORES = (
     "test_top5",
 )
 """A row a network of a chain that was scored on the test split: each stage's, each setting of widths, each form."""
+
+
+MEASURED = ("metric", "value")
+"""A row a number that a metric of `evaluate.metrics` gives, of the network at the end of a chain on the test split."""
+
+CORRUPTED = (
+    "stage",
+    "run",
+    "weight_bits",
+    "activation_bits",
+    "format",
+    "images",
+    "corruption",
+    "strength",
+    "clean_top1",
+    "top1",
+)
+"""A row a network that a chain goes on with, a corruption and a strength: top-1 on so many corrupted test images, and
+`clean_top1` on the same ones as they are."""
 
 
 def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:

@@ -19,6 +19,7 @@ GIVEN = {
     "scheduler": ("optimizer", "span"),
     "pruning": (),
     "quantization": (),
+    "metric": ("probabilities", "labels"),
     "table": ("frame", "study"),
     "figure": ("frame", "history", "study"),
 }

@@ -1,6 +1,6 @@
 """Registries: named functions whose keyword-only arguments are their settings.
 
-Models, data sets, augmentations, optimizers, schedulers, tables and figures are chosen by name in a
+Models, data sets, augmentations, optimizers, schedulers, metrics, tables and figures are chosen by name in a
 study. Each is one function marked with `@register`; its keyword-only arguments, with their types,
 defaults and ``Args:`` lines, are the settings a user may write. The plan reads them from the source
 text, so that a study is checked without importing torch; `Choice.build` imports the one file needed.
@@ -29,6 +29,7 @@ ROOMS = {
     "scheduler": "training/schedulers.py",
     "pruning": "pruning/methods.py",
     "quantization": "quantization/schemes.py",
+    "metric": "metrics/measures.py",
     "table": "results/tables",
     "figure": "results/figures",
 }

@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 from pydantic import Strict, TypeAdapter
 
 from espalier.settings.registry import Spec, choice
-from espalier.settings.types import Bits, Count, Fraction, Natural, NonNegative, Positive, Widths
+from espalier.settings.types import (
+    CORRUPTIONS,
+    STRENGTHS,
+    Bits,
+    CorruptionNames,
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    Strengths,
+    Widths,
+)
 
 
 def _default(kind: str, named: str | dict):
@@ -140,8 +152,27 @@ class Encoding(Spec):
     """ways to code a tensor's levels that are tried; the smallest is taken for each"""
 
 
+class Corruptions(Spec):
+    """Test images made worse before they are scored, as in CIFAR-10-C (Hendrycks & Dietterich 2019, arXiv
+    1903.12261)."""
+
+    names: CorruptionNames = CORRUPTIONS
+    """what is done to them, one at a time"""
+    strengths: Strengths = STRENGTHS
+    """how strongly, from 1 to 5"""
+    images: Count | None = None
+    """score so many test images, drawn once for all runs of a data set; null for all"""
+
+
 class Evaluation(Spec):
     """What scoring the test split leaves beside its metrics."""
 
     predictions: bool = False
     """write predictions.csv: every test image with its class, the predicted one and the probability of each"""
+    metrics: Annotated[tuple[choice("metric"), ...], Strict(False)] = tuple(
+        _default("metric", name) for name in ("nll", "brier", "ece", "calibration", "per_class", "confusion")
+    )
+    """what else is measured on the test split at the end of a chain, each by name or with its settings: numbers are
+    written to test_metrics.csv, tables to a file of their own"""
+    corruptions: Corruptions | None = None
+    """score the networks of a chain on corrupted test images too; {} for all corruptions, null for none"""

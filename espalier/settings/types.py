@@ -18,6 +18,12 @@ def _once(values: tuple) -> tuple:
     return values
 
 
+def _some(values: tuple) -> tuple:
+    if not values:
+        raise ValueError("nothing is named; name one, or leave the key out for all")
+    return _once(values)
+
+
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -43,6 +49,23 @@ Parts = Annotated[tuple[Literal["first", "classifier"], ...], Strict(False)]
 Extent = Annotated[tuple[Probability, Probability], Strict(False)]
 """Shares of an image's width and height."""
 Interval = Annotated[tuple[Positive, Positive], Strict(False), AfterValidator(_ordered)]
+Corruption = Literal[
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "gaussian_blur",
+    "motion_blur",
+    "brightness",
+    "contrast",
+    "pixelate",
+    "jpeg",
+]
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
+"""What may befall a test image, in the order of tables."""
+Strength = Literal[1, 2, 3, 4, 5]
+STRENGTHS: tuple[Strength, ...] = get_args(Strength)
+CorruptionNames = Annotated[tuple[Corruption, ...], Strict(False), AfterValidator(_some)]
+Strengths = Annotated[tuple[Strength, ...], Strict(False), AfterValidator(_some)]
 AugmentStage = Literal["uint8", "normalized", "mixing"]
 AUGMENT_STAGES: tuple[AugmentStage, ...] = get_args(AugmentStage)
 """What an augmentation works on, in the order in which a policy must name them."""

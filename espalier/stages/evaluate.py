@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from espalier.runs.columns import SCORES, write_rows
+from espalier.metrics import correct
+from espalier.runs.columns import CORRUPTED, SCORES, write_rows
 from espalier.settings.registry import Spec
 from espalier.settings.sections import Evaluation
-from espalier.stages.definition import Outcome, stage
+from espalier.stages.definition import Misfits, Outcome, stage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from espalier.stages.frame.stage_run import StageRun
 
 BATCH = 256
-PREDICTIONS = "predictions.csv"
+MEASURES, PREDICTIONS, CORRUPTIONS = "test_metrics.csv", "predictions.csv", "corruptions.csv"
+FILES = ("scores.csv", MEASURES, correct.FILE)
+_OTHERS = ("metrics.csv", "history.csv")
+"""Names that have a meaning in the folder of any run."""
 
 
 class EvaluateStage(Spec):
@@ -23,20 +27,31 @@ class EvaluateStage(Spec):
     """what evaluation writes"""
 
 
+def _misfits(settings: EvaluateStage) -> Misfits:
+    names = [metric.name for metric in settings.evaluate.metrics]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield "evaluate.metrics", f"{name} is named twice; name it once"
+        if f"{name}.csv" in (*FILES, PREDICTIONS, CORRUPTIONS, *_OTHERS):
+            yield "evaluate.metrics", f"{name}.csv is a file that means something else; give this metric another name"
+
+
 @stage(
     place=60,
     settings=EvaluateStage,
     reads="network",
     splits=("test",),
-    files=("scores.csv",),
-    columns=("images", "test_loss", "test_top1", "test_top5"),
+    files=FILES,
+    columns=("images", "test_loss", "test_top1", "test_top5", "mean_corruption_error"),
     gpu=True,
     scores_chain=True,
+    misfits=_misfits,
 )
 def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     """Score a chain on the test split, once, in fp32: its end, and all on the way to it.
 
-    predictions.csv, where it is asked for, is written before the metrics.
+    What is measured on probabilities is of the end; corrupted images are scored by every network that the chain goes
+    on with, exported forms aside.
 
     Raises:
         ArtifactError: the network cannot be rebuilt, or is not made for this data.
@@ -44,10 +59,10 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     """
     import torch
 
-    from espalier.metrics import cost
+    from espalier.metrics import cost, robustness
     from espalier.metrics.accuracy import score
     from espalier.metrics.predictions import Predictions
-    from espalier.networks.scored import networks
+    from espalier.networks.scored import EAGER, networks
     from espalier.runs.record import identifier
     from espalier.site import device
 
@@ -55,24 +70,36 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     where = device.choose()
     data = run.load(where)
     run.network()
-    predictions = Predictions() if spec.evaluate.predictions else None
+    test, asked = data.splits["test"], spec.evaluate
+    predictions = Predictions(test, data.classes)
 
     def place(model: "nn.Module") -> "nn.Module":
         return model.to(where, memory_format=torch.channels_last)
 
     rows: list[dict[str, Any]] = []
     end, scores = {}, {}
+    line = []
     for model, row, pixels in networks([*run.parents, *run.branches], place):
         is_end = row["run"] == identifier(run.parent) and bool(row["kept"])
-        keep = predictions.add if predictions and is_end else None
-        found = score(model, data.batches("test", BATCH, pixels=pixels), keep)
+        found = score(model, data.batches("test", BATCH, pixels=pixels), predictions.add if is_end else None)
         rows.append(row | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in found.items()})
         if is_end:
             scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
-    if predictions:
-        predictions.write(run.folder / PREDICTIONS, data.splits["test"], data.classes)
-    row = {"images": data.size("test")} | {f"test_{metric}": value for metric, value in scores.items()}
+        if asked.corruptions and row["kept"] and row["format"] == EAGER:
+            line.append((model, {name: value for name, value in row.items() if name in CORRUPTED}))
     write_rows(run.folder / "scores.csv", SCORES, rows)
+    more = list(predictions.write_measured(run.folder, MEASURES, asked.metrics))
+    predictions.write_correct(run.folder / correct.FILE)
+    if asked.predictions:
+        predictions.write(run.folder / PREDICTIONS)
+        more.append(PREDICTIONS)
+    error: Any = ""
+    if asked.corruptions:
+        corrupted = list(robustness.rows(line, test, data.inputs, asked.corruptions, BATCH))
+        write_rows(run.folder / CORRUPTIONS, CORRUPTED, corrupted)
+        error = robustness.mean_error([row for row in corrupted if row["run"] == identifier(run.parent)])
+        more.append(CORRUPTIONS)
+    row = {"images": data.size("test")} | {f"test_{metric}": value for metric, value in scores.items()}
+    row["mean_corruption_error"] = error
     said = f"test top-1 {scores['top1']:.2f} % of {row['images']} images"
-    more = (PREDICTIONS,) if predictions else ()
-    return Outcome(row, said, end | {"predictions": PREDICTIONS if predictions else None}, more)
+    return Outcome(row, said, end | {"predictions": PREDICTIONS if asked.predictions else None}, tuple(more))

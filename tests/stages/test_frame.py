@@ -43,7 +43,8 @@ def test_the_record_holds_what_was_asked_read_and_written(digits, tmp_path):
     assert [train.content[key] for key in told] == ["0000000001", "00000000aa", "train", "done", 3, 0]
     assert [evaluate.content[key] for key in told] == ["0000000003", "0000000001", "evaluate", "done", None, 0]
     assert {*train.written, "run.json"} == set(STAGES["train"].written)
-    assert {*evaluate.written, "run.json"} == {*STAGES["evaluate"].written, "predictions.csv"}
+    more = {"predictions.csv", "calibration.csv", "per_class.csv", "confusion.csv"}
+    assert {*evaluate.written, "run.json"} == {*STAGES["evaluate"].written, *more}
     assert train.read == {}
     assert evaluate.read == {
         f"{NAMES['train']}/{name}": train.written[name] for name in ("model.safetensors", "model.json")

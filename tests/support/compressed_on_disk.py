@@ -66,7 +66,7 @@ def finish(root: Path, study: dict) -> None:
             elif stage == "evaluate":
                 last = scores[-1] if runs.keys() & {"export"} == set() else _of_line(scores)
                 row = {"run": run["id"], "parent": run["parent"], "images": 360, "wall_s": 1.0, "cpu_s": 1.0}
-                row["peak_memory_mib"] = 300.0
+                row |= {"peak_memory_mib": 300.0, "mean_corruption_error": ""}
                 row |= {name: last[name] for name in ("test_loss", "test_top1", "test_top5")}
                 write_rows(folder / "scores.csv", SCORES, scores)
                 write_rows(folder / "metrics.csv", STAGES["evaluate"].metrics, [row])

@@ -75,6 +75,13 @@ def test_its_study_trains_prunes_and_scores(extended):
     assert "The configurations with the longest mean wall time of training. With count 5." in text
 
 
+def test_its_metric_is_measured(extended):
+    for folder in runs_of(extended, "evaluate"):
+        found = {row["metric"]: float(row["value"]) for row in csv.DictReader((folder / "test_metrics.csv").open())}
+        assert found.keys() == {"nll", "worst1", "worst2"}
+        assert 0 <= found["worst1"] <= found["worst2"] <= 100
+
+
 def test_its_settings_are_in_the_runs(extended):
     text = "".join(path.read_text() for path in extended.folder.glob("results/runs/train/*/run.json"))
     assert all(word in text for word in ('"separable"', '"dim"', '"adagrad"', '"plain"'))

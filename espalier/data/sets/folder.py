@@ -58,7 +58,7 @@ def folder(
         found = {name: make_dataset(part, _same(part, numbers), IMG_EXTENSIONS) for name, part in parts.items()}
     except OSError as error:
         raise DataError(f"dataset.path {path}: {error}") from None
-    images = Files([Path(file) for part in found.values() for file, _ in part], image_size, grayscale)
+    images = Files([Path(file) for part in found.values() for file, _ in part], image_size, grayscale, root)
     labels = {name: [label for _, label in part] for name, part in found.items()}
     whole = Collection.of_parts(images, labels, classes)
     if tuple(parts) == ("all",):

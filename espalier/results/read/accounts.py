@@ -24,7 +24,7 @@ MEASURES = (
     "latency_1_ms",
     "latency_64_ms",
 )
-_WORDS = {"train": "original", "prune": "pruned", "quantize": "quantized", "encode": "coded"}
+WORDS = {"train": "original", "prune": "pruned", "quantize": "quantized", "encode": "coded"}
 _KEPT = {"bits": "weight_bits", "activation_mib": "activation_mib"}
 """Measure → column of a stage's metrics that holds for the stages after it too."""
 _EAGER, _BEFORE = "eager", "eager, before pruning"
@@ -47,7 +47,7 @@ def accounts(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
     scored = scored[scored["kept"] == 1].set_index(["run", "format"])["test_top1"].to_dict()
     floats = _float_activations(study)
     found = []
-    for point in _whole(frame, study):
+    for point in whole(frame, study):
         runs = point["runs"]
         for row in _chain(study, runs, floats):
             row["test_top1"] = scored.get((row.pop("run"), row.pop("format")), nan)
@@ -55,7 +55,7 @@ def accounts(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
     return pd.DataFrame(found, columns=["configuration", "repeat", "stage", *MEASURES])
 
 
-def _whole(frame: "pd.DataFrame", study: Study) -> list[dict[str, Any]]:
+def whole(frame: "pd.DataFrame", study: Study) -> list[dict[str, Any]]:
     """The points of the frame, less those whose runs another has too and goes on from."""
     stages = [name.removeprefix("run.") for name in frame.columns if name.startswith("run.")]
     points = [
@@ -86,7 +86,7 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
     for stage in (each.name for each in STAGES.values() if each.changes and each.name in runs):
         run = runs[stage]
         row = metrics(study, run)
-        words = _WORDS.get(stage, stage)
+        words = WORDS.get(stage, stage)
         if stage in ("train", "prune"):
             kept["activation_mib"] = floats.get(run, _of_same_shape(study, runs, floats))
         kept |= {name: number(row, column) for name, column in _KEPT.items() if column in STAGES[stage].columns}

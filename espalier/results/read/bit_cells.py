@@ -79,7 +79,7 @@ def cells(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
         }
         for widths in _asked(settings):
             row = measured.get(widths, {})
-            cell = head | dict(zip(_WIDTHS, widths, strict=True)) | {"kept": widths == _kept(settings)}
+            cell = head | dict(zip(_WIDTHS, widths, strict=True)) | {"kept": widths == kept(settings)}
             cell |= {name: number(row, name) for name in (*_SIZES, "validation_top1")}
             found.append(cell | {"test_top1": of_setting.get((run, *widths), nan)} | before)
     names = ("validation_top1", "test_top1", "before_validation_top1", "before_test_top1")
@@ -117,7 +117,8 @@ def _asked(settings: Mapping) -> list[tuple[int, int]]:
     return [(weights, activations) for weights in first for activations in second]
 
 
-def _kept(settings: Mapping) -> tuple[int, int]:
+def kept(settings: Mapping) -> tuple[int, int]:
+    """The widths of weights and activations that a chain goes on with, by the settings of its quantization."""
     asked = _asked(settings)[0]
     weights, activations = (
         settings.get(f"quantize.keep.{name}", own) for name, own in zip(_WIDTHS, asked, strict=True)

@@ -1,0 +1,66 @@
+"""What networks score on corrupted images."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from espalier.data.corruptions import corrupted
+from espalier.data.prepared import Split
+from espalier.seeding import key
+from espalier.settings.sections import Corruptions
+
+Change = Callable[[Tensor, Sequence[int]], Tensor]
+
+
+@torch.inference_mode()
+def rows(
+    networks: Sequence[tuple[nn.Module, Mapping[str, Any]]],
+    split: Split,
+    inputs: Callable[[Tensor], Tensor],
+    asked: Corruptions,
+    batch_size: int,
+) -> Iterator[dict[str, Any]]:
+    """A row of corruptions.csv for every corruption, strength and network.
+
+    An image is corrupted once for all networks, of which none is changed.
+
+    Args:
+        networks: with the columns that name them
+        inputs: makes inputs of uint8 images (b, C, H, W)
+    """
+    places = chosen(len(split.labels), asked.images)
+    models = [model.eval() for model, _ in networks]
+
+    def scored(change: Change) -> list[float]:
+        right = [0] * len(models)
+        for part in places.split(batch_size):
+            batch = inputs(change(split.images[part], part.tolist()))
+            labels = split.labels[part].to(batch.device)
+            for place, model in enumerate(models):
+                right[place] += int((model(batch).argmax(1) == labels).sum())
+        return [100 * count / len(places) for count in right]
+
+    clean = scored(lambda images, _: images)
+    for name in asked.names:
+        for strength in asked.strengths:
+            found = scored(lambda images, part, name=name, strength=strength: corrupted(images, part, name, strength))
+            for (_, row), before, top1 in zip(networks, clean, found, strict=True):
+                own = {"images": len(places), "corruption": name, "strength": strength}
+                yield {**row, **own, "clean_top1": before, "top1": top1}
+
+
+def chosen(count: int, most: int | None) -> Tensor:
+    """The places of the images that are scored, in their order: all, or some that are drawn, since a split may lie
+    class after class."""
+    if most is None or most >= count:
+        return torch.arange(count)
+    order = np.random.Generator(np.random.PCG64(key("corrupted images", count))).permutation(count)
+    return torch.from_numpy(np.sort(order[:most]))
+
+
+def mean_error(found: Sequence[Mapping[str, Any]]) -> float:
+    """Top-1 error in percent of one network's rows, a mean over corruptions and strengths."""
+    return sum(100 - row["top1"] for row in found) / len(found)

@@ -1,0 +1,102 @@
+from typing import TYPE_CHECKING
+
+from espalier.results.format import style
+from espalier.results.format.marks import names
+from espalier.results.read import evaluations
+from espalier.settings.registry import register
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 20
+"""Classes whose names and numbers can still be read."""
+_OTHERS = "others"
+_PALE = "#EEEEEE"
+
+
+@register("figure", stage="evaluate", metric="confusion")
+def confusion(frame, history, study: dict, *, configuration: dict[str, str] | None = None):
+    """Which classes of the test split were taken for which, by one configuration.
+
+    Args:
+        configuration: axis → label of the one that is shown; axes not named, and null for all of them, are as in the
+            study's own settings
+    """
+    number = evaluations.shown(study, configuration)
+    own = frame[frame["configuration"] == number]
+    rows = evaluations.table(own, study, "confusion", ("label", "predicted"))
+    name = names(study)[number]
+    if rows.empty:
+        return style.nothing(f"No evaluation of {name} has measured this yet ({len(own)} planned).", style.PAGE)
+    shares = _shares(rows)
+    chosen = _chosen(shares)
+    others = shares.drop(columns=chosen).loc[chosen].sum(axis=1)
+    shown = shares.loc[chosen, chosen]
+    if len(chosen) < len(shares):
+        shown = shown.assign(**{_OTHERS: others})
+    figure, (panel,) = style.canvas(style.PAGE, 1.2 + 0.24 * max(6, len(shown)))
+    _draw(panel, shown, name)
+    done, images = rows["repeat"].nunique(), int(rows[rows["repeat"] == rows["repeat"].iloc[0]]["images"].sum())
+    notes = [f"n = {done} repeat{'s' if done > 1 else ''} of {images:,} test images.", style.missing(done, len(own))]
+    if len(chosen) < len(shares):
+        notes.append(f"The {_MOST} of {len(shares)} classes that are recognized least.")
+    style.note(figure, " ".join(filter(None, notes)))
+    return figure
+
+
+def _shares(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Percent of the images of each class (rows) that were taken for each (columns), a mean over the repeats."""
+    order = list(dict.fromkeys(rows["label"]))
+    counts = rows.pivot_table("images", ["repeat", "label"], "predicted", aggfunc="sum", fill_value=0.0)
+    found = counts.div(counts.sum(axis=1), axis=0).groupby(level="label").mean()
+    return 100 * found.reindex(index=order, columns=order, fill_value=0.0)
+
+
+def _chosen(shares: "pd.DataFrame") -> list[str]:
+    """The classes that are drawn, in their order."""
+    if len(shares) <= _MOST:
+        return shares.index.tolist()
+    recall = {name: shares.loc[name, name] for name in shares.index}
+    least = sorted(recall, key=lambda name: recall[name])[:_MOST]
+    return [name for name in shares.index if name in least]
+
+
+def _draw(panel, shown: "pd.DataFrame", name: str) -> None:
+    from matplotlib import colormaps
+
+    errors = [
+        value
+        for label, row in shown.iterrows()
+        for predicted, value in row.items()
+        if predicted != label and value == value
+    ]
+    most = max(errors, default=0.0) or 1.0
+    for y, (label, row) in enumerate(shown.iterrows()):
+        for x, (predicted, value) in enumerate(row.items()):
+            right = predicted == label
+            colour = _PALE if right else colormaps["Blues"](value / most)
+            panel.fill_between([x - 0.5, x + 0.5], y - 0.5, y + 0.5, color=colour, linewidth=0)
+            if value > 0 or right:
+                ink = "white" if not right and value > 0.6 * most else "black"
+                text = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+                look = {"ha": "center", "va": "center", "fontsize": 6, "color": ink}
+                panel.annotate(text, (x, y), gid="right" if right else "wrong", **look)
+    panel.set_xticks(range(shown.shape[1]), list(shown.columns), rotation=45, ha="right", rotation_mode="anchor")
+    panel.set_yticks(range(len(shown)), list(shown.index))
+    panel.set_xlim(-0.5, shown.shape[1] - 0.5)
+    panel.set_ylim(len(shown) - 0.5, -0.5)
+    panel.grid(visible=False)
+    panel.tick_params(length=0)
+    panel.set_xlabel("Answered")
+    panel.set_ylabel("Class")
+    panel.set_title(f"{name}: top-1 and mistakes (% of each class)", loc="left")
+
+
+def caption(study: dict, *, configuration: dict[str, str] | None) -> str:
+    """What the figure shows."""
+    which = names(study)[evaluations.shown(study, configuration)]
+    return (
+        f"Which classes of the test split were taken for which: {which}. A row is a class, a column an answer; numbers "
+        "are percent of the images of the class, a mean over repeats (seeds). Colours are those of the mistakes alone; "
+        "the pale diagonal is what was right."
+    )

@@ -1,0 +1,75 @@
+from typing import TYPE_CHECKING
+
+from espalier.results.format import numbers, style
+from espalier.results.format.marks import names
+from espalier.results.read import evaluations
+from espalier.settings.registry import register
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 6
+"""Configurations whose lines can still be told apart."""
+
+
+@register("figure", stage="evaluate", metric="calibration")
+def reliability(frame, history, study: dict):
+    """Top-1 on the test split against the confidence of the answers, and how many images there are of each."""
+    rows = evaluations.table(frame, study, "calibration", ())
+    planned = len(frame)
+    if rows.empty:
+        return style.nothing(f"No evaluation has measured this yet ({planned} planned).", style.PAGE)
+    named = names(study)
+    found = list(dict.fromkeys(rows["configuration"]))
+    figure, (whole,) = style.canvas(style.PAGE, 4.4)
+    whole.remove()
+    panel, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    panel.plot([0, 100], [0, 100], color=style.GREY, linestyle="--", linewidth=0.8, label="as sure as right")
+    for index, configuration in enumerate(found[:_MOST]):
+        own = rows[rows["configuration"] == configuration]
+        repeats = own["repeat"].nunique()
+        pooled = _pooled(own)
+        label = f"{named[configuration]} (ECE {numbers.plain(_ece(own), 1)} %, n = {repeats})"
+        look = style.look(index) | {"linestyle": "-"}
+        panel.plot(pooled["confidence"], pooled["top1"], label=label, gid="bins", **look)
+        middles = (pooled["low"] + pooled["high"]) / 2
+        below.plot(middles, pooled["share"], gid="share", **(look | {"linewidth": 0.9}))
+    panel.set_ylabel("Test top-1 (%)")
+    panel.set_ylim(0, 102)
+    below.set_yscale("log")
+    below.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    below.set_ylabel("Images (%)")
+    below.set_xlabel("Confidence: probability of the likeliest class (%)")
+    below.set_xlim(0, 102)
+    handles, words = panel.get_legend_handles_labels()
+    figure.legend(handles, words, loc="outside upper center", ncols=2)
+    notes = [style.missing(len(rows.drop_duplicates(["configuration", "repeat"])), planned)]
+    notes += [f"The first {_MOST} of {len(found)} configurations."] if len(found) > _MOST else []
+    style.note(figure, " ".join(filter(None, notes)))
+    return figure
+
+
+def _pooled(own: "pd.DataFrame") -> "pd.DataFrame":
+    """The bins of one configuration that hold images, those of all repeats together; `share` in percent of them."""
+    weighted = own.assign(confidence=own["confidence"] * own["images"], top1=own["top1"] * own["images"])
+    sums = weighted.groupby(["low", "high"])[["images", "confidence", "top1"]].sum()
+    sums = sums[sums["images"] > 0].reset_index()
+    sums["share"] = 100 * sums["images"] / sums["images"].sum()
+    return sums.assign(confidence=sums["confidence"] / sums["images"], top1=sums["top1"] / sums["images"])
+
+
+def _ece(own: "pd.DataFrame") -> float:
+    """The expected calibration error of these bins, a mean over the repeats."""
+    distances = (own["confidence"] - own["top1"]).abs() * own["images"]
+    sums = own.assign(distance=distances).groupby("repeat")[["distance", "images"]].sum()
+    return float((sums["distance"] / sums["images"]).mean())
+
+
+def caption(study: dict) -> str:
+    """What the figure shows."""
+    return (
+        "How often answers of a confidence are right: test images in bins of equal width of the probability of their "
+        "likeliest class, those of all repeats (seeds) together. Above, top-1 against mean confidence: below the "
+        "dashed line a network is surer than it is right. Below, the share of the images in each bin, on a "
+        "logarithmic scale. ECE is the distance from the line, a mean over the images and then over n repeats."
+    )

@@ -1,0 +1,86 @@
+"""What evaluations have measured on the test split beside their scores: numbers and tables of metrics, corruptions."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from espalier.errors import Mistake
+from espalier.results.read.accounts import WORDS, whole
+from espalier.results.read.bit_cells import kept, number, rows
+from espalier.results.read.planned_study import Study, configurations
+from espalier.runs.columns import CORRUPTED
+from espalier.stages import STAGES
+from espalier.stages.evaluate import CORRUPTIONS, MEASURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def numbers(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
+    """The numbers of all metrics, a row a point whose evaluation is done: `configuration`, `repeat`, and a column a
+    number."""
+    import pandas as pd
+
+    found = []
+    for head, run in _evaluated(frame):
+        if own := rows(study, run, MEASURES):
+            found.append(head | {row["metric"]: number(row, "value") for row in own})
+    columns = dict.fromkeys(("configuration", "repeat"))
+    return pd.DataFrame(found, columns=[*(columns | dict.fromkeys(name for row in found for name in row))])
+
+
+def table(frame: "pd.DataFrame", study: Study, metric: str, words: tuple[str, ...]) -> "pd.DataFrame":
+    """The table of a metric, of every point whose evaluation has it: `configuration`, `repeat` and the columns of the
+    table, all but `words` as numbers."""
+    import pandas as pd
+
+    found = [
+        head | {name: cell if name in words else number(row, name) for name, cell in row.items()}
+        for head, run in _evaluated(frame)
+        for row in rows(study, run, f"{metric}.csv")
+    ]
+    return pd.DataFrame(found) if found else pd.DataFrame(columns=["configuration", "repeat"])
+
+
+def corruptions(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
+    """A row a network of every chain that was scored on corrupted images, less the chains that another goes on from:
+    `configuration`, `repeat`, `stage` (words), `clean_top1` and `mean_corruption_error`."""
+    import pandas as pd
+
+    found = []
+    for point in whole(frame, study):
+        head = {"configuration": point["configuration"], "repeat": point["repeat"]}
+        own = pd.DataFrame(rows(study, point["runs"].get("evaluate"), CORRUPTIONS), columns=list(CORRUPTED))
+        for stage in (each.name for each in STAGES.values() if each.changes and each.name in point["runs"]):
+            here = own[own["stage"] == stage]
+            row = head | {"stage": _words(stage, study["runs"][point["runs"][stage]]["settings"])}
+            row["clean_top1"] = here["clean_top1"].astype(float).mean()
+            row["mean_corruption_error"] = 100 - here["top1"].astype(float).mean()
+            found.append(row)
+    return pd.DataFrame(found, columns=["configuration", "repeat", "stage", "clean_top1", "mean_corruption_error"])
+
+
+def shown(study: Study, named: Mapping[str, str] | None) -> int:
+    """The number of the configuration with some labels and else those of the baseline; without any, the baseline's, or
+    the first where that is no point of the grid.
+
+    Raises:
+        Mistake: no point of the grid has the labels.
+    """
+    wanted = (study.get("baseline") or {}) | (named or {})
+    known = configurations(study)
+    found = known.get(tuple(wanted.get(axis) for axis in study["axes"]))
+    if found is None and named:
+        labels = ", ".join(f"{axis}: {label}" for axis, label in wanted.items())
+        raise Mistake(f"configuration: no point of the grid has the labels {labels}; name one that has")
+    return found or 0
+
+
+def _words(stage: str, settings: Mapping[str, Any]) -> str:
+    """What a network is called by the stage that made it, with its widths."""
+    words = WORDS.get(stage, stage)
+    return words + " (W{} A{})".format(*kept(settings)) if stage == "quantize" else words
+
+
+def _evaluated(frame: "pd.DataFrame") -> Iterator[tuple[dict[str, int], Any]]:
+    if "run.evaluate" in frame:
+        yield from zip(frame[["configuration", "repeat"]].to_dict("records"), frame["run.evaluate"], strict=True)

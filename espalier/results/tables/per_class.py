@@ -1,0 +1,47 @@
+from espalier.results.format import numbers
+from espalier.results.format.marks import names, starred
+from espalier.results.format.table import Table, of
+from espalier.results.read import evaluations
+from espalier.settings.registry import register
+
+_HEADS = {"precision": "Precision (%)", "recall": "Recall (%)", "f1": "F1 (%)"}
+
+
+@register("table", stage="evaluate", metric="per_class")
+def per_class(frame, study: dict, *, configuration: dict[str, str] | None = None) -> Table:
+    """Precision, recall and F1 of every class on the test split, of one configuration.
+
+    Args:
+        configuration: axis → label of the one that is shown; axes not named, and null for all of them, are as in the
+            study's own settings
+    """
+    shown = evaluations.shown(study, configuration)
+    rows = evaluations.table(frame[frame["configuration"] == shown], study, "per_class", ("class",))
+    rows = rows.reindex(columns=["class", *_HEADS, "images"])
+    groups = rows.groupby("class", sort=False)
+    data = groups["recall"].count().rename("n").to_frame()
+    for name in _HEADS:
+        data[f"{name}_mean"], data[f"{name}_sd"] = groups[name].mean(), groups[name].std(ddof=1)
+    data["images"] = groups["images"].first()
+    data = data.reset_index()
+    cells = {
+        starred(head, study): [
+            numbers.spread(*pair) for pair in zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
+        ]
+        for name, head in _HEADS.items()
+    }
+    cells |= {"Images": [f"{count:.0f}" for count in data["images"]], "n": [str(n) for n in data["n"]]}
+    if data.empty:
+        words = {"Class": [f"No evaluation of {names(study)[shown]} has measured this yet"]}
+        return of(data.reindex(range(1)), words | {head: [numbers.MISSING] for head in cells}, 1)
+    return of(data, {"Class": data["class"].tolist()} | cells, 1)
+
+
+def caption(study: dict, *, configuration: dict[str, str] | None) -> str:
+    """What the table shows and how its numbers came about."""
+    which = names(study)[evaluations.shown(study, configuration)]
+    return (
+        f"Test images of each class: {which}. Precision is the share of the images answered with a class that are of "
+        "it, recall the share of its images that are answered so, F1 their harmonic mean. "
+        "± is the sample standard deviation over n repeats (seeds)."
+    )

@@ -1,0 +1,54 @@
+from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.format import numbers
+from espalier.results.format.marks import starred
+from espalier.results.format.table import Table, of
+from espalier.results.read import evaluations
+from espalier.results.read.planned_study import Study
+from espalier.settings.registry import register
+
+_HEADS = {"clean_top1": "Clean test top-1 (%)", "mean_corruption_error": "Mean corruption error (%)"}
+
+
+@register("table", stage="evaluate", corrupted=True)
+def robustness(frame, study: dict) -> Table:
+    """Each stage of every chain on clean and on corrupted test images: does it cost more than it seems to?"""
+    rows = evaluations.corruptions(frame, study)
+    groups = rows.groupby(["configuration", "stage"], sort=False)
+    data = groups["clean_top1"].count().rename("n").to_frame()
+    cells = {}
+    for name, head in _HEADS.items():
+        data[f"{name}_mean"], data[f"{name}_sd"] = groups[name].mean(), groups[name].std(ddof=1)
+        pairs = zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
+        cells[starred(head, study)] = [numbers.spread(*pair) for pair in pairs]
+    cells["n"] = [str(n) for n in data["n"]]
+    data = data.reset_index()
+    labels = label_columns(frame, data["configuration"], study)
+    words = headed(labels, study) | {"Stage": data["stage"].tolist()}
+    data = data.drop(columns="configuration")
+    for place, (axis, column) in enumerate(labels.items()):
+        data.insert(place, axis, column)
+    return of(data, words | cells, len(words))
+
+
+def caption(study: dict) -> str:
+    """What the table shows and how its numbers came about."""
+    return (
+        f"Clean test images, and the same ones under {_corrupted(study)} (after Hendrycks & Dietterich 2019). The mean "
+        "corruption error is the top-1 error, a mean over corruptions and strengths; it is not divided by AlexNet's, "
+        "as theirs is. A row is a network that its chain goes on with; chains that others go on from are left out. "
+        "± is the sample standard deviation over n repeats (seeds)."
+    )
+
+
+def _corrupted(study: Study) -> str:
+    """The corruptions, in words."""
+    asked = {
+        tuple(tuple(run["settings"].get(f"evaluate.corruptions.{part}", ())) for part in ("names", "strengths"))
+        for run in study["runs"].values()
+        if run["stage"] == "evaluate" and run["settings"].get("evaluate.corruptions.names")
+    }
+    if len(asked) != 1:
+        return "corruptions"
+    ((names, strengths),) = asked
+    how_many = f"{len(strengths)} strengths" if len(strengths) > 1 else f"strength {strengths[0]}"
+    return f"{', '.join(name.replace('_', ' ') for name in names)} at {how_many}"
