@@ -2,7 +2,7 @@
 
 from espalier import frame, load
 load("results/runs/train/…").predict(["cat.jpg"])       a network to use
-runs("demo")                                            all runs of a study as one pandas frame
+frame("demo")                                           all runs of a study as one pandas frame
 """
 
 from typing import Any

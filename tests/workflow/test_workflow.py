@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -34,6 +35,18 @@ def test_the_run_made_everything_it_promised(finished):
     assert {path.suffix for path in (study / "figures").iterdir()} >= {".png", ".pdf"}
     assert (study / "index.html").stat().st_size > 1000
     assert not [path for path in results.rglob(".*") if path.name != ".snakemake_timestamp"]
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(done, monkeypatch):
+    monkeypatch.chdir(done.folder)
+    cells = json.loads((Path(__file__).parents[2] / "docs/use-a-network.ipynb").read_text())["cells"]
+    scope: dict = {}
+    for number, cell in enumerate(cell for cell in cells if cell["cell_type"] == "code"):
+        program = "".join(cell["source"]).replace('STUDY = "demo"', 'STUDY = "tiny"')
+        exec(compile(program, f"cell {number}", "exec"), scope)
+    assert scope["STUDY"] == "tiny" and len(scope["answers"]) == 2 and len(scope["logits"]) == 1
+    assert {answer.label for answer in scope["answers"]} <= set(scope["net"].feed.classes)
+    assert scope["runs"]["validation_top1"].is_monotonic_decreasing
 
 
 def test_every_run_was_forked_where_torch_was_imported(finished):
