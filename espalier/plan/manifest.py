@@ -15,7 +15,6 @@ from espalier.settings.registry import Choice
 
 def manifest(planned: PlannedStudy) -> dict[str, Any]:
     """The study's points, runs, tables and figures; paths are relative to the repository."""
-    runs = {run.id: run for point in planned.points for run in point.runs.values()}
     return {
         "study": planned.name,
         "title": planned.study.title,
@@ -41,11 +40,12 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
                 "stage": run.stage,
                 "path": run.path,
                 "parent": run.parent.id if run.parent else None,
+                **({"teacher": run.teacher.id} if run.teacher else {}),
                 "command": run.command,
                 "words": run.words,
                 "settings": dict(flat(run.spec.model_dump(mode="json"))),
             }
-            for run in runs.values()
+            for run in planned.runs.values()
         },
     }
 

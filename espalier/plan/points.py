@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from espalier.plan import model_counts, scale, unmet
+from espalier.plan import model_counts, scale, teachers, unmet
 from espalier.plan.chain import Settings
 from espalier.plan.fits import image_size, misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
@@ -88,7 +88,7 @@ class StudyPoints:
         try:
             settings = Settings.model_validate(nested)
         except ValidationError as error:
-            for e in error.errors():
+            for e in teachers.told_once(error.errors()):
                 self._problem(_origin(written(e["loc"], Settings), changes), *describe(e, Settings))
             return None
         wrong = list(misfits(settings))
