@@ -147,12 +147,15 @@ class StudyPoints:
     def _check(self, any_points: bool) -> None:
         if any_points and not self.configurations and not self.problems:
             self._problem(("grid",), "grid", "no point is left after exclude, when and constraints; loosen one of them")
-        named: dict[tuple[str, ...], Any] = {}
+        named: dict[tuple, Any] = {}
         for settings, labels in self.configurations:
             for path, text in labels.items():
                 found = attribute(settings, path) if has(settings, path) else None
-                below = (labels[f"{path}.{key}"] for key in self._nested(path))
-                if named.setdefault((path, text, *below), found) != found:
+                below = tuple(labels[f"{path}.{key}"] for key in self._nested(path))
+                # A teacher is what the rest of the chain makes of it.
+                value = type(found) if teachers.within(found) else found
+                alike = {(path, text, below): value, (path, text, tuple(labels.items())): found}
+                if any(named.setdefault(key, value) != value for key, value in alike.items()):
                     message = f"the label {text!r} is given to two values, whose results would be one; rename one"
                     self._problem(("grid",), path, message)
         if "train" not in self.study.stages:

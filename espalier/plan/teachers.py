@@ -65,6 +65,13 @@ def _of_teachers(loc: tuple) -> Iterator[tuple]:
     return (loc[place + 1 :] for place, key in enumerate(loc) if key == "teacher")
 
 
+def within(setting: Any) -> bool:
+    """Whether a setting is a teacher or has one in it."""
+    if isinstance(setting, Teacher):
+        return True
+    return isinstance(setting, Spec) and any(within(getattr(setting, key)) for key in type(setting).model_fields)
+
+
 def asked(settings: Spec, stages: Iterable[str]) -> Iterator[Asked]:
     """The teachers that a chain of these stages asks for, and their own teachers."""
     for name in stages:

@@ -73,7 +73,7 @@ class Objective:
 
     def _apart(self, outputs: Tensor, batch: "Batch") -> Tensor:
         with torch.no_grad(), self._autocast():
-            answers = outputs_of(self._teacher, batch).float()
+            answers = outputs_of(self._teacher, batch).to(outputs.dtype)
         temperature = self._train.teacher.temperature
         ours, theirs = ((each / temperature).log_softmax(1) for each in (outputs, answers))
         return functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
