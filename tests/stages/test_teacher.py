@@ -1,11 +1,14 @@
 """A teacher as it is run: its answers are learned, its bytes verified, its end waited for."""
 
 import json
+import shutil
 
 import pytest
 from safetensors.torch import load_file
 
 from espalier.errors import ArtifactError, Mistake
+from espalier.plan.build import build
+from espalier.plan.standing import Standing
 from espalier.runs import record
 from support.digits_runs import made
 from support.scripts_as_run import run
@@ -129,3 +132,21 @@ def test_trained_from_scratch_the_structure_has_the_teacher_of_its_parent(teache
         made(tmp_path / "scratch-0000000002", digits, *words, stage="prune", parents=(parent,))
     found = made(tmp_path / "scratch-0000000003", digits, *words, stage="prune", parents=(parent,), teacher=teacher)
     assert content(found)["outcome"] == "done"
+
+
+def test_a_teacher_made_anew_with_other_bytes_is_told_of_its_students(digits, tmp_path):
+    text = "title: a study\ndataset: digits\nmodel: {name: mlp, hidden: [8]}\ntrain: {epochs: 1, teacher: {seed: 7}}\n"
+    (tmp_path / "asked.yaml").write_text(text + "stages: [train]\n")
+    plan = build(["asked"], tmp_path)
+    teacher, student = plan.runs["train"].values()
+    assert student.teacher == teacher
+    folder = tmp_path / teacher.path
+    folder.parent.mkdir(parents=True)
+    made(folder, digits, *teacher.words)
+    made(tmp_path / student.path, digits, *student.words, teacher=folder)
+    assert not Standing(plan, tmp_path).problems and Standing(plan, tmp_path).complete(student)
+    shutil.rmtree(folder)
+    assert Standing(plan, tmp_path).complete(student), "a complete student needs its teacher no more"
+    made(folder, digits, *teacher.words, "seed=8")
+    ((run, why),) = Standing(plan, tmp_path).problems.items()
+    assert run == student and f"it was made of another {teacher.path}/model.safetensors than lies there now" in why
