@@ -209,6 +209,8 @@ def test_the_index_of_a_study_names_teachers_that_stand_in_no_chain(tmp_path):
     students = [run for run in told["runs"].values() if "teacher" in run]
     (teacher,) = (told["runs"][run["teacher"]] for run in students)
     assert teacher["settings"]["model.channels"] == [8, 16] and teacher["settings"]["seed"] == 3
+    settings = {key for key in students[0]["settings"] if key.startswith("train.teacher")}
+    assert settings == {"train.teacher.temperature", "train.teacher.weight"}
     in_chains = {id_ for point in told["points"] for id_ in point["runs"].values()}
     assert set(told["runs"]) - in_chains == {students[0]["teacher"]}
 
