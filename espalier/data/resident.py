@@ -107,6 +107,10 @@ class Resident:
         """Images of a split."""
         return len(self._labels[split])
 
+    def label_counts(self, split: str) -> Tensor:
+        """Images of each class in a split, int64 (classes,), on the CPU."""
+        return torch.bincount(self._labels[split].cpu(), minlength=self.num_classes)
+
     def steps_per_epoch(self, batch_size: int) -> int:
         """Global batches an epoch, the last and partial one included."""
         return -(-self.size("train") // batch_size)

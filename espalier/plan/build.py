@@ -23,6 +23,11 @@ class Point:
     repeat: int
     runs: Mapping[str, Run]
 
+    @property
+    def all_runs(self) -> list[Run]:
+        """Its runs, each after its teacher, which may stand in no chain."""
+        return [run for each in self.runs.values() for run in (*each.teachers, each)]
+
 
 @dataclass(frozen=True)
 class PlannedStudy:
@@ -37,6 +42,11 @@ class PlannedStudy:
     points: tuple[Point, ...]
     overrides: Mapping[str, Any]
     """study keys that were laid over the file"""
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Id → run, of all points and of their teachers."""
+        return {run.id: run for point in self.points for run in point.all_runs}
 
 
 @dataclass(frozen=True)
@@ -92,8 +102,8 @@ def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | Non
 def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
     found: dict[str, dict[str, Run]] = {stage: {} for stage in STAGES}
     for point in (point for study in studies.values() for point in study.points):
-        for stage, run in point.runs.items():
-            if found[stage].setdefault(run.name, run) != run:
+        for run in point.all_runs:
+            if found[run.stage].setdefault(run.name, run) != run:
                 raise StudyError([Problem(run.name, "two runs share this id; change the seed of one")])
     return found
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
-from pydantic import create_model
+from pydantic import create_model, model_validator
 from pydantic.fields import FieldInfo
 
+from espalier.plan import teachers
 from espalier.plan.runs import Run
 from espalier.settings.registry import Spec
 from espalier.stages import STAGES
+from espalier.stages.frame.stage_run import section
 
 
 def _sections() -> dict[str, tuple[Any, FieldInfo]]:
@@ -20,7 +23,16 @@ def _sections() -> dict[str, tuple[Any, FieldInfo]]:
     return found
 
 
-Sections = create_model("Sections", __base__=Spec, __doc__="What all stages read.", **_sections())
+class Taught(Spec):
+    """Settings whose teachers are what the chain is, but for what is said of them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, data: Any) -> Any:
+        return teachers.completed(data)
+
+
+Sections = create_model("Sections", __base__=Taught, __doc__="What all stages read.", **_sections())
 
 
 class Settings(Sections):
@@ -57,7 +69,23 @@ def chain(specs: dict[str, Spec], full: Mapping[str, Run] | None = None) -> dict
     for name, spec in specs.items():
         stage = STAGES[name]
         beside = tuple(run for run in runs.values() if STAGES[run.stage].branch) if stage.scores_chain else ()
-        runs[name] = Run(name, spec, parent, beside, full[name].id if full else "")
+        runs[name] = _run(name, spec, parent, beside, full[name] if full else None)
+        if getattr(spec, "control", None) == "scratch":
+            # It is trained as its parent was.
+            runs[name] = replace(runs[name], teacher=runs["train"].teacher)
         if not stage.branch:
             parent = runs[name]
     return runs
+
+
+def _run(name: str, spec: Spec, parent: Run | None, beside: tuple[Run, ...], full: Run | None) -> Run:
+    """A run, after that of its teacher where its settings ask for one.
+
+    Args:
+        full: the run whose place this one takes
+    """
+    train, teacher = section(STAGES[name], spec), None
+    if train is not None and train.teacher:
+        teacher = _run("train", teachers.spec(train.teacher, spec.seed), parent.data, (), full and full.teacher)
+        spec = teachers.bare(spec, STAGES[name].training)
+    return Run(name, spec, parent, beside, full.id if full else "", teacher)

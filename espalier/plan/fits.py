@@ -1,22 +1,34 @@
 """Settings that are each legal and do not fit together, found before any job from what entries state of themselves."""
 
-from collections.abc import Iterator
-
 from espalier.models import rules
+from espalier.plan import teachers
 from espalier.plan.chain import Settings
 from espalier.settings.registry import Choice
 from espalier.stages import STAGES
+from espalier.stages.definition import Misfits
 
 
-def misfits(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Every (key path, message) of one point's settings that no run could use: of each stage, and of two together."""
-    model = settings.model
-    if message := rules.misfit(model.entry(), model.settings(), image_size(settings.dataset)):
-        yield "model", message
+def misfits(settings: Settings) -> Misfits:
+    """Every (key path, message) of one point's settings that no run could use: of each stage, of two together, and of
+    its teachers, less what these have from the chain."""
+    known = [*_of_chain(settings)]
+    yield from known
+    for path, _, spec in teachers.asked(settings, settings.stages()):
+        found = [*_of_model(spec.model, settings.dataset), *STAGES["train"].misfits(spec)]
+        yield from ((f"{path}.{key}", message) for key, message in found if (key, message) not in known)
+
+
+def _of_chain(settings: Settings) -> Misfits:
+    yield from _of_model(settings.model, settings.dataset)
     if settings.control and settings.prune is None:
         yield "control", f"nothing is pruned; set prune; control {settings.control} compares with a pruned network"
     for name in settings.stages():
         yield from STAGES[name].misfits(settings)
+
+
+def _of_model(model: Choice, dataset: Choice) -> Misfits:
+    if message := rules.misfit(model.entry(), model.settings(), image_size(dataset)):
+        yield "model", message
 
 
 def image_size(dataset: Choice) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 from espalier.plan.study import Axes, Block
 from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import Choice, Spec, preset_names
+from espalier.settings.sections import Teacher
 from espalier.settings.words import value
 
 
@@ -101,6 +102,9 @@ def label(found: Any, without: Collection[str] = ()) -> str:
             return preset
         settings = found.model_dump(exclude_defaults=True, exclude={*TAKEN, *without})
         return " ".join([found.name, *(f"{key}={label(inner)}" for key, inner in settings.items())])
+    if isinstance(found, Teacher) and found.model:
+        # All settings of its run would say little in many words.
+        return f"{label(found.model)} T={label(found.temperature)} weight={label(found.weight)}"
     if isinstance(found, Spec):
         settings = found.model_dump()
         return " ".join(f"{key}={label(inner)}" for key, inner in settings.items()) or "default"

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from espalier.files import write_text
 from espalier.plan.build import PlannedStudy
 from espalier.plan.grid import label
+from espalier.plan.runs import Run
 from espalier.plan.study_file import retyped
 from espalier.settings.keys import flat
 from espalier.settings.registry import Choice
@@ -15,7 +17,6 @@ from espalier.settings.registry import Choice
 
 def manifest(planned: PlannedStudy) -> dict[str, Any]:
     """The study's points, runs, tables and figures; paths are relative to the repository."""
-    runs = {run.id: run for point in planned.points for run in point.runs.values()}
     return {
         "study": planned.name,
         "title": planned.study.title,
@@ -41,13 +42,21 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
                 "stage": run.stage,
                 "path": run.path,
                 "parent": run.parent.id if run.parent else None,
+                **({"teacher": run.teacher.id} if run.teacher else {}),
                 "command": run.command,
                 "words": run.words,
-                "settings": dict(flat(run.spec.model_dump(mode="json"))),
+                "settings": dict(_settings(run)),
             }
-            for run in runs.values()
+            for run in planned.runs.values()
         },
     }
+
+
+def _settings(run: Run) -> Iterator[tuple[str, Any]]:
+    """Every setting of a run under its key path; what is null of a teacher its own run tells."""
+    for key, value in flat(run.spec.model_dump(mode="json")):
+        if value is not None or ".teacher." not in key:
+            yield key, value
 
 
 def _wanted(item: Choice) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from espalier.plan import model_counts, scale, unmet
+from espalier.plan import model_counts, scale, teachers, unmet
 from espalier.plan.chain import Settings
 from espalier.plan.fits import image_size, misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
@@ -88,7 +88,7 @@ class StudyPoints:
         try:
             settings = Settings.model_validate(nested)
         except ValidationError as error:
-            for e in error.errors():
+            for e in teachers.told_once(error.errors()):
                 self._problem(_origin(written(e["loc"], Settings), changes), *describe(e, Settings))
             return None
         wrong = list(misfits(settings))
@@ -147,12 +147,15 @@ class StudyPoints:
     def _check(self, any_points: bool) -> None:
         if any_points and not self.configurations and not self.problems:
             self._problem(("grid",), "grid", "no point is left after exclude, when and constraints; loosen one of them")
-        named: dict[tuple[str, ...], Any] = {}
+        named: dict[tuple, Any] = {}
         for settings, labels in self.configurations:
             for path, text in labels.items():
                 found = attribute(settings, path) if has(settings, path) else None
-                below = (labels[f"{path}.{key}"] for key in self._nested(path))
-                if named.setdefault((path, text, *below), found) != found:
+                below = tuple(labels[f"{path}.{key}"] for key in self._nested(path))
+                # A teacher is what the rest of the chain makes of it.
+                value = type(found) if teachers.within(found) else found
+                alike = {(path, text, below): value, (path, text, tuple(labels.items())): found}
+                if any(named.setdefault(key, value) != value for key, value in alike.items()):
                     message = f"the label {text!r} is given to two values, whose results would be one; rename one"
                     self._problem(("grid",), path, message)
         if "train" not in self.study.stages:

@@ -28,8 +28,8 @@ def priorities(plan: Plan) -> dict[str, float]:
     for run, each in reversed(list(zip(trained, macs, strict=True))):
         # What follows a run stands behind it in the plan, and has been added to it by now.
         ahead[run.name] = _epochs(run) * each + ahead.get(run.name, 0)
-        if run.parent:
-            ahead[run.parent.name] = max(ahead.get(run.parent.name, 0), ahead[run.name])
+        for before in filter(None, (run.parent, run.teacher)):
+            ahead[before.name] = max(ahead.get(before.name, 0), ahead[run.name])
     most = max(ahead.values(), default=0)
     return {run.name: ahead[run.name] / most - 1 for run in trained if most}
 

@@ -1,4 +1,4 @@
-"""A run: one stage with every setting resolved, one parent, one id."""
+"""A run: one stage with every setting resolved, one parent, perhaps a teacher, one id."""
 
 import hashlib
 import json
@@ -24,6 +24,8 @@ class Run:
     """runs beside the line of parents that an evaluation scores too"""
     stands_for: str = ""
     """id of the full run whose place a smoke run takes: keeps apart those that only cutting has made alike"""
+    teacher: "Run | None" = None
+    """the run whose answers it learns"""
     id: str = field(init=False)
     """ten hexadecimal digits over stage, settings that differ from their defaults, and ids of the runs it reads"""
 
@@ -32,6 +34,7 @@ class Run:
         identity = [self.stage, settings, self.parent.id if self.parent else None]
         identity += [run.id for run in self.branches]
         identity += [{"stands_for": self.stands_for}] if self.stands_for else []
+        identity += [{"teacher": self.teacher.id}] if self.teacher else []
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:10])
 
@@ -66,6 +69,7 @@ class Run:
             before = [run.path for run in self.networks if run not in self.branches]
             line += ["--parents", *before] if before else []
             line += ["--branches", *(run.path for run in self.branches)] if self.branches else []
+            line += ["--teacher", self.teacher.path] if self.teacher else []
             line += ["--data", self.data.path]
         return [*line, *self.words]
 
@@ -88,3 +92,13 @@ class Run:
             line.append(run)
             run = run.parent
         return [*reversed(line), *self.branches]
+
+    @property
+    def before(self) -> "list[Run]":
+        """All runs that must have ended before this one: those whose networks it may read, and its teacher."""
+        return [*self.networks, *([self.teacher] if self.teacher else [])]
+
+    @property
+    def teachers(self) -> "list[Run]":
+        """Its teacher, after the teacher of that."""
+        return [*self.teacher.teachers, self.teacher] if self.teacher else []

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from espalier.models import rules
+from espalier.plan import teachers
 from espalier.plan.chain import Settings
 from espalier.plan.fits import misfits
 from espalier.plan.grid import attribute, has
@@ -19,6 +20,7 @@ from espalier.plan.study import SECTIONS, Study
 from espalier.settings.keys import put
 from espalier.settings.problems import describe, unknown
 from espalier.settings.registry import Choice
+from espalier.stages import STAGES
 
 SIDES = 16, 32
 """Pixels a side, of which the images of a data set have the first that all of its networks take; their own where none
@@ -28,8 +30,6 @@ _ELSEWHERE = 32, 10
 """Pixels a side and classes of a stand-in for data whose own only the prepared file tells."""
 # A network that has learned nothing falls below its floor by chance alone: 3 rounds show that there are several.
 _MOST = {"quantize.calibration_images": 64, "export.calibration_images": 64, "prune.rounds": 3}
-_TRAININGS = ("train", "fine_tune", "quantize.fine_tune")
-
 
 Shape = tuple[int | None, int | None]
 """Classes and image side of a full data set, as far as it states them."""
@@ -102,10 +102,12 @@ def _cuts(settings: Settings, classes: int, side: int) -> Iterator[tuple[str, An
     yield "dataset", {"name": "stand_in", "image_size": side, "classes": classes}
     # Published weights would have to be fetched.
     yield "pretrained", False
-    for section in filter(lambda path: has(settings, f"{path}.epochs"), _TRAININGS):
+    for asked in teachers.asked(settings, STAGES):
+        yield f"{asked.path}.pretrained", False
+    for section, pretrained in _trainings(settings):
         asked = attribute(settings, section)
         # Without published weights, nothing else has trained the network.
-        epochs = 1 if section == "train" and settings.pretrained else min(asked.epochs, 1)
+        epochs = 1 if pretrained else min(asked.epochs, 1)
         yield f"{section}.epochs", epochs
         yield f"{section}.batch_size", min(asked.batch_size, BATCH)
         yield f"{section}.processes", 1
@@ -117,11 +119,20 @@ def _cuts(settings: Settings, classes: int, side: int) -> Iterator[tuple[str, An
             yield path, min(attribute(settings, path), most)
 
 
+def _trainings(settings: Settings) -> Iterator[tuple[str, bool]]:
+    """Where settings say how something is trained, and whether that begins with published weights."""
+    for stage in (stage for stage in STAGES.values() if stage.training and has(settings, f"{stage.training}.epochs")):
+        yield stage.training, stage.name == "train" and settings.pretrained
+    for asked in teachers.asked(settings, STAGES):
+        yield f"{asked.path}.train", asked.spec.pretrained
+
+
 def _sides(chosen: Sequence[Settings]) -> dict[Choice, int]:
     """Data set → the side of its images in small; one for all networks, so that they share it as they do in full."""
     models: dict[Choice, set[Choice]] = {}
     for settings in chosen:
-        models.setdefault(settings.dataset, set()).add(settings.model)
+        taught = (asked.spec.model for asked in teachers.asked(settings, STAGES))
+        models.setdefault(settings.dataset, set()).update((settings.model, *taught))
     taken = {dataset: _smallest(networks) for dataset, networks in models.items()}
     return {dataset: side for dataset, side in taken.items() if side}
 

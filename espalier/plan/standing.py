@@ -77,25 +77,25 @@ class Standing:
         told = record.content["data"]["checksum"]
         if told and (here := self._checksum(run.data.path)) not in (None, told):
             yield f"it was made of other data than {run.data.path} holds now (SHA-256 {told[:10]}…, now {here[:10]}…)"
-        before = {Path(each.path).name: each for each in run.networks}
+        folders = {Path(each.path).name: each for each in run.before}
         for name, sha256 in record.read.items():
             folder, _, file = name.rpartition("/")
-            if folder in before:
-                parent = self.record(before[folder])
+            if folder in folders:
+                parent = self.record(folders[folder])
                 if parent and parent.outcome == records.DONE and parent.written.get(file) != sha256:
-                    yield f"it was made of another {before[folder].path}/{file} than lies there now"
+                    yield f"it was made of another {folders[folder].path}/{file} than lies there now"
             elif (here := self._sha256(name)) not in (None, sha256):
                 yield f"it was made of another {name} than lies there now"
-        known = [parent for parent in map(self.record, run.networks) if parent]
+        known = [parent for parent in map(self.record, run.before) if parent]
         lost = [parent for parent in known if parent.outcome in (DIVERGED, NOT_RUN)]
-        if record.outcome == NOT_RUN and not lost and len(known) == len(run.networks):
+        if record.outcome == NOT_RUN and not lost and len(known) == len(run.before):
             yield f"it was {NOT_RUN} ({record.reason}), and all that it reads is there now"
         if record.outcome != NOT_RUN and lost:
             yield f"it was made of a network of {lost[0].folder}, which now has none ({lost[0].outcome})"
 
     def _gone(self, run: Run) -> Iterator[tuple[Run, str]]:
         """Runs before one that is still to be made, whose networks are gone."""
-        for parent in run.networks:
+        for parent in run.before:
             record = self.record(parent)
             missing = [name for name in (record.written if record else ()) if not self._there(parent, name)]
             if missing:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError
 
+from espalier.plan import teachers
 from espalier.plan.chain import Sections
 from espalier.plan.study_file import Source, retyped
 from espalier.settings.problems import Problem, describe, written
@@ -112,7 +113,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Study,
     try:
         return Study.model_validate(source.data), source, []
     except ValidationError as error:
-        for e in error.errors():
+        for e in teachers.told_once(error.errors()):
             problems.append(Problem(*describe(e, Study), source.place(written(e["loc"], Study))))
         wrong = [e["loc"] for e in error.errors()]
     # What is left still makes a grid, so that its mistakes are reported in the same breath.

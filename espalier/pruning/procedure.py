@@ -58,6 +58,8 @@ class Pruning:
     data: Resident
     train: Training
     """how each round trains: fine-tuning, or the whole training of a control from scratch"""
+    teacher: nn.Module | None
+    """a network on the device whose answers each round learns"""
     accelerator: "Accelerator"
     work: Work
 
@@ -163,6 +165,7 @@ class Pruning:
             watch=watch,
             stepped=stepped,
             eligible=eligible,
+            teacher=self.teacher,
         )
         model.load_state_dict(state.best)
         chosen = best(state.history[eligible - 1 :], self.train.select)

@@ -43,12 +43,16 @@ def fine_tune(
     work: Work,
     *,
     policy: Policy,
+    teacher: nn.Module | None,
     seed: int,
     accelerator: "Accelerator",
     checkpoints: Checkpoints,
     saved: dict[str, Any] | None,
 ) -> Tuned:
     """Train the network, in place, with the levels of its kept setting in sight; steps and weights are learned.
+
+    Args:
+        teacher: a network on the device whose answers it learns
 
     Raises:
         Diverged: the loss is not finite.
@@ -66,7 +70,7 @@ def fine_tune(
         log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
     watch = Watch(work, checkpoints, state, epochs=train.epochs, steps_per_epoch=steps)
     own = key("quantization-aware", seed)
-    fit(state, data, policy, train, seed=own, accelerator=accelerator, watch=watch)
+    fit(state, data, policy, train, seed=own, accelerator=accelerator, watch=watch, teacher=teacher)
     model.load_state_dict(state.best)
     found = convert(model)
     return Tuned(

@@ -17,6 +17,7 @@ GIVEN = {
     "augmentation": (),
     "optimizer": ("parameters",),
     "scheduler": ("optimizer", "span"),
+    "loss": ("outputs",),
     "pruning": (),
     "quantization": (),
     "metric": ("probabilities", "labels"),

@@ -1,6 +1,6 @@
 """Registries: named functions whose keyword-only arguments are their settings.
 
-Models, data sets, augmentations, optimizers, schedulers, metrics, tables and figures are chosen by name in a
+Models, data sets, augmentations, optimizers, schedulers, losses, metrics, tables and figures are chosen by name in a
 study. Each is one function marked with `@register`; its keyword-only arguments, with their types,
 defaults and ``Args:`` lines, are the settings a user may write. The plan reads them from the source
 text, so that a study is checked without importing torch; `Choice.build` imports the one file needed.
@@ -27,6 +27,7 @@ ROOMS = {
     "augmentation": "data/augment",
     "optimizer": "training/optimizers.py",
     "scheduler": "training/schedulers.py",
+    "loss": "training/losses.py",
     "pruning": "pruning/methods.py",
     "quantization": "quantization/schemes.py",
     "metric": "metrics/measures.py",

@@ -18,6 +18,7 @@ from espalier.settings.types import (
     Natural,
     NonNegative,
     Positive,
+    Probability,
     Strengths,
     Widths,
 )
@@ -45,6 +46,31 @@ class Lookahead(Spec):
     """step of the slow weights towards the fast ones"""
 
 
+class Teacher(Spec):
+    """A run whose answers a network learns beside the labels (Hinton et al. 2015, arXiv 1503.02531).
+
+    Its settings are those of the chain's `train`, key by key, but for what stands here; {} is another training of the
+    same network, or for what follows `train` that training itself. The plan makes the run, or shares one that it has.
+    """
+
+    temperature: Positive = 4.0
+    """what the logits of both are divided by before the softmax"""
+    weight: Probability = 0.9
+    """share of the teacher in the loss; the rest is that of the labels"""
+    model: choice("model") | None = None
+    """the teacher's network; null for the chain's"""
+    augment: Annotated[tuple[choice("augmentation"), ...] | None, Strict(False)] = None
+    """the teacher's augmentations; null for the chain's"""
+    train: "Training | None" = None
+    """how the teacher is trained, what is not said as the chain's network is; it may have a teacher of its own"""
+    pretrained: bool | None = None
+    """whether the teacher starts from published weights; null for as the chain's network does"""
+    checkpoint: str | None = None
+    """weights that the teacher starts from; null for those of the chain's network"""
+    seed: Natural | None = None
+    """the teacher's seed, one for all repeats; null for that of each repeat"""
+
+
 class Training(Spec):
     """How a network is trained."""
 
@@ -60,8 +86,14 @@ class Training(Spec):
     """epochs of linear warm-up from zero in front of the schedule; fractions are allowed"""
     lookahead: Lookahead | None = None
     """wrap the optimizer in Lookahead"""
+    loss: choice("loss", "cross_entropy") = _default("loss", "cross_entropy")
+    """what the labels cost, by name or with its settings; validation always tells cross-entropy"""
     label_smoothing: Fraction = 0.0
     """probability mass taken from the true class and spread over all classes"""
+    class_weights: Literal["balanced"] | None = None
+    """balanced: images of each class count together as much as those of any other; null: every image counts one"""
+    teacher: Teacher | None = None
+    """a run whose answers are learned beside the labels; {} for the defaults, null for none"""
     clip_norm: Positive | None = None
     """largest L2 norm of the gradient of all parameters together"""
     early_stopping: EarlyStopping | None = None

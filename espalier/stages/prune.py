@@ -13,7 +13,7 @@ from espalier.settings.registry import Spec, choice
 from espalier.settings.sections import FineTuning, Training
 from espalier.settings.types import Natural
 from espalier.stages.definition import Misfits, Outcome, stage
-from espalier.stages.train import process_misfits
+from espalier.stages.train import training_misfits
 
 if TYPE_CHECKING:
     from espalier.stages.frame.stage_run import StageRun
@@ -44,7 +44,7 @@ def _misfits(settings: PruneStage) -> Misfits:
         yield "fine_tune.epochs", f"{settings.prune.name} prunes while it trains; give it epochs"
     if settings.fine_tune.early_stopping and facts.get("trains"):
         yield "fine_tune.early_stopping", f"{settings.prune.name} could end before its ratio is reached; leave it out"
-    yield from process_misfits("fine_tune", settings.fine_tune)
+    yield from training_misfits("fine_tune", settings.fine_tune)
 
 
 @stage(
@@ -102,6 +102,7 @@ def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
         shapes=network.shapes,
         data=data,
         train=train,
+        teacher=run.taught_by(train),
         accelerator=accelerator,
         work=run,
     )

@@ -115,6 +115,7 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
             data,
             run,
             policy=Policy(spec.augment),
+            teacher=run.taught_by(train),
             seed=spec.seed,
             accelerator=accelerator,
             checkpoints=checkpoints,

@@ -53,7 +53,7 @@ def _misfits(settings: TrainStage) -> Misfits:
     if not train.epochs and not (settings.checkpoint or settings.pretrained):
         yield "train.epochs", "0 leaves a network untrained; name a checkpoint that it starts from, or train it"
     yield from augmentation_misfits(settings.augment)
-    yield from process_misfits("train", train)
+    yield from training_misfits("train", train)
     if train.compile and train.processes > 1:
         yield "train.compile", "steps of several processes are not compiled; set it to false, or processes to 1"
 
@@ -77,8 +77,10 @@ def augmentation_misfits(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str
             yield "augment", f"{first} and {second} both mix images; keep one"
 
 
-def process_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
-    """Every (key path, message) of processes that cannot share the batches of a training."""
+def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
+    """Every (key path, message) of processes that cannot share the batches of a training, and of a teacher in vain."""
+    if train.teacher and not train.epochs:
+        yield f"{section}.teacher", "in 0 epochs nothing is learned of it; leave it out"
     if train.batch_size < train.processes:
         message = f"{train.batch_size} images leave some of {train.processes} processes without one; raise it"
         yield f"{section}.batch_size", message
@@ -100,7 +102,9 @@ def process_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
     training="train",
     gpu=True,
     resumable=True,
-    slug=lambda spec: f"{spec.model.name}-{spec.train.optimizer.name}-s{spec.seed}",
+    slug=lambda spec: (
+        f"{spec.model.name}-{spec.train.optimizer.name}{'-taught' * bool(spec.train.teacher)}-s{spec.seed}"
+    ),
     misfits=_misfits,
 )
 def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
@@ -127,6 +131,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     checkpoints = run.checkpoints()
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
+    teacher = run.taught_by(spec.train)
     size, macs = cost.params(model), cost.macs(model, data.image_size)
     if saved is None:
         log.info("%s: %d parameters, %d MACs, on %s", spec.model.name, size, macs, accelerator.device)
@@ -138,7 +143,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
             state.load_state_dict(saved)
             log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
         watch = Watch(run, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
-        fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch)
+        fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch, teacher=teacher)
         weights, history, resumed = state.best, state.history, state.resumed
         chosen = best(history, spec.train.select)
     else:

@@ -10,7 +10,7 @@ from espalier.errors import Diverged
 from espalier.metrics.accuracy import score
 from espalier.settings.sections import EarlyStopping, Training
 from espalier.site import device, ranks
-from espalier.training.objective import freeze_statistics, hits, loss_of, outputs_of
+from espalier.training.objective import Objective, class_weights, freeze_statistics, hits, outputs_of
 from espalier.training.state import State
 from espalier.training.strided import sound
 from espalier.training.watch import Watch
@@ -36,6 +36,7 @@ def fit(
     watch: Watch,
     stepped: Callable[[State], None] = lambda state: None,
     eligible: int = 1,
+    teacher: torch.nn.Module | None = None,
 ) -> None:
     """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
 
@@ -47,6 +48,7 @@ def fit(
     Args:
         stepped: called after each step of the optimizer, where pruned weights are put back to zero
         eligible: first epoch that may be the best
+        teacher: a network on the device, in evaluation mode, whose answers are learned too
 
     Raises:
         Diverged: a loss is not finite, or beyond reason, at the end of an epoch.
@@ -57,6 +59,7 @@ def fit(
     full = torch.compile(model, dynamic=False) if train.compile else model
     # Only fp16 needs the wrapper; each of its steps searches the whole import path for an optional package.
     optimizer = accelerator.prepare_optimizer(state.optimizer, False) if accelerator.scaler else state.optimizer
+    objective = Objective(train, class_weights(train, data), teacher, accelerator.autocast)
     world, rank = accelerator.num_processes, accelerator.process_index
     # Images in a share from which on BatchNorm sees them alone; where full batches give each process one, one is.
     enough = min(2, train.batch_size // world)
@@ -81,7 +84,7 @@ def fit(
                         freeze_statistics(model)
                 device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
                 outputs = outputs_of(full if len(batch.labels) == train.batch_size else model, batch)
-                losses = loss_of(outputs, batch, train.label_smoothing)
+                losses = objective(outputs, batch)
                 accelerator.backward(losses.sum() / batch.global_size * world)
                 if train.clip_norm:
                     accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)

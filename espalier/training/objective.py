@@ -1,13 +1,18 @@
 """What a step minimizes, and what it got right, image by image."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from espalier.settings.sections import Training
+
 if TYPE_CHECKING:
-    from espalier.data.resident import Batch
+    from espalier.data.resident import Batch, Resident
 
 
 def outputs_of(model: nn.Module, batch: "Batch") -> Tensor:
@@ -20,13 +25,67 @@ def outputs_of(model: nn.Module, batch: "Batch") -> Tensor:
     return model(batch.inputs.new_zeros(1, *batch.inputs.shape[1:]))[:0]
 
 
-def loss_of(outputs: Tensor, batch: "Batch", smoothing: float) -> Tensor:
-    """Cross-entropy of each image, (b,), against its label, or both labels of a mixed image by their weights."""
-    losses = functional.cross_entropy(outputs, batch.labels, reduction="none", label_smoothing=smoothing)
-    if batch.partner_labels is None:
-        return losses
-    others = functional.cross_entropy(outputs, batch.partner_labels, reduction="none", label_smoothing=smoothing)
-    return batch.weight * losses + (1 - batch.weight) * others
+class Objective:
+    """The loss of each image, (b,): of its labels, and of a teacher's answer where there is one.
+
+    Of its labels: the sum over all classes c of q[c] · w[c] · L[c]. L[c] is the registered loss, were c the label; q is
+    the label, smoothed, and of a mixed image both labels by their shares; w are the weights of classes.
+
+    With a teacher (Hinton et al. 2015, arXiv 1503.02531): (1 - weight) of that, and weight · T² of the divergence
+    KL(softmax(teacher / T) ‖ softmax(outputs / T)).
+
+    Args:
+        class_weights: (classes,); None for 1 everywhere
+        teacher: a network in evaluation mode, on the device, that sees the batch as the student does
+        autocast: the arithmetic of its forward pass
+    """
+
+    def __init__(
+        self,
+        train: Training,
+        class_weights: Tensor | None = None,
+        teacher: nn.Module | None = None,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
+    ):
+        self._train, self._class_weights = train, class_weights
+        self._teacher, self._autocast = teacher, autocast
+
+    def __call__(self, outputs: Tensor, batch: "Batch") -> Tensor:
+        losses = self._against(batch.labels, outputs)
+        if batch.partner_labels is not None:
+            others = self._against(batch.partner_labels, outputs)
+            losses = batch.weight * losses + (1 - batch.weight) * others
+        if self._teacher is None:
+            return losses
+        asked = self._train.teacher
+        return (1 - asked.weight) * losses + asked.weight * asked.temperature**2 * self._apart(outputs, batch)
+
+    def _against(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        # The same operations as those of torch's cross_entropy, and so the same bits; for two labels of an image they
+        # are done twice, since a gradient that flows back once is rounded otherwise.
+        losses = self._train.loss.build(outputs)
+        own = functional.nll_loss(-losses, labels, self._class_weights, reduction="none")
+        smoothing = self._train.label_smoothing
+        if not smoothing:
+            return own
+        every = losses if self._class_weights is None else losses * self._class_weights
+        return (1 - smoothing) * own + every.sum(1) * (smoothing / losses.shape[1])
+
+    def _apart(self, outputs: Tensor, batch: "Batch") -> Tensor:
+        with torch.no_grad(), self._autocast():
+            answers = outputs_of(self._teacher, batch).to(outputs.dtype)
+        temperature = self._train.teacher.temperature
+        ours, theirs = ((each / temperature).log_softmax(1) for each in (outputs, answers))
+        return functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
+
+
+def class_weights(train: Training, data: "Resident") -> Tensor | None:
+    """The weight of each class, (classes,), 1 on average over the training images; one without images has 0."""
+    if train.class_weights is None:
+        return None
+    counts = data.label_counts("train").float()
+    weights = counts.sum() / (len(counts) * counts)
+    return torch.where(counts > 0, weights, 0.0).to(data.device)
 
 
 def hits(outputs: Tensor, batch: "Batch") -> Tensor:

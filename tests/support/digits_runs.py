@@ -1,5 +1,6 @@
-"""Trainings on the prepared digits in this process, stopped and resumed at will."""
+"""Runs on the prepared digits in this process, stopped and resumed at will."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from espalier.runs.work import Work
 from espalier.settings.words import parse
 from espalier.site import device
 from espalier.stages import STAGES
+from espalier.stages.frame.stage_run import StageRun, make
 from espalier.stages.train import build
 from espalier.training.loop import fit
 from espalier.training.state import State
@@ -52,6 +54,24 @@ def train(folder: Path, data: Resident, words: list[str], stop: int | None = Non
     except Interrupted:
         return None
     return state
+
+
+def made(
+    folder: Path,
+    data: Path,
+    *words: str,
+    stage: str = "train",
+    parents: tuple[Path, ...] = (),
+    teacher: Path | None = None,
+    stop: int | None = None,
+) -> Path:
+    """The folder of a run of a stage, made to its end or until it was stopped at that look."""
+    folder.mkdir(exist_ok=True)
+    spec = parse(STAGES[stage].settings, words)
+    work = (folder, StopAt(stop), Heartbeat(folder), 60, Clock())
+    with suppress(Interrupted):
+        make(StageRun(*work, STAGES[stage], spec, data, parents, (), teacher))
+    return folder
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

@@ -10,8 +10,9 @@ from espalier.data.prepared import Dataset, Prepared, write
 from espalier.data.resident import Resident
 from espalier.errors import Diverged
 from espalier.seeding import key
+from espalier.settings.sections import Training
 from espalier.stages import STAGES
-from espalier.training.objective import freeze_statistics, hits, loss_of
+from espalier.training.objective import Objective, freeze_statistics, hits
 from support.digits_runs import same, timeless, train
 
 SMALL = ["model.name=mlp", "model.hidden=[16]", "train.batch_size=32"]
@@ -156,7 +157,7 @@ def test_mixed_targets_are_the_cross_entropy_of_the_mixed_distribution():
     targets = weight[:, None] * nn.functional.one_hot(one, 4) + (1 - weight[:, None]) * nn.functional.one_hot(two, 4)
     smooth = 0.9 * targets + 0.1 / 4
     expected = -(smooth * outputs.log_softmax(1)).sum(1)
-    torch.testing.assert_close(loss_of(outputs, batch, 0.1), expected)
+    torch.testing.assert_close(Objective(Training(label_smoothing=0.1))(outputs, batch), expected)
 
 
 def test_hits_of_mixed_images_are_the_weight_of_the_guessed_label():

@@ -15,9 +15,10 @@ from torch import nn
 
 from espalier.data.resident import Batch
 from espalier.runs.checkpoint import Checkpoints, read
+from espalier.settings.sections import Training
 from espalier.site import ranks
 from espalier.stages.frame.launch import _telling
-from espalier.training.objective import freeze_statistics, loss_of, outputs_of
+from espalier.training.objective import Objective, freeze_statistics, outputs_of
 from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, interrupt, interrupted_to_the_end, run, saved, script
 
 # 1167 training images: the last of the batches of 53 has one image and of 97 three, so a share has none or one.
@@ -184,7 +185,7 @@ def test_an_empty_share_reaches_every_parameter_and_counts_for_nothing():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     freeze_statistics(model)
     batch = Batch(torch.empty(0, 3, 8, 8), torch.empty(0, dtype=torch.long), None, None, 1)
-    losses = loss_of(outputs_of(model, batch), batch, 0.1)
+    losses = Objective(Training(label_smoothing=0.1))(outputs_of(model, batch), batch)
     assert losses.shape == (0,)
     losses.sum().backward()
     for name, parameter in model.named_parameters():

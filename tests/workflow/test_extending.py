@@ -84,7 +84,7 @@ def test_its_metric_is_measured(extended):
 
 def test_its_settings_are_in_the_runs(extended):
     text = "".join(path.read_text() for path in extended.folder.glob("results/runs/train/*/run.json"))
-    assert all(word in text for word in ('"separable"', '"dim"', '"adagrad"', '"plain"'))
+    assert all(word in text for word in ('"separable"', '"dim"', '"adagrad"', '"poly"', '"plain"'))
 
 
 def test_its_stage_halves_the_file_and_all_else_comes_by_itself(extended):

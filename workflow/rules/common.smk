@@ -128,11 +128,11 @@ def data_of(stage):
 
 
 def networks_of(stage):
-    """Input function: the record of each run that a run may read, and weights that it starts from."""
+    """Input function: the record of each run that a run may read, its teacher's too, and weights that it starts from."""
 
     def files(wildcards):
         run = PLAN.runs[stage][wildcards.run]
-        read = [f"{each.path}/run.json" for each in to_read(run, run.networks)]
+        read = [f"{each.path}/run.json" for each in to_read(run, run.before)]
         start = getattr(run.spec, "checkpoint", None)
         if start and not STANDING.complete(run):
             read.append(start)

@@ -9,16 +9,11 @@ from espalier.results.requested import captions, files_read
 @cache
 def runs_shown(study):
     """The runs of a study that no other reads, and others to be made that Snakemake would not come to from these."""
-    runs = {
-        run
-        for point in PLAN.studies[study].points
-        for run in point.runs.values()
-        if run.parent
-    }
+    runs = {run for run in PLAN.studies[study].runs.values() if run.parent}
     # --batch cuts this list: the ends of chains alone are cut into equal parts, whatever is made already.
-    read = {each for run in runs for each in (run.parent, *run.branches)}
+    read = {each for run in runs for each in (run.parent, run.teacher, *run.branches)}
     unmade = {run for run in runs if not STANDING.complete(run)}
-    reached = {each for run in unmade for each in run.networks}
+    reached = {each for run in unmade for each in run.before}
     return sorted(runs - read | unmade - reached, key=lambda run: run.path)
 
 
@@ -41,8 +36,7 @@ def page_is_current(study):
     """Whether the page of a study was made from the plan and the records that are there now."""
     runs = {
         run.id: STANDING.record(run)
-        for point in PLAN.studies[study].points
-        for run in point.runs.values()
+        for run in PLAN.studies[study].runs.values()
         if run.parent
     }
     made = freshness.made_from(manifest_of(study), runs)

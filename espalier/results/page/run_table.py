@@ -11,7 +11,19 @@ from espalier.settings.keys import flat
 
 _LINES = 10
 """Last lines of the log that are shown."""
-_FACTS = ("outcome", "reason", "parent", "command", "host", "device", "threads", "started", "wall_s", "cpu_s")
+_FACTS = (
+    "outcome",
+    "reason",
+    "parent",
+    "teacher",
+    "command",
+    "host",
+    "device",
+    "threads",
+    "started",
+    "wall_s",
+    "cpu_s",
+)
 
 
 def told(folder: Path) -> str:

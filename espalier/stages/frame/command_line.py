@@ -1,6 +1,6 @@
 """The command line of every stage, from its facts.
 
-    stage.py STAGE FOLDER --data FILE [--parents FOLDER …] key=value …
+    stage.py STAGE FOLDER --data FILE [--parents FOLDER …] [--teacher FOLDER] key=value …
 
 Exit codes: 0 done, diverged or not run; 2 a mistake told in one line; 75 stopped with its state saved (run the same
 command again); 130 Ctrl-C where there is none; 1 anything else, with its traceback in the log.
@@ -80,6 +80,8 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
         about = "stop, save and exit 75 before this time is over; 0: no limit"
         found.add_argument("--minutes", type=float, default=0.0, help=about)
     if stage.training:
+        about = "folder of the run whose answers are learned, where the settings ask for a teacher"
+        found.add_argument("--teacher", type=Path, help=about)
         about = "what follows the training: tensorboard,mlflow,wandb; ESPALIER_TRACKERS"
         found.add_argument("--trackers", help=about)
     found.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
@@ -119,6 +121,7 @@ def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float)
         args.data,
         tuple(getattr(args, "parents", ())),
         tuple(getattr(args, "branches", ())),
+        getattr(args, "teacher", None),
     )
     # The launcher of several processes owns the folder for all of them.
     owned = nullcontext() if ranks.launched() else owning(args.folder, interruption.reason)

@@ -15,6 +15,7 @@ from espalier.runs.provenance import provenance
 from espalier.runs.work import Work
 from espalier.settings.keys import flat
 from espalier.settings.registry import Spec
+from espalier.settings.sections import Training
 from espalier.site import device, fail_fast, ranks
 from espalier.stages.definition import Outcome, Stage
 
@@ -37,6 +38,8 @@ class StageRun(Work):
     """folders of the runs whose networks it may read: from the first of its chain to the last"""
     branches: tuple[Path, ...] = ()
     """folders of runs beside the chain"""
+    teacher: Path | None = None
+    """folder of the run whose answers it learns"""
     data: "Resident | None" = None
     startup_cpu_s: float | None = None
     read: dict[str, str] = field(default_factory=dict)
@@ -76,6 +79,22 @@ class StageRun(Work):
         artifact.check(network, folder, self.data_file, self.data.num_classes, self.data.image_size)
         return network
 
+    def taught_by(self, train: Training) -> "torch.nn.Module | None":
+        """The network whose answers a training learns, on the device; None where it has no teacher.
+
+        Raises:
+            ArtifactError: it cannot be rebuilt, or is not made for this data.
+            Mistake: a teacher is asked for, and no run of one is named.
+        """
+        import torch
+
+        if train.teacher is None:
+            return None
+        if self.teacher is None:
+            raise Mistake("a teacher is asked for; name the folder of its run, --teacher FOLDER")
+        layout = torch.channels_last if train.channels_last else torch.contiguous_format
+        return self.network(self.teacher).model.requires_grad_(False).to(self.data.device, memory_format=layout)
+
     def checkpoints(self) -> "Checkpoints":
         """The run's checkpoints; what it is a function of tells them from another run's: its settings, its data, and
         the files that it reads beside them."""
@@ -106,7 +125,8 @@ def make(run: StageRun) -> None:
         raise Mistake(f"{stage.name}: nothing is asked for; set {stage.name}")
     if wrong := [f"{path}: {message}" for path, message in stage.misfits(spec)]:
         raise Mistake("; ".join(wrong))
-    before = {folder: records.complete(folder) for folder in (*run.parents, *run.branches)}
+    folders = (*run.parents, *run.branches, *([run.teacher] if run.teacher else []))
+    before = {folder: records.complete(folder) for folder in folders}
     ended = next((found for found in before.values() if found.outcome != records.DONE), None)
     if ended:
         because = ended.content.get("because", ended.folder.name)
@@ -171,6 +191,7 @@ def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
         **{"run": ids["run"], "stage": stage.name, "outcome": how},
         **({"reason": reason} if reason else {}),
         "parent": ids["parent"],
+        **({"teacher": records.identifier(run.teacher)} if run.teacher else {}),
         "spec": run.told,
         "data": _data(run),
         **provenance(run.clock),
@@ -206,7 +227,7 @@ def _data(run: StageRun) -> dict[str, Any]:
     return said | (optimistic if run.data.protocol != "clean" else {})
 
 
-def section(stage: Stage, spec: Spec) -> Any:
+def section(stage: Stage, spec: Spec) -> Training | None:
     """The settings of a stage that say how it trains; None where this run does not train."""
     found: Any = spec if stage.training else None
     for key in (stage.training or "").split("."):
