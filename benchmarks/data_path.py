@@ -39,7 +39,8 @@ from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared, write
 from espalier.data.resident import Batch, Resident
 from espalier.settings.registry import choice, entries
-from espalier.training.objective import loss_of
+from espalier.settings.sections import Training
+from espalier.training.objective import Objective
 
 Policies = list[tuple[str, tuple]]
 
@@ -82,10 +83,11 @@ def trained(
     batches: Callable[[], Iterable[Batch]],
 ) -> Iterator[int]:
     """Forward, backward and a step for each batch."""
+    objective = Objective(Training())
     for batch in batches():
         with cast:
             outputs = model(batch.inputs)
-        loss_of(outputs.float(), batch, 0.0).mean().backward()
+        objective(outputs.float(), batch).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
         yield batch.global_size

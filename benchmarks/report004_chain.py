@@ -125,7 +125,7 @@ class Chain:
 
 
 def _reads(run: Run) -> list[Run]:
-    return [] if run.stage == "prepare" else [run.data, *run.networks]
+    return [] if run.stage == "prepare" else [run.data, *run.before]
 
 
 def read(path: Path) -> list[dict[str, str]]:

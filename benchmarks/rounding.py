@@ -42,7 +42,8 @@ from espalier.quantization.qat import convert, prepare_qat
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated
 from espalier.settings.registry import choice
-from espalier.training.objective import loss_of
+from espalier.settings.sections import Training
+from espalier.training.objective import Objective
 
 BATCH = 64
 SEEN = 10_000
@@ -77,7 +78,7 @@ def trained(model: nn.Module, data: Resident, epochs: int, lr: float, weight_dec
     for epoch in range(epochs):
         model.train()
         for batch in data.train_batches(Policy(augment), epoch=epoch, seed=0, batch_size=BATCH):
-            loss_of(model(batch.inputs), batch, 0.0).mean().backward()
+            Objective(Training())(model(batch.inputs), batch).mean().backward()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
