@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,6 +49,8 @@ class Objective:
         autocast: Callable[[], AbstractContextManager] = nullcontext,
     ):
         self._train, self._class_weights = train, class_weights
+        # Found once: a step of a small network takes a few milliseconds.
+        self._loss = partial(train.loss.entry().load(), **train.loss.settings())
         self._teacher, self._autocast = teacher, autocast
 
     def __call__(self, outputs: Tensor, batch: "Batch") -> Tensor:
@@ -63,7 +66,7 @@ class Objective:
     def _against(self, labels: Tensor, outputs: Tensor) -> Tensor:
         # The same operations as those of torch's cross_entropy, and so the same bits; for two labels of an image they
         # are done twice, since a gradient that flows back once is rounded otherwise.
-        losses = self._train.loss.build(outputs)
+        losses = self._loss(outputs)
         own = functional.nll_loss(-losses, labels, self._class_weights, reduction="none")
         smoothing = self._train.label_smoothing
         if not smoothing:
