@@ -315,6 +315,7 @@ def test_weights_with_which_nothing_can_be_computed_make_no_artifact(weights, st
     assert not list(folder.glob("*.csv")) + list(folder.glob("model.*")) + list(folder.glob("run.json"))
 
 
+@pytest.mark.slow
 def test_interrupted_a_run_goes_on_with_the_same_bits_and_never_from_other_weights(weights, start, digits, tmp_path):
     whole, cut = tmp_path / "whole-00000000b0", tmp_path / "cut-00000000b0"
     words = ["--data", digits, *start, "train.epochs=6", "train.batch_size=32"]

@@ -42,11 +42,12 @@ def asked(tmp_path, text=STUDY, **overrides):
     return build(["asked"], tmp_path, overrides)
 
 
-# Counting the networks of this one takes as long as those of ten others.
-SLOW = ("densenet-pruning",)
+# Counting the networks of these two takes as long as those of ten others.
+SLOW = ("cct-shrinking", "densenet-pruning")
+MARKED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NAMES]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NAMES])
+@pytest.mark.parametrize("name", MARKED)
 def test_every_study_has_the_same_plan_in_small(name, monkeypatch):
     monkeypatch.chdir(STUDIES.parents[1])
     full, smoke = build([name], STUDIES, {"repeats": 1}), small(name)
@@ -68,7 +69,7 @@ def test_every_study_has_the_same_plan_in_small(name, monkeypatch):
         assert len(pairs) == len(full.runs[stage])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_every_run_in_small_is_small_and_needs_no_download(name, monkeypatch):
     monkeypatch.chdir(STUDIES.parents[1])
     found = small(name).runs

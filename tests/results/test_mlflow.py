@@ -162,6 +162,7 @@ def test_without_mlflow_one_line_says_what_installs_it(tmp_path):
     assert "uv sync --group trackers" in done.stderr and not (tmp_path / "store.db").exists()
 
 
+@pytest.mark.slow
 def test_snakemake_brings_a_study_there(finished, tmp_path):
     copy = finished.copy(tmp_path / "copy")
     told = copy.snakemake("-c1", "-q", "all", "--config", "studies=tiny", "--", "mlflow").stdout

@@ -20,6 +20,7 @@ def test_a_script_refuses_what_nodes_cannot_share(digits, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_parts_of_two_nodes_meet_over_a_socket_and_have_the_losses_of_one_process(digits, tmp_path):
     one, two = tmp_path / "one-0000000001", tmp_path / "two-0000000002"
     assert run("train", one, "--data", digits, *MLP).returncode == 0

@@ -365,6 +365,7 @@ def stocked(repository, finished):
     return repository
 
 
+@pytest.mark.slow
 def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alone(stocked, tmp_path):
     text = STUDY.format(title="four lengths", epochs="[2, 12, 1, 6]")
     (stocked.folder / "config/studies/lengths.yaml").write_text(text)

@@ -70,7 +70,9 @@ def test_zeroed_weights_are_zero_at_the_end(control, scope, parent, digits, tmp_
     assert sum(int(layer["weights"]) - int(layer["nonzeros"]) for layer in written) == zeros(model)
 
 
-@pytest.mark.parametrize("control", [None, "random", "scratch"])
+@pytest.mark.parametrize(
+    "control", [None, *(pytest.param(each, marks=pytest.mark.slow) for each in ("random", "scratch"))]
+)
 def test_removed_channels_are_gone(control, parent, digits, tmp_path):
     words = ["prune={name: structured, ratio: 0.5}", *TUNED, *([f"control={control}"] if control else [])]
     folder = tmp_path / "run-00000000c1"
@@ -119,7 +121,11 @@ def test_rounds_go_on_to_the_floor_and_the_last_good_network_is_kept(parent, dig
     "words",
     [
         pytest.param(ITERATIVE, marks=pytest.mark.slow, id="iterative"),
-        pytest.param(["prune={name: structured, ratio: 0.4}", *TUNED, "fine_tune.epochs=8"], id="structured"),
+        pytest.param(
+            ["prune={name: structured, ratio: 0.4}", *TUNED, "fine_tune.epochs=8"],
+            marks=pytest.mark.slow,
+            id="structured",
+        ),
     ],
 )
 def test_killed_again_and_again_a_pruning_ends_with_the_same_bits(words, parent, digits, tmp_path):

@@ -143,7 +143,7 @@ def test_fine_tuning_with_the_levels_in_sight_ends_on_levels(parent, digits, tmp
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(AWARE, id="fine-tuned"),
+        pytest.param(AWARE, marks=pytest.mark.slow, id="fine-tuned"),
         pytest.param([*WIDTHS, "quantize.activation_bits=[32, 8, 6, 5, 4, 3]"], marks=pytest.mark.slow, id="grid"),
     ],
 )

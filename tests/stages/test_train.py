@@ -56,8 +56,10 @@ def outcome(folder):
 
 @pytest.mark.parametrize(
     ("words", "number", "code"),
-    [(KILLED, signal.SIGKILL, -9), (STOPPED, signal.SIGTERM, 75)],
-    ids=["SIGKILL", "SIGTERM"],
+    [
+        pytest.param(KILLED, signal.SIGKILL, -9, id="SIGKILL"),
+        pytest.param(STOPPED, signal.SIGTERM, 75, marks=pytest.mark.slow, id="SIGTERM"),
+    ],
 )
 def test_interrupted_again_and_again_a_run_ends_with_the_same_bits(words, number, code, digits, tmp_path):
     whole, cut = tmp_path / "whole-0000000001", tmp_path / "cut-0000000001"

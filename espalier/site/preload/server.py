@@ -20,10 +20,7 @@ from espalier.site.preload import PASSED_ON, SOCKET
 from espalier.site.preload.forked import attend
 
 COMMAND = (sys.executable, "-m", "espalier.site.preload.server")
-MODULES = (
-    *("torch", "torch.utils.flop_counter", "accelerate", "safetensors.torch", "sklearn.metrics"),
-    *("ruamel.yaml", "pydantic"),
-)
+MODULES = ("torch", "torch.utils.flop_counter", "accelerate", "safetensors.torch", "ruamel.yaml", "pydantic")
 """What every stage that runs networks imports. Espalier's own files are not among them: a run reads them as they are
 when it starts."""
 _THREADS = tuple(f"{name}_THREADS" for name in ("OMP_NUM", "GOTO_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM"))
