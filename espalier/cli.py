@@ -218,20 +218,13 @@ def decode(
     """Turn a coded network into a plain state dict in fp32.
 
     Weights are the numbers that their levels stand for. What a network does to the inputs of its layers is no part of
-    a state dict: `espalier.networks.coded_network.load` gives the network with it.
+    a state dict: `espalier.load` gives the network with it. torch is not needed.
     """
-    from safetensors.torch import save_file
+    from espalier.coding.state_dict import write
 
-    from espalier.files import replacing
-    from espalier.networks.coded_network import load
-
-    network = load(coded)
-    weights = {name: tensor.contiguous() for name, tensor in network.model.state_dict().items()}
-    with replacing(output) as temporary:
-        save_file(weights, temporary)
+    record = write(coded, output)
     for path in (coded, output):
         print(f"{path}: {path.stat().st_size:,} bytes")
-    print(f"{network.choice.name}, {network.num_classes} classes, images of {network.image_size}x{network.image_size}")
-    if network.quantization and (network.quantization.activations or network.quantization.dynamic):
-        layers = len(network.quantization.activations) or len(network.quantization.dynamic)
+    print(f"{record.model.name}, {record.num_classes} classes, images of {record.image_size}x{record.image_size}")
+    if layers := sum(each is not None for each in record.activations or record.dynamic):
         print(f"the inputs of {layers} layers are quantized too, which the state dict does not hold")

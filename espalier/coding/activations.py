@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from espalier.coding.activation_names import SCALE, ZERO_POINT
 from espalier.quantization.qparams import QParams
-
-SCALE, ZERO_POINT = "_inputs.scale", "_inputs.zero_point"
-"""Names of the tensors in a file; no module of a network begins like that."""
 
 Ends = list[tuple[int, int] | None]
 """For each layer the lowest and highest level of its input, or None; empty where no layer has any."""

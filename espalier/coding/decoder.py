@@ -3,19 +3,22 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from espalier.coding import codecs, container, plain_tensors
 from espalier.coding.codecs import CODECS, Coded
 from espalier.coding.flags import Flags
 from espalier.coding.plain_tensors import Item
+from espalier.coding.raw_tensors import KINDS, Raw, RawLevels
 from espalier.coding.tensor_table import Levels, Table, broadcasts, parse
 from espalier.errors import ArtifactError, Damaged
-from espalier.quantization.qparams import QParams, Quantized
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from espalier.quantization.qparams import Quantized
 
 LIMIT = 1 << 30
 """Bytes of decoded tensors, and of a file, above which a file is refused unless its reader says otherwise.
@@ -29,9 +32,21 @@ _LEVEL_BYTES = 4
 class Contents(NamedTuple):
     """What a file holds."""
 
-    tensors: dict[str, Quantized | Tensor]
+    tensors: "dict[str, Quantized | Tensor]"
     """in the order in which they were written, on the CPU"""
     record: dict[str, Any]
+
+
+class RawContents(NamedTuple):
+    """What a file holds, without torch."""
+
+    tensors: dict[str, RawLevels | Raw]
+    """in the order in which they were written"""
+    record: dict[str, Any]
+
+    def of_torch(self) -> Contents:
+        """The same as tensors of torch."""
+        return Contents({name: _tensor(each) for name, each in self.tensors.items()}, self.record)
 
 
 def decode(path: Path, limit: int = LIMIT) -> Contents:
@@ -43,6 +58,11 @@ def decode(path: Path, limit: int = LIMIT) -> Contents:
     Raises:
         ArtifactError: the file is missing, damaged, larger than the limit, or made to look like one.
     """
+    return read(path, limit).of_torch()
+
+
+def read(path: Path, limit: int = LIMIT) -> RawContents:
+    """As `decode`, without torch."""
     return open_parts(path, limit).contents()
 
 
@@ -57,13 +77,13 @@ class Parts(NamedTuple):
     levels: list[np.ndarray]
     """less zero points, int32"""
 
-    def contents(self) -> Contents:
+    def contents(self) -> RawContents:
         """All tensors.
 
         Raises:
             ArtifactError: as `decode`.
         """
-        with _told(self.path):
+        with told(self.path):
             return _contents(self)
 
 
@@ -73,7 +93,7 @@ def open_parts(path: Path, limit: int = LIMIT) -> Parts:
     Raises:
         ArtifactError: as `decode`.
     """
-    with _told(path):
+    with told(path):
         frame = container.read(path, limit)
         table = parse(frame.table)
         _check_size(table, _groups(table), limit)
@@ -87,7 +107,8 @@ def open_parts(path: Path, limit: int = LIMIT) -> Parts:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
+    """Have damage that is found in a block told as an error that names the file and the mend."""
     try:
         yield
     except (Damaged, OSError) as error:
@@ -95,9 +116,9 @@ def _told(path: Path) -> Iterator[None]:
         raise ArtifactError(f"{path}: {reason}. Copy it from its source again, or encode its run again") from error
 
 
-def _contents(parts: Parts) -> Contents:
+def _contents(parts: Parts) -> RawContents:
     table, groups = parts.table, _groups(parts.table)
-    found: dict[str, dict[str, Tensor]] = {}
+    found: dict[str, dict[str, Raw]] = {}
     behind = slice(len(table.levels), None)
     for row, stream, crc in zip(table.words, parts.streams[behind], parts.crcs[behind], strict=True):
         items = groups[row.kind]
@@ -106,18 +127,35 @@ def _contents(parts: Parts) -> Contents:
         found[row.kind] = {item.name: tensor for item, tensor in zip(items, tensors, strict=True)}
     quantized = (_quantized(row, levels, found) for row, levels in zip(table.levels, parts.levels, strict=True))
     plain = ((row.name, found[row.dtype][row.name]) for row in table.plain)
-    return Contents(dict(next(plain if each else quantized) for each in table.order), table.record)
+    return RawContents(dict(next(plain if each else quantized) for each in table.order), table.record)
 
 
-def _quantized(row: Levels, centred: np.ndarray, found: Mapping[str, Mapping[str, Tensor]]) -> tuple[str, Quantized]:
-    scale, levels = found["scale"][row.name], torch.from_numpy(centred)
-    zero_point = found["zero_point"][row.name] if row.zero_points else torch.zeros(row.scale_shape, dtype=torch.int32)
-    if zero_point.numel() and not row.lowest <= int(zero_point.min()) <= int(zero_point.max()) <= row.highest:
+def _quantized(row: Levels, centred: np.ndarray, found: Mapping[str, Mapping[str, Raw]]) -> tuple[str, RawLevels]:
+    scale = found["scale"][row.name].values()
+    none = np.zeros(row.scale_shape, np.int32)
+    zero_point = found["zero_point"][row.name].values() if row.zero_points else none
+    if zero_point.size and not row.lowest <= int(zero_point.min()) <= int(zero_point.max()) <= row.highest:
         raise Damaged(f"{row.name} has zero points beyond its levels")
-    levels = levels + zero_point
-    if levels.numel() and not row.lowest <= int(levels.min()) <= int(levels.max()) <= row.highest:
+    # Sums beyond 32 bits wrap, as torch's do.
+    levels = np.asarray(centred + zero_point)
+    if levels.size and not row.lowest <= int(levels.min()) <= int(levels.max()) <= row.highest:
         raise Damaged(f"{row.name} has levels beyond {row.lowest} to {row.highest}")
-    return row.name, Quantized(levels, QParams(scale, zero_point, row.lowest, row.highest))
+    return row.name, RawLevels(levels, scale, zero_point, row.lowest, row.highest)
+
+
+def _tensor(found: RawLevels | Raw) -> "Quantized | Tensor":
+    import torch
+
+    from espalier.quantization.qparams import QParams, Quantized
+
+    if isinstance(found, RawLevels):
+        scale, zero_point = torch.from_numpy(found.scale.copy()), torch.from_numpy(found.zero_point.copy())
+        return Quantized(torch.from_numpy(found.levels), QParams(scale, zero_point, found.lowest, found.highest))
+    dtype = getattr(torch, found.dtype)
+    # No words at all are no memory that torch could look at as another type.
+    words = found.words.view(np.uint8)
+    flat = torch.from_numpy(words).view(dtype) if len(words) else torch.zeros(0, dtype=dtype)
+    return flat.reshape(found.shape)
 
 
 def _groups(table: Table) -> dict[str, list[Item]]:
@@ -139,7 +177,7 @@ def _groups(table: Table) -> dict[str, list[Item]]:
 def _check_size(table: Table, groups: Mapping[str, list[Item]], limit: int) -> None:
     # Before anything is made: a sparse tensor of any size fits a few bytes, so the shapes are what counts.
     size = sum(Item(row.name, row.shape).elements * _LEVEL_BYTES for row in table.levels)
-    size += sum(item.elements * plain_tensors.KINDS[kind].itemsize for kind, items in groups.items() for item in items)
+    size += sum(item.elements * KINDS[kind].itemsize for kind, items in groups.items() for item in items)
     if size > limit:
         raise Damaged(f"its tensors would take {size} bytes, and the limit here is {limit}")
 

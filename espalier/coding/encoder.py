@@ -11,7 +11,8 @@ from torch import Tensor
 from espalier.coding import codecs, container, plain_tensors
 from espalier.coding.codecs import CODECS, Coded
 from espalier.coding.flags import Flags
-from espalier.coding.plain_tensors import DTYPES, Item
+from espalier.coding.plain_tensors import Item
+from espalier.coding.raw_tensors import DTYPES
 from espalier.coding.tensor_table import Levels, Plain, Table, Words, broadcasts
 from espalier.quantization.qparams import Quantized
 

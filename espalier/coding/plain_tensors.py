@@ -2,21 +2,17 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from espalier.coding import byte_planes
+from espalier.coding.raw_tensors import KINDS, Raw
 from espalier.errors import Damaged
 
-DTYPES = {
-    name: getattr(torch, name)
-    for name in "float32 float16 bfloat16 float64 int8 uint8 int16 int32 int64 bool".split()  # noqa: SIM905
-}
-KINDS = {**DTYPES, "scale": torch.float32, "zero_point": torch.int32}
-"""Kind of a stream → type of its tensors."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _MODELS = 16
 """Parts of a layer (weight, bias, running_mean, ...) that have models of their own; further ones share the last."""
 
@@ -32,40 +28,40 @@ class Item(NamedTuple):
         return int(np.prod(self.shape, dtype=object))
 
 
-def bits(tensor: Tensor) -> np.ndarray:
+def bits(tensor: "Tensor") -> np.ndarray:
     """The bits of a tensor's values as unsigned words of their size."""
+    import torch
+
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().view(f"<u{flat.element_size()}")
 
 
-def encode(kind: str, items: Sequence[Item], tensors: Sequence[Tensor]) -> tuple[str, bytes, int]:
+def encode(kind: str, items: Sequence[Item], tensors: "Sequence[Tensor]") -> tuple[str, bytes, int]:
     """Code tensors of one kind: the codec, the stream and the CRC-32 of shapes and words."""
-    split = byte_planes.words(np.concatenate([bits(one) for one in tensors]), KINDS[kind].is_floating_point)
+    split = byte_planes.words(np.concatenate([bits(one) for one in tensors]), KINDS[kind].floating)
     coded = byte_planes.encode_range(split, [item.elements for item in items], _models(items))
     found = ("xz", byte_planes.encode_xz(split)), ("range", coded)
     codec, stream = min(found, key=lambda one: len(one[1]))
     return codec, stream, _checksum(items, split)
 
 
-def decode(kind: str, codec: str, stream: bytes, items: Sequence[Item]) -> tuple[list[Tensor], int]:
+def decode(kind: str, codec: str, stream: bytes, items: Sequence[Item]) -> tuple[list[Raw], int]:
     """The tensors of one kind, and the CRC-32 of shapes and words.
 
     Raises:
         Damaged: the stream is not that of such tensors.
     """
-    dtype, lengths = KINDS[kind], [item.elements for item in items]
+    own, lengths = KINDS[kind], [item.elements for item in items]
     if codec == "xz":
-        split = byte_planes.decode_xz(stream, sum(lengths), dtype.itemsize)
+        split = byte_planes.decode_xz(stream, sum(lengths), own.itemsize)
     else:
-        split = byte_planes.decode_range(stream, lengths, _models(items), dtype.itemsize)
-    if dtype == torch.bool and (split > 1).any():
+        split = byte_planes.decode_range(stream, lengths, _models(items), own.itemsize)
+    if own.dtype == "bool" and (split > 1).any():
         raise Damaged("a truth value is neither 0 nor 1")
-    words = byte_planes.values(split, dtype.is_floating_point).view(np.uint8).copy()
-    # No words at all are no memory that torch could look at as another type.
-    flat = torch.from_numpy(words).view(dtype) if len(words) else torch.zeros(0, dtype=dtype)
-    return [part.clone().reshape(item.shape) for part, item in zip(flat.split(lengths), items, strict=True)], _checksum(
-        items, split
-    )
+    words = byte_planes.values(split, own.floating).reshape(-1)
+    parts = np.split(words, np.cumsum(lengths)[:-1])
+    found = [Raw(own.dtype, item.shape, part.copy()) for part, item in zip(parts, items, strict=True)]
+    return found, _checksum(items, split)
 
 
 def _checksum(items: Sequence[Item], split: np.ndarray) -> int:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = 1
 """Of the settings and widths that a network is saved with; raised when a reader of the old ones would rebuild another
@@ -28,7 +30,7 @@ class Facts:
     """path → path of the same module in the published network whose weights can be loaded, where they differ"""
 
 
-def declare(model: nn.Module, facts: Facts) -> nn.Module:
+def declare(model: "nn.Module", facts: Facts) -> "nn.Module":
     """Attach `facts` to a network.
 
     Raises:
@@ -42,7 +44,7 @@ def declare(model: nn.Module, facts: Facts) -> nn.Module:
     return model
 
 
-def facts_of(model: nn.Module) -> Facts:
+def facts_of(model: "nn.Module") -> Facts:
     """What a network has declared; one that is trained alone need declare nothing.
 
     Raises:
@@ -57,7 +59,7 @@ def facts_of(model: nn.Module) -> Facts:
     )
 
 
-def prunable(model: nn.Module) -> dict[str, nn.Module]:
+def prunable(model: "nn.Module") -> "dict[str, nn.Module]":
     """Path → convolution or linear layer whose outputs may be pruned, in the order of the network.
 
     Raises:
@@ -65,5 +67,7 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
     """
     facts = facts_of(model)
     kept = {facts.classifier, *facts.unprunable}
+    from torch import nn
+
     layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
     return {path: module for path, module in layers.items() if path not in kept}

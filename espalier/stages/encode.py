@@ -74,7 +74,7 @@ def encode(run: "StageRun", spec: EncodeStage) -> Outcome:
         write(tensors, about, temporary, asked.codecs)
         times.append(time.perf_counter())
         opened = open_parts(temporary)
-        contents = opened.contents()
+        contents = opened.contents().of_torch()
         decoded = coded_network.rebuild(contents, path)
         times.append(time.perf_counter())
         if (contents.record != about) or (wrong := coded_network.differing(contents.tensors, tensors)):
