@@ -137,7 +137,7 @@ def _quantized(row: Levels, centred: np.ndarray, found: Mapping[str, Mapping[str
     if zero_point.size and not row.lowest <= int(zero_point.min()) <= int(zero_point.max()) <= row.highest:
         raise Damaged(f"{row.name} has zero points beyond its levels")
     # Sums beyond 32 bits wrap, as torch's do.
-    levels = np.asarray(centred + zero_point)
+    levels = np.add(centred, zero_point, out=np.empty(centred.shape, np.int32))
     if levels.size and not row.lowest <= int(levels.min()) <= int(levels.max()) <= row.highest:
         raise Damaged(f"{row.name} has levels beyond {row.lowest} to {row.highest}")
     return row.name, RawLevels(levels, scale, zero_point, row.lowest, row.highest)
@@ -149,8 +149,9 @@ def _tensor(found: RawLevels | Raw) -> "Quantized | Tensor":
     from espalier.quantization.qparams import QParams, Quantized
 
     if isinstance(found, RawLevels):
-        scale, zero_point = torch.from_numpy(found.scale.copy()), torch.from_numpy(found.zero_point.copy())
-        return Quantized(torch.from_numpy(found.levels), QParams(scale, zero_point, found.lowest, found.highest))
+        # By way of one dimension: of an array without values NumPy's strides are no strides for torch.
+        levels, scale, zero_point = (torch.from_numpy(each.reshape(-1)).reshape(each.shape) for each in found[:3])
+        return Quantized(levels, QParams(scale, zero_point, found.lowest, found.highest))
     dtype = getattr(torch, found.dtype)
     # No words at all are no memory that torch could look at as another type.
     words = found.words.view(np.uint8)

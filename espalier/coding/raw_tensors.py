@@ -54,5 +54,5 @@ class RawLevels(NamedTuple):
 
     def dequantize(self) -> np.ndarray:
         """The numbers, float32, that the levels stand for."""
-        # A sum or product of arrays without dimensions is no array in NumPy.
-        return np.asarray(np.asarray(self.levels - self.zero_point).astype(np.float32) * self.scale)
+        steps = np.subtract(self.levels, self.zero_point, out=np.empty(self.levels.shape, np.float32), casting="unsafe")
+        return np.multiply(steps, self.scale, out=steps)
