@@ -177,7 +177,7 @@ def runs(
 
 @command
 def predict(
-    run: Annotated[str, typer.Argument(help="id, name or folder of a run, or a coded file (.esp)")],
+    run: Annotated[str, typer.Argument(help="id, name or folder of a run, or a file (.esp, .onnx)")],
     images: Annotated[Path, typer.Argument(help="an image, or a folder, searched to its depth")],
     output: Annotated[Path, typer.Option("--output", "-o", help="table to write: file, label, probability, error")],
     strict: Annotated[bool, typer.Option(help="stop at a file that cannot be read")] = False,

@@ -36,7 +36,7 @@ def frame(*studies: str) -> "pd.DataFrame":
 
 
 def load(path: str | Path | None = None, *, study: str | None = None, best: bool = False) -> "Classifier":
-    """A network to use: of a run's folder, of a coded file (.esp), or the best of a study.
+    """A network to use: of a run's folder, of a coded file (.esp) or an ONNX file of ours, or the best of a study.
 
     Args:
         study: name of a study, of which the network with the highest validation top-1 is taken
