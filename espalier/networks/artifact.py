@@ -11,7 +11,7 @@ from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.files import replacing, write_text
 from espalier.models.facts import FORMAT
-from espalier.networks.network import Network
+from espalier.networks.network import Network, structure
 from espalier.runs import record as records
 from espalier.settings.registry import Choice, choice
 
@@ -96,12 +96,8 @@ def load(folder: Path) -> Network:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise _unusable(path, f"it is cut short or damaged ({error})") from error
-    built = record.choice.build(record.num_classes, record.image_size)
     try:
-        if record.shapes:
-            from espalier.pruning.shapes import rebuild
-
-            rebuild(built, record.shapes)
+        built = structure(record.choice, record.num_classes, record.image_size, record.shapes)
         built.load_state_dict(weights)
     except (RuntimeError, Mistake) as error:
         reason = " ".join(str(error).split())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from espalier.coding import activations, plain_tensors
 from espalier.coding.decoder import LIMIT, Contents, decode
@@ -15,13 +15,11 @@ from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
-from espalier.networks.network import Network
-from espalier.pruning.shapes import rebuild as cut
+from espalier.networks.network import Network, structure
 from espalier.quantization.folding import fold as fold_in
 from espalier.quantization.folding import foldable, folded_levels
 from espalier.quantization.qparams import Quantized
 from espalier.quantization.quantized import Quantization, install
-from espalier.settings.registry import Choice
 
 Tensors = dict[str, Quantized | Tensor]
 
@@ -110,7 +108,7 @@ def rebuild(contents: Contents, path: Path) -> Network:
 def _rebuilt(contents: Contents) -> Network:
     record = parse(contents.record)
     with Bounded(LIMIT):
-        model = _structure(record.model, record.num_classes, record.image_size, record.shapes)
+        model = structure(record.model, record.num_classes, record.image_size, record.shapes)
     fold_in(model, record.folded)
     if len(model.get_submodule(facts_of(model).classifier).weight) != record.num_classes:
         raise ValueError(f"its classifier has not {record.num_classes} outputs")
@@ -132,11 +130,6 @@ def _rebuilt(contents: Contents) -> Network:
     sizes = record.num_classes, record.image_size
     feed = Feed.model_validate(record.feed) if record.feed else None
     return Network(model.eval(), record.model, *sizes, record.shapes, quantization if any(quantization) else None, feed)
-
-
-def _structure(choice: Choice, num_classes: int, image_size: int, shapes: Mapping[str, Any] | None) -> nn.Module:
-    model = choice.build(num_classes, image_size)
-    return cut(model, shapes) if shapes else model
 
 
 def _rounded(name: str, tensor: Quantized | Tensor) -> Quantized | Tensor:

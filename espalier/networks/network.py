@@ -1,5 +1,6 @@
 """A network as loaded, with what built it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,18 @@ class Network:
 
     def plain(self) -> "nn.Module":
         """A copy of the model with the same weights, with no quantizer in front of its layers."""
-        from espalier.pruning.shapes import rebuild
-
-        built = self.choice.build(self.num_classes, self.image_size)
-        if self.shapes:
-            rebuild(built, self.shapes)
+        built = structure(self.choice, self.num_classes, self.image_size, self.shapes)
         built.load_state_dict(self.model.state_dict())
         return built.eval()
+
+
+def structure(choice: Choice, num_classes: int, image_size: int, shapes: Mapping[str, Any] | None) -> "nn.Module":
+    """A network built anew, with the widths that pruning has left it; its weights are to be loaded.
+
+    Raises:
+        Mistake: the shapes are those of another network.
+    """
+    from espalier.pruning.shapes import rebuild
+
+    model = choice.build(num_classes, image_size)
+    return rebuild(model, shapes) if shapes else model
