@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from espalier.coding.activation_names import SCALE, ZERO_POINT
+from espalier.coding.network_record import SCALE, ZERO_POINT
 from espalier.quantization.qparams import QParams
 
 Ends = list[tuple[int, int] | None]

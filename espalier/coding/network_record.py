@@ -9,6 +9,9 @@ from espalier.errors import Damaged
 from espalier.models.facts import FORMAT
 from espalier.settings.registry import choice
 
+SCALE, ZERO_POINT = "_inputs.scale", "_inputs.zero_point"
+"""Names of the tensors with the fixed qparams of the inputs of layers; no module of a network begins like that."""
+
 _Size = Annotated[int, Field(ge=1, le=1 << 20)]
 _Bits = Annotated[int, Field(ge=2, le=16)]
 _Lowest = Annotated[int, Field(gt=-(1 << 16), le=0)]

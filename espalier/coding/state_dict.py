@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from espalier.coding.activation_names import SCALE, ZERO_POINT
 from espalier.coding.decoder import read, told
-from espalier.coding.network_record import Record, parse
+from espalier.coding.network_record import SCALE, ZERO_POINT, Record, parse
 from espalier.coding.raw_tensors import Raw, RawLevels
 from espalier.files import replacing
 

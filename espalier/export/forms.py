@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 FP32, INT8, QUANTIZED, PROGRAM = "ONNX fp32", "ONNX int8", "ONNX quantized", "program"
 FORMS = {FP32: "fp32.onnx", INT8: "int8.onnx", QUANTIZED: "quantized.onnx", PROGRAM: "program.pt2"}
 """Form of a network → its file in the folder of a run."""
 
 
-def opened(form: str, path: Path) -> nn.Module:
+def opened(form: str, path: Path) -> "nn.Module":
     """The network of a file, from pixels uint8 (b, C, H, W) to logits float32 (b, classes).
 
     Raises:
@@ -25,7 +27,7 @@ def opened(form: str, path: Path) -> nn.Module:
     return Session(path)
 
 
-def forms(folder: Path) -> Iterator[tuple[str, nn.Module]]:
+def forms(folder: Path) -> "Iterator[tuple[str, nn.Module]]":
     """The name and the network of each form that an export run has written, one at a time.
 
     Raises:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Mistake
-from espalier.export.inputs import Fed, metadata, of_pixels, told
+from espalier.export.fed import Fed, metadata, of_pixels, told
 from espalier.export.onnx_files import quiet
 from espalier.runs.record import mend
 

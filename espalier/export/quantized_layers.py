@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from espalier.export.onnx_files import QUANTIZED_OPSET
 from espalier.quantization.folding import fold, foldable, folded_levels
 from espalier.quantization.qparams import QParams, Quantized, choose_qparams, dequantize, quantize
 from espalier.quantization.quantized import Quantization
@@ -20,7 +21,6 @@ _TENSORS = {
     torch.int16: (-(1 << 15), (1 << 15) - 1),
     torch.uint16: (0, (1 << 16) - 1),
 }
-_OPSET = 21
 
 
 @torch.no_grad()
@@ -132,7 +132,7 @@ def _quantized(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
 
 
 def _operator(name: str, inputs: list[Tensor], dtype: torch.dtype, shape: torch.Size, **attributes: int) -> Tensor:
-    return torch.onnx.ops.symbolic(name, inputs, attributes, dtype=dtype, shape=shape, version=_OPSET)
+    return torch.onnx.ops.symbolic(name, inputs, attributes, dtype=dtype, shape=shape, version=QUANTIZED_OPSET)
 
 
 def _holding(lowest: int, highest: int) -> torch.dtype:

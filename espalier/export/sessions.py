@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError
-from espalier.export.inputs import of_pixels, told
+from espalier.export.fed import of_pixels, told
 from espalier.metrics.latency import BATCHES, filled, latency
 from espalier.runs.record import mend
 

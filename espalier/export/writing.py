@@ -13,7 +13,7 @@ from espalier.export import onnx_files
 from espalier.export.agreement import Outcome, outcome, refuse_difference
 from espalier.export.forms import FORMS, FP32, INT8, PROGRAM, QUANTIZED, opened
 from espalier.files import replacing
-from espalier.quantization.calibration import calibration_batches
+from espalier.quantization.calibration_images import calibration_batches
 from espalier.quantization.quantized import Quantization
 from espalier.settings.sections import Export
 

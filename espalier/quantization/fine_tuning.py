@@ -8,7 +8,7 @@ from torch import nn
 
 from espalier.data.policy import Policy
 from espalier.data.resident import Resident
-from espalier.quantization.calibration import calibration_batches
+from espalier.quantization.calibration_images import calibration_batches
 from espalier.quantization.qat import convert, prepare_qat
 from espalier.quantization.quantized import Quantization
 from espalier.runs.checkpoint import Checkpoints

@@ -11,7 +11,7 @@ from espalier.data.resident import Resident
 from espalier.errors import Interrupted
 from espalier.metrics.accuracy import score
 from espalier.quantization.batchnorm import statistics
-from espalier.quantization.calibration import calibration_batches
+from espalier.quantization.calibration_images import calibration_batches
 from espalier.quantization.cells import Cell, Cells
 from espalier.quantization.quantized import Quantization
 from espalier.quantization.quantizer import Quantizer

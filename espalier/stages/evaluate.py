@@ -59,7 +59,7 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     """
     import torch
 
-    from espalier.metrics import cost, robustness
+    from espalier.metrics import corrupted_scores, cost
     from espalier.metrics.accuracy import score
     from espalier.metrics.predictions import Predictions
     from espalier.networks.scored import EAGER, networks
@@ -95,9 +95,9 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
         more.append(PREDICTIONS)
     error: Any = ""
     if asked.corruptions:
-        corrupted = list(robustness.rows(line, test, data.inputs, asked.corruptions, BATCH))
+        corrupted = list(corrupted_scores.rows(line, test, data.inputs, asked.corruptions, BATCH))
         write_rows(run.folder / CORRUPTIONS, CORRUPTED, corrupted)
-        error = robustness.mean_error([row for row in corrupted if row["run"] == identifier(run.parent)])
+        error = corrupted_scores.mean_error([row for row in corrupted if row["run"] == identifier(run.parent)])
         more.append(CORRUPTIONS)
     row = {"images": data.size("test")} | {f"test_{metric}": value for metric, value in scores.items()}
     row["mean_corruption_error"] = error

@@ -60,8 +60,8 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     from espalier.data.feed import Feed
     from espalier.export import onnx_files
     from espalier.export.agreement import outcome
+    from espalier.export.fed import Fed
     from espalier.export.forms import PROGRAM, QUANTIZED, opened
-    from espalier.export.inputs import Fed
     from espalier.export.processor import processor, saturates
     from espalier.export.sessions import timed
     from espalier.export.writing import write
@@ -74,16 +74,17 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     feed, beat = Feed.of(data), run.heartbeat.beat
     quantized, line = _quantized(run, data)
     folders = {EAGER: line[-1]} | ({BEFORE: line[-2]} if len(line) > 1 else {})
-    networks = {form: run.network(folder).model for form, folder in folders.items()}
-    eager = {form: Fed(model, feed) for form, model in networks.items()}
-    name = f"the network of {run.parent} ({run.network(line[-1]).choice.name})"
+    networks = {form: run.network(folder) for form, folder in folders.items()}
+    own = networks[EAGER]
+    eager = {form: Fed(network.model, feed) for form, network in networks.items()}
+    name = f"the network of {run.parent} ({own.choice.name})"
     if (quantized or spec.export.int8) and saturates(cpu) and not spec.export.reduce_range:
         more = "" if quantized else "; set export.reduce_range to true"
         log.warning("8-bit products saturate on this CPU, which may cost accuracy%s", more)
     outcomes = {form: outcome(model, data, beat) for form, model in eager.items()}
     files = {form: folder / "model.safetensors" for form, folder in folders.items()}
     beside: dict[str, Scored] = {}
-    written = write(run.folder, spec.export, networks[EAGER], outcomes[EAGER], data, quantized, name=name, beat=beat)
+    written = write(run.folder, spec.export, own.model, outcomes[EAGER], data, quantized, name=name, beat=beat)
     for form, path, found in written:
         files[form], outcomes[form] = path, found
         beside[form] = quantized.eager if quantized and form in (QUANTIZED, PROGRAM) else outcomes[EAGER]
@@ -102,8 +103,8 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     write_rows(run.folder / "formats.csv", FORMATS, rows.values())
     facts = {
         "cpu": cpu,
-        "params": cost.params(networks[EAGER]),
-        "macs": cost.macs(networks[EAGER], data.image_size),
+        "params": cost.params(own.model),
+        "macs": cost.macs(own.model, data.image_size),
         "opset": onnx_files.QUANTIZED_OPSET if quantized else onnx_files.OPSET,
         "exporter": {library: metadata.version(library) for library in _LIBRARIES},
         "input": spec.export.input,
@@ -122,7 +123,7 @@ def _quantized(run: "StageRun", data: "Resident") -> "tuple[Quantized | None, tu
     """
     from espalier.data.feed import Feed
     from espalier.export.agreement import outcome
-    from espalier.export.inputs import Fed
+    from espalier.export.fed import Fed
     from espalier.export.writing import Quantized
 
     network, line = run.network(), run.parents

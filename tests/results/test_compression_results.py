@@ -9,9 +9,8 @@ import pytest
 from espalier.errors import ArtifactError
 from espalier.results.format import style, table
 from espalier.results.format.error_scale import ErrorScale
-from espalier.results.read import tidy
-from espalier.results.requested import Asked
 from support import compressed_on_disk as compressed
+from support.made_results import made
 from support.sealed import reseal
 
 SPLIT = {"split": "test"}
@@ -29,15 +28,6 @@ def on_disk(root, monkeypatch, **changes):
     study = compressed.plan(**changes)
     compressed.finish(root, study)
     return study
-
-
-def made(kind, name, study, **settings):
-    frame = tidy.runs(study)
-    arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
-    item = Asked(kind, name, name, settings)
-    assert item.caption(study)
-    with style.applied():
-        return item.make(*arguments)
 
 
 def point(study, pruning, way, repeat=0):

@@ -6,10 +6,9 @@ import pytest
 
 from espalier.errors import Mistake
 from espalier.results.format import style, table
-from espalier.results.read import tidy
-from espalier.results.requested import Asked
 from support import compressed_on_disk as compressed
 from support import measured_on_disk as measured
+from support.made_results import made
 from support.sealed import reseal
 
 ONE = {"configuration": None}
@@ -24,15 +23,6 @@ def study(tmp_path, monkeypatch):
     compressed.finish(tmp_path, study)
     measured.measure(tmp_path, study)
     return study
-
-
-def made(kind, name, study, **settings):
-    frame = tidy.runs(study)
-    arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
-    item = Asked(kind, name, name, settings)
-    assert item.caption(study)
-    with style.applied():
-        return item.make(*arguments)
 
 
 def words(figure):

@@ -2,10 +2,9 @@
 
 import pytest
 
-from espalier.results.format import style
 from espalier.results.read import tidy
-from espalier.results.requested import Asked
 from support import study_on_disk as disk
+from support.made_results import made
 
 
 @pytest.fixture
@@ -14,15 +13,6 @@ def study(tmp_path, monkeypatch):
     study = disk.pruned(disk.plan())
     disk.finish(tmp_path, study)
     return study
-
-
-def made(kind, name, study, **settings):
-    frame = tidy.runs(study)
-    arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
-    item = Asked(kind, name, name, settings)
-    assert item.caption(study)
-    with style.applied():
-        return item.make(*arguments)
 
 
 def test_change_is_that_of_each_repeat_from_its_own_parent(study):

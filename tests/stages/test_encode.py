@@ -1,6 +1,5 @@
 """The encode stage as it is run, on the digits: its file, its tables, and the command that decodes a file."""
 
-import csv
 import json
 import shutil
 import subprocess
@@ -15,16 +14,11 @@ from espalier.data.resident import Resident
 from espalier.metrics.accuracy import score
 from espalier.networks import artifact
 from espalier.quantization.qparams import Quantized
-from support.scripts_as_run import run
+from support.scripts_as_run import run, table
 
 MODEL = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=4", "seed=1"]
 PRUNE = ["prune={name: structured, ratio: 0.3}", "fine_tune.epochs=1", "seed=1"]
 QUANTIZE = ["quantize={weight_bits: [4], activation_bits: [6]}", "seed=1"]
-
-
-def table(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def done(name, *words):

@@ -13,7 +13,7 @@ from espalier.data.prepared import Prepared, write
 from espalier.data.resident import Resident
 from espalier.data.sets.folder import folder as folder_data
 from espalier.errors import Mistake
-from espalier.metrics import correct, measures, robustness
+from espalier.metrics import correct, corrupted_scores, measures
 from espalier.metrics.predictions import Predictions
 from espalier.networks import artifact
 from espalier.runs import record as records
@@ -110,14 +110,14 @@ def test_networks_of_the_chain_are_scored_on_corrupted_images(chain):
 
 
 def test_fewer_images_are_drawn_once_and_are_the_same_ones_corrupted_alike(chain):
-    assert robustness.chosen(300, None).tolist() == robustness.chosen(300, 300).tolist() == list(range(300))
-    few = robustness.chosen(300, 50)
+    assert corrupted_scores.chosen(300, None).tolist() == corrupted_scores.chosen(300, 300).tolist() == list(range(300))
+    few = corrupted_scores.chosen(300, 50)
     assert len(set(few.tolist())) == 50 and few.tolist() == sorted(few.tolist())
     record = chain(SOME.replace("}", ", images: 50}"))
     data = Resident.load(record.folder.parent / "made-00.safetensors", splits=("test",))
     model = artifact.load(record.folder.parent / CHAIN["train"]).model
     asked = Corruptions(names=("jpeg", "shot_noise"), strengths=(1, 4), images=50)
-    again = list(robustness.rows([(model, {"stage": "train"})], data.splits["test"], data.inputs, asked, 7))
+    again = list(corrupted_scores.rows([(model, {"stage": "train"})], data.splits["test"], data.inputs, asked, 7))
     rows = [row for row in record.rows("corruptions.csv") if row["stage"] == "train"]
     assert [(float(row["clean_top1"]), float(row["top1"])) for row in rows] == [
         (row["clean_top1"], row["top1"]) for row in again

@@ -1,6 +1,5 @@
 """The export stage as it is run, and the parts it is made of."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -16,8 +15,8 @@ from espalier.data.feed import Feed
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.export.agreement import TOLERANCE, outcome, refuse_difference
+from espalier.export.fed import Fed
 from espalier.export.forms import FP32, INT8, forms
-from espalier.export.inputs import Fed
 from espalier.export.int8 import quantize
 from espalier.export.onnx_files import WindowMaxima, converted, save
 from espalier.export.processor import processor, saturates
@@ -32,7 +31,7 @@ from espalier.runs.progress import Heartbeat
 from espalier.settings.sections import Export
 from espalier.stages.export import ExportStage, export
 from espalier.stages.frame.stage_run import StageRun, make
-from support.scripts_as_run import ROOT, preloaded, script
+from support.scripts_as_run import ROOT, preloaded, script, table
 
 POINTS = 2.0
 """Most that 8 bits may change of the validation top-1 of the digits: 5 of 270 images."""
@@ -80,11 +79,6 @@ def exported(pruned, parent, digits, tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(digits):
     return Resident.load(digits)
-
-
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, pruned, parent, data):

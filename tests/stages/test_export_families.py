@@ -10,7 +10,7 @@ import torch
 
 from espalier.data.feed import Feed
 from espalier.export.agreement import TOLERANCE
-from espalier.export.inputs import Fed, of_pixels
+from espalier.export.fed import Fed, of_pixels
 from espalier.export.int8 import quantize
 from espalier.export.onnx_files import converted, save
 from espalier.export.processor import processor, saturates

@@ -1,7 +1,6 @@
 """What a chain has quantized, as files for other programs: its own levels, fed by what the file alone says."""
 
 import copy
-import csv
 import json
 import subprocess
 import sys
@@ -17,8 +16,8 @@ from espalier.data.feed import Feed
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError
 from espalier.export.agreement import outcome
+from espalier.export.fed import INPUTS, Fed
 from espalier.export.forms import FORMS, INT8, PROGRAM, QUANTIZED, opened
-from espalier.export.inputs import INPUTS, Fed
 from espalier.export.onnx_files import converted, save
 from espalier.export.processor import processor, saturates
 from espalier.export.programs import Program
@@ -27,11 +26,11 @@ from espalier.export.qdq import quantized
 from espalier.export.sessions import Session
 from espalier.metrics.cost import weighted
 from espalier.networks import artifact
-from espalier.quantization.calibration import calibration_batches
+from espalier.quantization.calibration_images import calibration_batches
 from espalier.quantization.quantized import Quantization, install
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated, naive
-from support.scripts_as_run import ENVIRONMENT, run
+from support.scripts_as_run import ENVIRONMENT, run, table
 
 MODEL = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "train.epochs=6", "train.batch_size=32"]
 POINTS = 2.5 * 100 / 270
@@ -103,11 +102,6 @@ def exported(digits, root, parent, few_bits):
 @pytest.fixture(scope="module")
 def data(digits):
     return Resident.load(digits)
-
-
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def within(points):

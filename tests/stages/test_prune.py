@@ -1,6 +1,5 @@
 """The prune stage as it is run: each way of pruning, its rows, its interruptions."""
 
-import csv
 import json
 import subprocess
 
@@ -9,7 +8,7 @@ import torch
 
 from espalier.networks import artifact
 from espalier.pruning.masks import rows as layer_sparsity
-from support.scripts_as_run import interrupted_to_the_end, preloaded, run, script
+from support.scripts_as_run import interrupted_to_the_end, preloaded, run, script, table
 
 PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=4", "seed=1"]
 TUNED = ["fine_tune.epochs=2", "fine_tune.batch_size=32", "augment=[pad_crop]", "seed=1"]
@@ -33,11 +32,6 @@ def pruned(folder, parent, digits, *words):
     done = subprocess.run(command, env=preloaded(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return artifact.load(folder).model, metrics(folder)
-
-
-def table(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def metrics(folder):

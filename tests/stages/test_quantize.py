@@ -1,6 +1,5 @@
 """The quantize stage as it is run: its grid, the setting that is kept, its interruptions, and its scores on test."""
 
-import csv
 import json
 import signal
 import subprocess
@@ -13,12 +12,12 @@ from espalier.errors import ArtifactError
 from espalier.metrics.accuracy import score
 from espalier.metrics.cost import weighted
 from espalier.networks import artifact
-from espalier.quantization.calibration import calibration_batches
+from espalier.quantization.calibration_images import calibration_batches
 from espalier.quantization.cells import Cells
 from espalier.quantization.rows_of_widths import grid
 from espalier.quantization.schemes import calibrated, naive
 from espalier.quantization.width_grid import EVALUATION_BATCH
-from support.scripts_as_run import interrupt, interrupted_to_the_end, preloaded, run, script
+from support.scripts_as_run import interrupt, interrupted_to_the_end, preloaded, run, script, table
 
 PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=6", "seed=1"]
 WIDTHS = ["quantize.weight_bits=[8, 3]", "quantize.activation_bits=[32, 4]", "seed=1"]
@@ -50,11 +49,6 @@ def made(parent, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("quantize") / "resnet-00000000cc"
     quantized(folder, parent, digits, *WIDTHS, KEPT)
     return folder
-
-
-def table(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("scheme", ["calibrated", "naive"])

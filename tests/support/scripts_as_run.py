@@ -1,5 +1,6 @@
 """Scripts run as processes, killed and started again."""
 
+import csv
 import os
 import random
 import signal
@@ -79,3 +80,9 @@ def interrupted_to_the_end(command, folder, most):
     done = subprocess.run(command, env=preloaded(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return kills
+
+
+def table(path):
+    """The rows of a CSV that a script has written."""
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -5,6 +5,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.export.forms import FP32, INT8, PROGRAM, QUANTIZED
 from espalier.results.read.bit_cells import FULL, metrics, number, rows, scores
 from espalier.results.read.planned_study import Study
 from espalier.stages import STAGES
@@ -28,7 +29,7 @@ WORDS = {"train": "original", "prune": "pruned", "quantize": "quantized", "encod
 _KEPT = {"bits": "weight_bits", "activation_mib": "activation_mib"}
 """Measure → column of a stage's metrics that holds for the stages after it too."""
 _EAGER, _BEFORE = "eager", "eager, before pruning"
-_FORMS = {"ONNX fp32": FULL, "ONNX int8": 8, "ONNX quantized": None, "program": None}
+_FORMS = {FP32: FULL, INT8: 8, QUANTIZED: None, PROGRAM: None}
 """Exported form → bits of a weight; None: those of the chain."""
 _NO_NETWORK = ("prepare", "evaluate")
 
@@ -124,10 +125,10 @@ def _exported(study: Study, runs: Mapping[str, str]) -> Iterator[tuple[str, Mapp
     settings = study["runs"][runs["export"]]["settings"]
     quantized = "quantize" in runs
     asked = {
-        "ONNX fp32": True,
-        "ONNX int8": not quantized and settings.get("export.int8", True),
-        "ONNX quantized": quantized,
-        "program": settings.get("export.program", False),
+        FP32: True,
+        INT8: not quantized and settings.get("export.int8", True),
+        QUANTIZED: quantized,
+        PROGRAM: settings.get("export.program", False),
     }
     for form in _FORMS:
         # A chain that keeps 32 bits has no levels to write.
