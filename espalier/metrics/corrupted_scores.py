@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from espalier.data.corruptions import corrupted
 from espalier.data.prepared import Split
+from espalier.networks.scored import Scored
 from espalier.seeding import key
 from espalier.settings.sections import Corruptions
 
@@ -17,7 +18,7 @@ Change = Callable[[Tensor, Sequence[int]], Tensor]
 
 @torch.inference_mode()
 def rows(
-    networks: Sequence[tuple[nn.Module, Mapping[str, Any]]],
+    networks: Sequence[Scored],
     split: Split,
     inputs: Callable[[Tensor], Tensor],
     asked: Corruptions,
@@ -29,27 +30,30 @@ def rows(
 
     Args:
         networks: with the columns that name them
-        inputs: makes inputs of uint8 images (b, C, H, W)
+        inputs: makes normalized images of pixels, uint8 (b, C, H, W)
     """
     places = chosen(len(split.labels), asked.images)
-    models = [model.eval() for model, _ in networks]
+    for network in networks:
+        network.model.eval()
 
     def scored(change: Change) -> list[float]:
-        right = [0] * len(models)
+        right = [0] * len(networks)
         for part in places.split(batch_size):
-            batch = inputs(change(split.images[part], part.tolist()))
-            labels = split.labels[part].to(batch.device)
-            for place, model in enumerate(models):
-                right[place] += int((model(batch).argmax(1) == labels).sum())
+            pixels = change(split.images[part], part.tolist())
+            normalized = inputs(pixels)
+            labels = split.labels[part]
+            for place, network in enumerate(networks):
+                answers = network.model(pixels if network.pixels else normalized).argmax(1).cpu()
+                right[place] += int((answers == labels).sum())
         return [100 * count / len(places) for count in right]
 
     clean = scored(lambda images, _: images)
     for name in asked.names:
         for strength in asked.strengths:
             found = scored(lambda images, part, name=name, strength=strength: corrupted(images, part, name, strength))
-            for (_, row), before, top1 in zip(networks, clean, found, strict=True):
+            for network, before, top1 in zip(networks, clean, found, strict=True):
                 own = {"images": len(places), "corruption": name, "strength": strength}
-                yield {**row, **own, "clean_top1": before, "top1": top1}
+                yield {**network.row, **own, "clean_top1": before, "top1": top1}
 
 
 def chosen(count: int, most: int | None) -> Tensor:

@@ -110,8 +110,8 @@ CORRUPTED = (
     "clean_top1",
     "top1",
 )
-"""A row a network that a chain goes on with, a corruption and a strength: top-1 on so many corrupted test images, and
-`clean_top1` on the same ones as they are."""
+"""A row a network that a chain goes on with or an exported file, a corruption and a strength: top-1 on so many
+corrupted test images, and `clean_top1` on the same ones as they are."""
 
 
 def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:

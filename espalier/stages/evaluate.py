@@ -51,7 +51,7 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     """Score a chain on the test split, once, in fp32: its end, and all on the way to it.
 
     What is measured on probabilities is of the end; corrupted images are scored by every network that the chain goes
-    on with, exported forms aside.
+    on with, and by every exported form.
 
     Raises:
         ArtifactError: the network cannot be rebuilt, or is not made for this data.
@@ -62,7 +62,7 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     from espalier.metrics import corrupted_scores, cost
     from espalier.metrics.accuracy import score
     from espalier.metrics.predictions import Predictions
-    from espalier.networks.scored import EAGER, networks
+    from espalier.networks.scored import networks
     from espalier.runs.record import identifier
     from espalier.site import device
 
@@ -79,14 +79,16 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     rows: list[dict[str, Any]] = []
     end, scores = {}, {}
     line = []
-    for model, row, pixels in networks([*run.parents, *run.branches], place):
+    for scored in networks([*run.parents, *run.branches], place):
+        model, row, pixels = scored
         is_end = row["run"] == identifier(run.parent) and bool(row["kept"])
         found = score(model, data.batches("test", BATCH, pixels=pixels), predictions.add if is_end else None)
         rows.append(row | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in found.items()})
         if is_end:
             scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
-        if asked.corruptions and row["kept"] and row["format"] == EAGER:
-            line.append((model, {name: value for name, value in row.items() if name in CORRUPTED}))
+        if asked.corruptions and row["kept"]:
+            named = {name: value for name, value in row.items() if name in CORRUPTED}
+            line.append(scored._replace(row=named))
     write_rows(run.folder / "scores.csv", SCORES, rows)
     more = list(predictions.write_measured(run.folder, MEASURES, asked.metrics))
     predictions.write_correct(run.folder / correct.FILE)

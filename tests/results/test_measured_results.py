@@ -67,9 +67,9 @@ def test_calibration_has_a_row_a_configuration(study):
 def test_robustness_has_a_row_a_stage_before_and_after(study):
     found = made("table", "robustness", study)
     rows = found.data[found.data["prune"] == "pruned"]
-    assert rows["stage"].tolist() == ["original", "pruned", "quantized (W4 A4)", "coded"]
+    assert rows["stage"].tolist() == ["original", "pruned", "quantized (W4 A4)", "coded", "ONNX int8"]
     # Of 95 %, 10 + i points are lost at one strength and twice as many at the other.
-    assert rows["mean_corruption_error_mean"].tolist() == pytest.approx([5 + 1.5 * (10 + place) for place in range(4)])
+    assert rows["mean_corruption_error_mean"].tolist() == pytest.approx([5 + 1.5 * (10 + place) for place in range(5)])
     assert set(rows["clean_top1_mean"]) == {95.0} and set(rows["n"]) == {2}
     assert "jpeg, contrast at 2 strengths" in found.caption and "not divided by AlexNet's" in found.caption
 

@@ -198,14 +198,23 @@ def alone(path, photographs):
 
 
 def test_each_file_is_fed_by_what_it_says_of_itself(digits, root, parent, few_bits, exported, photographs):
-    """It then scores what the row of evaluate says."""
+    """It then scores what the row of evaluate says, and is scored on corrupted images too."""
     evaluated = root / "resnet-00000000a4"
-    made("evaluate", evaluated, digits, [parent, few_bits, "--branches", exported])
+    corruptions = "evaluate.corruptions={names: [contrast], strengths: [4]}"
+    made("evaluate", evaluated, digits, [parent, few_bits, "--branches", exported], corruptions)
     scores = {row["format"]: row["test_top1"] for row in table(evaluated / "scores.csv") if row["stage"] == "export"}
     assert set(scores) == {"ONNX fp32", QUANTIZED, PROGRAM}
     for form, top1 in scores.items():
         assert alone(exported / FORMS[form], photographs) == pytest.approx(float(top1), abs=1e-4)
         assert float(top1) > 90
+    rows = {(row["stage"], row["format"]): row for row in table(evaluated / "corruptions.csv")}
+    assert {form for stage, form in rows if stage == "export"} == set(scores)
+    for form in scores:
+        assert float(rows["export", form]["clean_top1"]) == pytest.approx(float(scores[form]))
+        assert float(rows["export", form]["top1"]) < float(scores[form])
+    # A program in floats answers as the network that it is made of.
+    of, like = rows["train", "eager"], rows["export", PROGRAM]
+    assert float(like["top1"]) == pytest.approx(float(of["top1"]), abs=1)
 
 
 @pytest.mark.slow

@@ -6,7 +6,9 @@ Of repeat r: class "a" has 90 + r of 100 images right and the rest taken for "b"
 
 from pathlib import Path
 
+from espalier.export.forms import INT8
 from espalier.metrics import measures
+from espalier.networks.scored import EAGER
 from espalier.runs.columns import CORRUPTED, MEASURED, write_rows
 from espalier.settings.registry import entries
 from support.sealed import reseal
@@ -20,19 +22,23 @@ NAMES = ("jpeg", "contrast")
 def measure(root: Path, study: dict) -> None:
     """Add test_metrics.csv, the tables of metrics and corruptions.csv to every evaluation of a study.
 
-    The network of a chain's i-th stage loses 10 + i points at strength 1, and twice as much at strength 5.
+    The network of a chain's i-th stage loses 10 + i points at strength 1, and twice as much at strength 5; an exported
+    file counts as a stage after those.
     """
     for point in study["points"]:
         id_ = point["runs"]["evaluate"]
         folder = root / study["runs"][id_]["path"]
         _tables(folder, 90 + point["repeat"])
         line = [stage for stage in ("train", "prune", "quantize", "encode") if stage in point["runs"]]
+        if "export" in point["runs"]:
+            line.append("export")
         rows = []
         for place, stage in enumerate(line):
+            form = INT8 if stage == "export" else EAGER
             for name in NAMES:
                 for strength in STRENGTHS:
                     lost = (10 + place) * (1 if strength == 1 else 2)
-                    values = (stage, point["runs"][stage], 32, 32, "eager", 200, name, strength, 95.0, 95.0 - lost)
+                    values = (stage, point["runs"][stage], 32, 32, form, 200, name, strength, 95.0, 95.0 - lost)
                     rows.append(dict(zip(CORRUPTED, values, strict=True)))
         write_rows(folder / "corruptions.csv", CORRUPTED, rows)
         settings = {"evaluate.corruptions.names": list(NAMES), "evaluate.corruptions.strengths": list(STRENGTHS)}

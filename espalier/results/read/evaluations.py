@@ -51,12 +51,16 @@ def corruptions(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
         head = {"configuration": point["configuration"], "repeat": point["repeat"]}
         own = pd.DataFrame(rows(study, point["runs"].get("evaluate"), CORRUPTIONS), columns=list(CORRUPTED))
         for stage in (each.name for each in STAGES.values() if each.changes and each.name in point["runs"]):
-            here = own[own["stage"] == stage]
-            row = head | {"stage": _words(stage, study["runs"][point["runs"][stage]]["settings"])}
-            row["clean_top1"] = here["clean_top1"].astype(float).mean()
-            row["mean_corruption_error"] = 100 - here["top1"].astype(float).mean()
-            found.append(row)
+            words = _words(stage, study["runs"][point["runs"][stage]]["settings"])
+            found.append(head | {"stage": words} | _means(own[own["stage"] == stage]))
+        for form, here in own[own["stage"] == "export"].groupby("format", sort=False):
+            found.append(head | {"stage": form} | _means(here))
     return pd.DataFrame(found, columns=["configuration", "repeat", "stage", "clean_top1", "mean_corruption_error"])
+
+
+def _means(rows: "pd.DataFrame") -> dict[str, float]:
+    clean, corrupted = rows["clean_top1"].astype(float), rows["top1"].astype(float)
+    return {"clean_top1": clean.mean(), "mean_corruption_error": 100 - corrupted.mean()}
 
 
 def shown(study: Study, named: Mapping[str, str] | None) -> int:

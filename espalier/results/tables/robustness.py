@@ -35,8 +35,8 @@ def caption(study: dict) -> str:
     return (
         f"Clean test images, and the same ones under {_corrupted(study)} (after Hendrycks & Dietterich 2019). The mean "
         "corruption error is the top-1 error, a mean over corruptions and strengths; it is not divided by AlexNet's, "
-        "as theirs is. A row is a network that its chain goes on with; chains that others go on from are left out. "
-        "± is the sample standard deviation over n repeats (seeds)."
+        "as theirs is. A row is a network that its chain goes on with, or one of its exported files; chains that "
+        "others go on from are left out. ± is the sample standard deviation over n repeats (seeds)."
     )
 
 
