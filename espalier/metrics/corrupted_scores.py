@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from espalier.data.corruptions import corrupted
 from espalier.data.prepared import Split
-from espalier.networks.scored import Scored
 from espalier.seeding import key
 from espalier.settings.sections import Corruptions
 
@@ -18,7 +17,7 @@ Change = Callable[[Tensor, Sequence[int]], Tensor]
 
 @torch.inference_mode()
 def rows(
-    networks: Sequence[Scored],
+    networks: Sequence[tuple[nn.Module, Mapping[str, Any], bool]],
     split: Split,
     inputs: Callable[[Tensor], Tensor],
     asked: Corruptions,
@@ -29,12 +28,12 @@ def rows(
     An image is corrupted once for all networks, of which none is changed.
 
     Args:
-        networks: with the columns that name them
+        networks: each with the columns that name it, and whether it takes pixels and not normalized images
         inputs: makes normalized images of pixels, uint8 (b, C, H, W)
     """
     places = chosen(len(split.labels), asked.images)
-    for network in networks:
-        network.model.eval()
+    for model, _, _ in networks:
+        model.eval()
 
     def scored(change: Change) -> list[float]:
         right = [0] * len(networks)
@@ -42,8 +41,8 @@ def rows(
             pixels = change(split.images[part], part.tolist())
             normalized = inputs(pixels)
             labels = split.labels[part]
-            for place, network in enumerate(networks):
-                answers = network.model(pixels if network.pixels else normalized).argmax(1).cpu()
+            for place, (model, _, takes_pixels) in enumerate(networks):
+                answers = model(pixels if takes_pixels else normalized).argmax(1).cpu()
                 right[place] += int((answers == labels).sum())
         return [100 * count / len(places) for count in right]
 
@@ -51,9 +50,9 @@ def rows(
     for name in asked.names:
         for strength in asked.strengths:
             found = scored(lambda images, part, name=name, strength=strength: corrupted(images, part, name, strength))
-            for network, before, top1 in zip(networks, clean, found, strict=True):
+            for (_, row, _), before, top1 in zip(networks, clean, found, strict=True):
                 own = {"images": len(places), "corruption": name, "strength": strength}
-                yield {**network.row, **own, "clean_top1": before, "top1": top1}
+                yield {**row, **own, "clean_top1": before, "top1": top1}
 
 
 def chosen(count: int, most: int | None) -> Tensor:
