@@ -128,13 +128,13 @@ def test_as_many_ends_as_beginnings(server, digits, tmp_path):
 def test_a_script_ends_and_reads_as_it_would_alone(server, tmp_path, body, code, told):
     program = tmp_path / "script.py"
     program.write_text(f"import os, sys\n{HANDED}{body}\n")
-    environment = server.environment | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, program]
+    # Libraries are found otherwise than the server's, which is why it is not asked.
+    environment = server.environment | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     alone = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)
-    del environment["PYTHONPATH"]
     head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     program.write_text(head + program.read_text())
-    forked = subprocess.run(words, env=environment, input="abc", capture_output=True, text=True, check=False)
+    forked = subprocess.run(words, env=server.environment, input="abc", capture_output=True, text=True, check=False)
     assert alone.returncode == forked.returncode == code
     assert told in forked.stderr
     if not code:

@@ -117,7 +117,8 @@ def test_fewer_images_are_drawn_once_and_are_the_same_ones_corrupted_alike(chain
     data = Resident.load(record.folder.parent / "made-00.safetensors", splits=("test",))
     model = artifact.load(record.folder.parent / CHAIN["train"]).model
     asked = Corruptions(names=("jpeg", "shot_noise"), strengths=(1, 4), images=50)
-    again = list(corrupted_scores.rows([(model, {"stage": "train"}, False)], data.splits["test"], data.inputs, asked, 7))
+    network = (model, {"stage": "train"}, False)
+    again = list(corrupted_scores.rows([network], data.splits["test"], data.inputs, asked, 7))
     rows = [row for row in record.rows("corruptions.csv") if row["stage"] == "train"]
     assert [(float(row["clean_top1"]), float(row["top1"])) for row in rows] == [
         (row["clean_top1"], row["top1"]) for row in again
