@@ -1,8 +1,10 @@
 """How a network is fed and what it answers: all that stands between an image file and a class name."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from espalier.data.photographs import Background
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,10 @@ class Feed(BaseModel):
     """names of the classes, in the order of the logits"""
     resize: Literal[RESIZE] = RESIZE
     """how an image of another size is brought to image_size"""
+    exif_orientation: Literal[True] | None = None
+    """true where photographs are turned as their EXIF orientation says before all else"""
+    background: Background | None = None
+    """what shows where images are transparent; None where transparency is dropped"""
 
     @classmethod
     def of(cls, data: "Resident") -> "Feed":
@@ -43,7 +49,13 @@ class Feed(BaseModel):
             mean=list(data.mean),
             std=list(data.std),
             classes=list(data.classes),
+            exif_orientation=data.settings.get("exif_orientation") or None,
+            background=data.settings.get("background"),
         )
+
+    def said(self) -> dict[str, Any]:
+        """All of it that is not None, as plain data."""
+        return self.model_dump(mode="json", exclude_none=True)
 
     def affine(self) -> "tuple[Tensor, Tensor]":
         """Scale and shift of each channel, float32 (C,): pixels from 0 to 255 times the one, plus the other."""

@@ -2,8 +2,9 @@
 
 Another size than the source's is reached as torchvision's `Resize` and `CenterCrop` reach it on Pillow images: the
 shorter side becomes `image_size` (bilinear, antialiased), then the middle is kept. Grayscale, palette and transparent
-images become RGB as torchvision's loader makes them; gray of more than 8 bits is refused, since Pillow would clip it,
-where it keeps the upper 8 bits of deeper colours. EXIF data turns no image, as it turns none in torchvision.
+images become RGB as torchvision's loader makes them, which drops transparency and turns no image as its EXIF data says,
+unless they are asked to be upright and opaque. Gray of more than 8 bits is refused, since Pillow would clip it, where
+it keeps the upper 8 bits of deeper colours.
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from espalier.data.photographs import Background, as_seen, check_size
 from espalier.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,6 +84,10 @@ class Files:
     grayscale: bool = False
     root: Path | None = None
     """the folder below which a user knows the files by their names; None where nobody does"""
+    upright: bool = False
+    """whether EXIF orientation turns images"""
+    background: Background | None = None
+    """what shows where images are transparent; None for whatever colours stand there"""
 
     def __post_init__(self) -> None:
         from PIL import Image
@@ -109,12 +115,16 @@ class Files:
             with Image.open(path) as image:
                 if image.mode.startswith(DEEP):
                     raise Unreadable(f"{path}: more than 8 bits a channel (mode {image.mode}); convert it")
-                long, short = max(image.size), min(image.size)
-                if self.image_size**2 * long > Image.MAX_IMAGE_PIXELS * short:
-                    raise Unreadable(f"{path}: too long and thin to resize ({image.width} x {image.height} pixels)")
+                check_size(image, self.image_size)
                 image.load()
-                return square(image, self.image_size, self.grayscale)
+                seen = as_seen(image, self.upright, self.background)
+                return square(seen, self.image_size, self.grayscale)
         except FileNotFoundError:
             raise Unreadable(f"{path}: there is no such file") from None
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        except Unreadable:
+            raise
+        except Image.DecompressionBombError:
+            most = f"{2 * Image.MAX_IMAGE_PIXELS:,}"
+            raise Unreadable(f"{path}: it has more pixels than are opened, {most}; make it smaller") from None
+        except (DataError, OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
             raise Unreadable(f"{path}: {error}") from None

@@ -6,6 +6,7 @@ Pillow decodes and resizes outside Python's lock, so threads are as good as proc
 """
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from torch import Tensor
 
+from espalier.data.duplicates import digests
 from espalier.data.images import Images, Unreadable
 from espalier.errors import DataError
 
@@ -26,11 +28,13 @@ _BLOCK = 1 << 20
 _LISTED = 20
 
 
-def fill(file: BinaryIO, images: Tensor | Images, places: np.ndarray, counted: int, threads: int) -> np.ndarray:
+def fill(
+    file: BinaryIO, images: Tensor | Images, places: np.ndarray, counted: int, threads: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Write the images at `places` one after the other, each as uint8 (H, W, C); the bytes are those of one thread.
 
     Returns:
-        int64 (C, 256), how often each value stands in the first `counted` of them
+        int64 (C, 256), how often each value stands in the first `counted` of them; and uint64 (n, 2), a digest of each
 
     Raises:
         DataError: images are missing or damaged; every one is looked at, and the first 20 are listed.
@@ -39,12 +43,15 @@ def fill(file: BinaryIO, images: Tensor | Images, places: np.ndarray, counted: i
     size = channels * height * width
     step = max(1, _BLOCK // size)
 
+    seen = np.zeros((len(places), 2), np.uint64)
+
     def block(start: int) -> tuple[int, np.ndarray | None, list[str]]:
         part = places[start : start + step]
         pixels, unreadable = _pixels(images, part)
         if unreadable:
             return len(part), None, unreadable
         _write_at(file.fileno(), pixels, start * size)
+        seen[start : start + len(part)] = digests(pixels)
         return len(part), histogram(pixels[: max(counted - start, 0)]), []
 
     counts, missing = np.zeros((channels, 256), np.int64), []
@@ -62,6 +69,33 @@ def fill(file: BinaryIO, images: Tensor | Images, places: np.ndarray, counted: i
         more = f"\n  … and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         listed = "".join(f"\n  {one}" for one in missing[:_LISTED])
         raise DataError(f"{len(missing)} of {len(places)} images cannot be read; replace or remove them:{listed}{more}")
+    return counts, seen
+
+
+def thin(file: BinaryIO, kept: np.ndarray, shape: tuple[int, int, int], counted: int) -> np.ndarray:
+    """Leave out images of a file that `fill` has written, in place.
+
+    Args:
+        kept: whether each image stays (n,)
+        shape: (H, W, C) of an image
+        counted: how many of the first images `fill` counted the values of
+
+    Returns:
+        int64 (C, 256), how often each value stands in those of them that are left out
+    """
+    size = math.prod(shape)
+    counts, end = np.zeros((shape[2], 256), np.int64), 0
+    for place, stays in enumerate(kept.tolist()):
+        if stays and end == place:
+            end += 1
+            continue
+        pixels = np.frombuffer(os.pread(file.fileno(), size, place * size), np.uint8).reshape(1, *shape)
+        if stays:
+            _write_at(file.fileno(), pixels, end * size)
+            end += 1
+        elif place < counted:
+            counts += histogram(pixels)
+    file.truncate(end * size)
     return counts
 
 
@@ -110,7 +144,7 @@ def _pixels(images: Tensor | Images, places: np.ndarray) -> tuple[np.ndarray, li
 
 def _write_at(descriptor: int, pixels: np.ndarray, offset: int) -> None:
     """Write without a position in the file, which threads would share."""
-    rest = memoryview(pixels).cast("B")
+    rest = memoryview(np.ascontiguousarray(pixels)).cast("B")
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[written:], offset + written

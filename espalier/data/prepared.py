@@ -13,17 +13,19 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from espalier.data import header
+from espalier.data import class_counts, header
+from espalier.data import duplicates as copying
 from espalier.data.images import Files, Images
-from espalier.data.pixel_writing import fill, moments
+from espalier.data.pixel_writing import fill, moments, thin
 from espalier.data.safetensors_stream import Content, save
 from espalier.errors import DataError
 from espalier.files import replacing
@@ -48,6 +50,10 @@ class Dataset:
     classes: tuple[str, ...]
     protocol: Literal["clean", "published"] = "clean"
     """published where the validation split is the test split, stored once; see `splits.published`"""
+    duplicates: copying.Policy = "keep"
+    """what becomes of images that are the same in two splits"""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """ending → files of the source that are no images"""
 
     @property
     def stored(self) -> tuple[str, ...]:
@@ -126,8 +132,13 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
     _, channels, height, width = dataset.images.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as pixels:
-        counts = fill(pixels, dataset.images, indices.numpy(), len(dataset.splits["train"]), threads)
-        mean, std = moments(counts)
+        trained = len(dataset.splits["train"])
+        values, digests = fill(pixels, dataset.images, indices.numpy(), trained, threads)
+        kept = _distinct(dataset, indices, digests)
+        if not kept.all():
+            values -= thin(pixels, kept, (height, width, channels), trained)
+            dataset, indices = _thinned(dataset, kept), indices[torch.from_numpy(kept)]
+        mean, std = moments(values)
         contents = {
             "images": Content.of_file(pixels, torch.uint8, (len(indices), height, width, channels)),
             "labels": Content.of(dataset.labels[indices].to(torch.int64)),
@@ -138,9 +149,12 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
             "settings": dict(settings),
             "classes": list(dataset.classes),
             "sizes": {name: len(dataset.splits[name]) for name in SPLITS},
+            "counts": _counts(dataset),
             "mean": mean,
             "std": std,
         }
+        if dataset.left_out:
+            metadata["left_out"] = dict(dataset.left_out)
         if dataset.protocol != "clean":
             metadata["protocol"] = dataset.protocol
         if isinstance(dataset.images, Files) and (names := dataset.images.names(dataset.splits["test"].tolist())):
@@ -151,6 +165,56 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
         with replacing(path) as temporary:
             save(temporary, contents, {header.KEY: json.dumps(metadata, sort_keys=True)})
     return metadata
+
+
+def _counts(dataset: Dataset) -> dict[str, list[int]]:
+    splits = {name: part.numpy() for name, part in dataset.splits.items()}
+    return class_counts.counted(dataset.labels.numpy(), splits, len(dataset.classes))
+
+
+def _distinct(dataset: Dataset, indices: Tensor, digests: np.ndarray) -> np.ndarray:
+    """Whether each stored image stays, where some are the same as others.
+
+    Raises:
+        DataError: images are the same in two splits, and the data set does not say what becomes of them.
+    """
+    labels = dataset.labels[indices].numpy()
+    names = dataset.stored
+    splits = np.repeat(np.arange(len(names)), [len(dataset.splits[name]) for name in names])
+    copies = copying.found(digests, labels, splits)
+    files = dataset.images.names(indices.tolist()) if isinstance(dataset.images, Files) else []
+
+    def named(place: int) -> str:
+        file = files[place] if files else f"image {int(indices[place])}"
+        return f"{file} ({names[splits[place]]}, {dataset.classes[labels[place]]})"
+
+    if copies.labels:
+        log.warning("%d images stand under two labels:%s", len(copies.labels), copying.listed(copies.labels, named))
+    if copies.within:
+        log.info("%d images of a split are copies of another one of the same class there", copies.within)
+    if not copies.across:
+        return np.ones(len(indices), bool)
+    told = copying.listed(copies.across, named)
+    if dataset.duplicates == "error":
+        raise DataError(
+            f"{len(copies.across)} images are the same in two splits:{told}\nA test image that was trained on tells "
+            "nothing. Remove the copies; or set dataset.duplicates: drop, which leaves out training images, or keep"
+        )
+    out = copying.dropped(copies, splits, names) if dataset.duplicates == "drop" else np.zeros(len(indices), bool)
+    said = f"{int(out.sum())} copies are left out" if out.any() else "all are kept"
+    log.warning("%d images are the same in two splits, %s:%s", len(copies.across), said, told)
+    return ~out
+
+
+def _thinned(dataset: Dataset, kept: np.ndarray) -> Dataset:
+    """The data set without some of its stored images."""
+    ends = np.cumsum([len(dataset.splits[name]) for name in dataset.stored])[:-1]
+    parts = zip(dataset.stored, np.split(kept, ends), strict=True)
+    splits = {name: dataset.splits[name][torch.from_numpy(part)] for name, part in parts}
+    splits.setdefault("validation", splits["test"])
+    thinned = replace(dataset, splits={name: splits[name] for name in SPLITS})
+    class_counts.check(_counts(thinned), dataset.classes)
+    return thinned
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from espalier.data.class_counts import check, counted
 from espalier.data.images import Images
 from espalier.data.prepared import Dataset
-from espalier.data.splits import portion, stratified, validated
+from espalier.data.splits import folded, portion, stratified, validated
 from espalier.errors import DataError
 from espalier.settings.problems import unknown
+from espalier.settings.types import Folds
 
 _TENTH = 0.1
 
@@ -25,6 +28,10 @@ class Collection:
     classes: tuple[str, ...]
     official: Mapping[str, np.ndarray]
     """train, test and perhaps validation → indices of its images; empty where the source has no splits"""
+    groups: np.ndarray | None = None
+    """int64 (N,): images of one number stay in one split, where splits are drawn"""
+    group_names: tuple[str, ...] = ()
+    """their names by number"""
 
     @classmethod
     def of_parts(cls, images: Images, parts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> "Collection":
@@ -38,7 +45,7 @@ class Collection:
         self,
         *,
         keep: tuple[int | str, ...] | None,
-        split: str,
+        split: str | Folds,
         validation: float,
         split_seed: int,
         fraction: float,
@@ -49,7 +56,15 @@ class Collection:
             DataError: the settings do not fit the source or each other.
         """
         kept = self if keep is None else self._keeping(keep)
-        splits = kept._tenths(validation, split_seed) if split == "80/10/10" else kept._official(validation, split_seed)
+        if isinstance(split, Folds):
+            splits = kept._fold(split, validation, split_seed)
+        elif split == "80/10/10":
+            splits = kept._tenths(validation, split_seed)
+        else:
+            splits = kept._official(validation, split_seed)
+        splits = {name: splits[name] for name in ("train", "validation", "test")}
+        check(counted(kept.labels, splits, len(kept.classes)), kept.classes)
+        kept._apart(splits)
         if fraction < 1:
             splits["train"] = portion(kept.labels, splits["train"], fraction=fraction, seed=split_seed)
         return Dataset(
@@ -88,8 +103,34 @@ class Collection:
         if validation != _TENTH:
             raise DataError(f"dataset.validation {validation} contradicts dataset.split 80/10/10; leave one out")
         places = np.flatnonzero(self.labels >= 0)
-        splits = stratified(self.labels[places], validation=_TENTH, test=_TENTH, seed=seed)
+        splits = stratified(self.labels[places], validation=_TENTH, test=_TENTH, seed=seed, **self._about(places))
         return {name: places[part] for name, part in splits.items()}
+
+    def _fold(self, split: Folds, validation: float, seed: int) -> dict[str, np.ndarray]:
+        places = np.flatnonzero(self.labels >= 0)
+        own = self._about(places)
+        splits = folded(self.labels[places], **split.model_dump(), validation=validation, seed=seed, **own)
+        return {name: places[part] for name, part in splits.items()}
+
+    def _apart(self, splits: Mapping[str, np.ndarray]) -> None:
+        """Refuse splits of which two have images of one group."""
+        if self.groups is None:
+            return
+        seen: dict[int, str] = {}
+        both = {}
+        for name, part in splits.items():
+            for group in np.unique(self.groups[part]).tolist():
+                if (first := seen.setdefault(group, name)) != name:
+                    both[group] = (first, name)
+        if both:
+            group, (first, second) = next(iter(both.items()))
+            raise DataError(
+                f"{len(both)} groups are in two splits, such as {self.group_names[group]} in {first} and {second}; "
+                "leave dataset.split out, which keeps groups together"
+            )
+
+    def _about(self, places: np.ndarray) -> dict[str, Any]:
+        return {"classes": self.classes, "groups": None if self.groups is None else self.groups[places]}
 
     def _official(self, validation: float, seed: int) -> dict[str, np.ndarray]:
         if not self.official:
@@ -98,5 +139,6 @@ class Collection:
             if validation != _TENTH:
                 raise DataError(f"dataset.validation {validation} contradicts the source's own part; leave it out")
             return dict(self.official)
-        cut = validated(self.labels, self.official["train"], validation=validation, seed=seed)
+        own = {"classes": self.classes, "groups": self.groups}
+        cut = validated(self.labels, self.official["train"], validation=validation, seed=seed, **own)
         return {**cut, "test": self.official["test"]}

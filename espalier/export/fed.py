@@ -101,7 +101,7 @@ def put_before(proto: onnx.ModelProto, feed: Feed, takes: str) -> None:
 
 def metadata(feed: Feed, takes: str) -> dict[str, str]:
     """What a file says of its input and its answers: key → JSON."""
-    facts: dict[str, Any] = feed.model_dump(mode="json") | {TAKES: takes, "input": _words(feed, takes)}
+    facts: dict[str, Any] = feed.said() | {TAKES: takes, "input": _words(feed, takes)}
     return {key: json.dumps(value) for key, value in facts.items()}
 
 

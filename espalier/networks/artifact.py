@@ -60,7 +60,7 @@ def save(
     if shapes:
         record["shapes"] = shapes
     if feed:
-        record["feed"] = feed.model_dump(mode="json")
+        record["feed"] = feed.said()
     if quantization:
         from espalier.quantization.quantized import packed
         from espalier.runs.checkpoint import write

@@ -13,6 +13,7 @@ from torch import nn
 
 from espalier.data.feed import Feed
 from espalier.data.images import DEEP, Files, square
+from espalier.data.photographs import as_seen
 from espalier.errors import ArtifactError, DataError
 from espalier.export.forms import FORMS, FP32
 from espalier.networks import artifact, coded_network
@@ -161,7 +162,8 @@ def _pixels(image: Any, feed: Feed) -> np.ndarray:
     from PIL import Image
 
     if isinstance(image, str | Path):
-        return Files([Path(image)], feed.image_size, feed.grayscale).image(0)
+        own = {"upright": bool(feed.exif_orientation), "background": feed.background}
+        return Files([Path(image)], feed.image_size, feed.grayscale, **own).image(0)
     if isinstance(image, torch.Tensor):
         image = image.permute(1, 2, 0).numpy() if image.ndim == 3 else image.numpy()
     if isinstance(image, np.ndarray):
@@ -174,4 +176,5 @@ def _pixels(image: Any, feed: Feed) -> np.ndarray:
         raise DataError(f"{type(image).__name__} is no image: give a path, a Pillow image, an array or a tensor")
     if image.mode.startswith(DEEP):
         raise DataError(f"an image has more than 8 bits a channel (mode {image.mode}); convert it")
-    return square(image, feed.image_size, feed.grayscale)
+    seen = as_seen(image, bool(feed.exif_orientation), feed.background)
+    return square(seen, feed.image_size, feed.grayscale)

@@ -67,7 +67,7 @@ def tensors_of(
         folded=pairs,
         activations=ends,
         dynamic=[dynamic.get(path) for path in paths] if dynamic else [],
-        feed=network.feed.model_dump(mode="json") if network.feed else {},
+        feed=network.feed.said() if network.feed else {},
     )
     return tensors, record.plain()
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from espalier.plan import model_counts, scale, teachers, unmet
-from espalier.plan.chain import Settings
+from espalier.errors import DataError
+from espalier.plan import model_counts, scale, sources, teachers, unmet
+from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import image_size, misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
 from espalier.plan.study import SECTIONS, Block, load
@@ -158,10 +159,23 @@ class StudyPoints:
                 if any(named.setdefault(key, value) != value for key, value in alike.items()):
                     message = f"the label {text!r} is given to two values, whose results would be one; rename one"
                     self._problem(("grid",), path, message)
+        if self.study.scale == "full":
+            self._see_sources()
         if "train" not in self.study.stages:
             self._problem(("stages",), "stages", "every chain begins with train; add it")
         for keys, key, message in unmet.unmet(self.study, self.axes, self.configurations, self.baseline):
             self._problem(keys, key, message)
+
+    def _see_sources(self) -> None:
+        """Tell of images that no run could use, unless they are prepared already."""
+        for settings, _ in self.configurations:
+            if Path(chain({"prepare": settings.stage("prepare")})["prepare"].path).exists():
+                continue
+            try:
+                sources.known(settings.dataset)
+            except DataError as error:
+                key = str(error).partition(" ")[0]
+                self._problem(("dataset", key.rpartition(".")[2]), key, str(error).partition(" ")[2])
 
     def _baseline(self) -> dict[str, str] | None:
         base = {key: self._source.data[key] for key in SECTIONS if key in self._source.data}
@@ -230,4 +244,13 @@ def _shape(settings: Settings) -> tuple[int | None, int | None]:
     facts = given | settings.dataset.entry().facts
     by_setting = (table[given[key]] for key, table in facts.get("classes_by", {}).items() if given[key] in table)
     classes = len(given["keep"]) if given.get("keep") else next(by_setting, facts.get("classes"))
-    return classes, image_size(settings.dataset)
+    return classes or _own_classes(settings.dataset), image_size(settings.dataset)
+
+
+def _own_classes(dataset: Choice) -> int | None:
+    """How many classes the user's own images have; None where it cannot be seen."""
+    try:
+        source = sources.known(dataset)
+    except DataError:
+        return None
+    return source and len(source.classes)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 
 def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
@@ -22,6 +22,10 @@ def _some(values: tuple) -> tuple:
     if not values:
         raise ValueError("nothing is named; name one, or leave the key out for all")
     return _once(values)
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -43,6 +47,8 @@ Counts = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 Widths = Annotated[tuple[Bits, ...], Strict(False), Field(min_length=1), AfterValidator(_once)]
 Classes = Annotated[tuple[Natural | str, ...], Strict(False), Field(min_length=2)]
 """Classes by their numbers or names."""
+Names = Annotated[tuple[str, ...], Strict(False), BeforeValidator(_listed), Field(min_length=1), AfterValidator(_once)]
+"""Names, or one alone."""
 Protocol = Literal["clean", "published"]
 """Which images choices are made on: those set aside from training, or the test split."""
 Parts = Annotated[tuple[Literal["first", "classifier"], ...], Strict(False)]
@@ -69,6 +75,40 @@ Strengths = Annotated[tuple[Strength, ...], Strict(False), AfterValidator(_some)
 AugmentStage = Literal["uint8", "normalized", "mixing"]
 AUGMENT_STAGES: tuple[AugmentStage, ...] = get_args(AugmentStage)
 """What an augmentation works on, in the order in which a policy must name them."""
+
+
+class FolderSplits(BaseModel):
+    """What the splits of a source are called in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    train: Names | None = None
+    """its folder, or several"""
+    validation: Names | None = None
+    """likewise"""
+    test: Names | None = None
+    """likewise"""
+
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """Split → its names, of those that have any."""
+        return {split: names for split, names in self if names}
+
+
+class Folds(BaseModel):
+    """One fold of a stratified cross-validation: it is tested, and the rest trained and validated on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    folds: Bins
+    """into how many parts the images are cut"""
+    fold: Natural
+    """the part that is tested, from 0"""
+
+    @model_validator(mode="after")
+    def _in_range(self) -> "Folds":
+        if self.fold >= self.folds:
+            raise ValueError(f"there is no fold {self.fold}; the {self.folds} folds are numbered from 0")
+        return self
 
 
 @dataclass(frozen=True)
@@ -100,6 +140,8 @@ __all__ = [
     "Count",
     "Counts",
     "Extent",
+    "FolderSplits",
+    "Folds",
     "Fraction",
     "Interval",
     "Literal",

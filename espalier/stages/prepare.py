@@ -13,6 +13,8 @@ from espalier.settings.registry import Spec, choice
 from espalier.settings.types import Protocol
 from espalier.stages.definition import Misfits, stage
 
+log = logging.getLogger("espalier")
+
 
 class PrepareStage(Spec):
     """A data set as one file: images, labels, splits, class names, statistics."""
@@ -45,6 +47,8 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
     source = os.environ.get("ESPALIER_DATA")
     dataset = spec.dataset
     try:
+        from espalier.data import class_counts
+        from espalier.data.image_folders import left_out_words
         from espalier.data.prepared import write
         from espalier.data.splits import published
 
@@ -62,6 +66,12 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
     if spec.protocol == "published":
         print("the validation split is the test split (protocol: published): accuracies are optimistic")
     print(f"{output}: {sizes} images of {tuple(images.images.shape[1:])}, {len(metadata['classes'])} classes")
+    if left_out := metadata.get("left_out"):
+        print(f"left out, since they are no images: {left_out_words(left_out)}")
+    for line in class_counts.words(metadata["counts"], metadata["classes"]):
+        print(line)
+    if (tested := metadata["sizes"]["test"]) < class_counts.FEW:
+        log.warning("few test images: %s", class_counts.resolution(tested))
     print(f"sha256 {metadata['checksum']}")
     print(f"mean {_numbers(metadata['mean'])}, std {_numbers(metadata['std'])} of the train split")
     if known := dataset.entry().facts.get("published"):

@@ -263,9 +263,14 @@ def test_statistics_are_told_beside_the_published_ones(tmp_path, monkeypatch, ca
     lines = capsys.readouterr().out.splitlines()
     file = Prepared.read(tmp_path / "out.safetensors")
     assert "96 train, 12 validation, 12 test images of (3, 32, 32), 10 classes" in lines[0]
-    assert lines[1] == f"sha256 {file.checksum}"
-    assert lines[2].startswith("mean " + " ".join(f"{value:.4f}" for value in file.mean))
-    assert lines[3].startswith("mean 0.4914 0.4822 0.4465, std 0.2470 0.2435 0.2616 published")
+    assert lines[1].split() == ["class", "train", "validation", "test"]
+    every = Prepared.read(tmp_path / "out.safetensors", SPLITS).splits.values()
+    counts = torch.stack([split.labels.bincount(minlength=10) for split in every], 1)
+    assert [[int(cell) for cell in line.split()[-3:]] for line in lines[2:12]] == counts.tolist()
+    assert lines[12].startswith("12 test images: one is worth 8.3 points")
+    assert lines[13] == f"sha256 {file.checksum}"
+    assert lines[14].startswith("mean " + " ".join(f"{value:.4f}" for value in file.mean))
+    assert lines[15].startswith("mean 0.4914 0.4822 0.4465, std 0.2470 0.2435 0.2616 published")
     assert file.settings["split"] == "80/10/10"
 
 

@@ -32,7 +32,10 @@ def test_validation_is_cut_from_the_official_train_split():
     assert not np.array_equal(other["validation"], splits["validation"])
 
 
-@pytest.mark.parametrize(("validation", "message"), [(0.0, "validation split empty"), (0.001, "cannot give 0.001")])
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [(0.0, "validation split empty"), (0.001, "1 of 650 images for validation are fewer than the 4 classes")],
+)
 def test_a_validation_split_too_small_for_every_class_is_refused(validation, message):
     with pytest.raises(DataError, match=message):
         validated(LABELS, np.arange(650), validation=validation, seed=0)

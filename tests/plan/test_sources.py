@@ -1,0 +1,97 @@
+"""A study's own images, seen before any job: what is missing, misleads, or does not suffice."""
+
+import json
+
+import pytest
+
+from espalier.plan import build, sources
+from espalier.plan.build import StudyError
+from support.published_files import folder
+
+STUDY = """
+title: Own images
+dataset: {{{dataset}}}
+model: {{name: resnet, blocks: [1, 1], channels: [4, 8]}}
+train: {{epochs: 1}}
+grid: {{product: {{model.channels: [[4, 8], [8, 16]]}}}}
+{more}
+"""
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ESPALIER_DATA", raising=False)
+
+    def plan(dataset, more="", **overrides):
+        (tmp_path / "own.yaml").write_text(STUDY.format(dataset=dataset, more=more))
+        return build.build(["own"], tmp_path, overrides)
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("name: folder, path: nowhere", "own.yaml:3: dataset.path: nowhere: No such file or directory"),
+        ("name: folder, path: trees/ash", "dataset.path: trees/ash: it holds 20 images and no folders"),
+        ("name: folder, path: few", "too few images of elm (2): train, validation and test need one each"),
+        ("name: table, file: none.csv", "dataset.file: none.csv: there is no such file"),
+        ("name: table, file: labels.csv, label: kind", "unknown column 'kind'"),
+    ],
+)
+def test_images_that_no_run_could_use_are_told_before_any_job(dataset, message, planned, tmp_path):
+    folder(tmp_path / "trees")
+    folder(tmp_path / "few", ("ash", "beech"))
+    folder(tmp_path / "few", ("elm",), each=2)
+    (tmp_path / "labels.csv").write_text("image,label\na.png,x\n")
+    with pytest.raises(StudyError) as caught:
+        planned(dataset)
+    assert message in str(caught.value) and str(caught.value).count("\n") == 0
+    # In small another data set stands for it.
+    planned(dataset, scale="smoke")
+
+
+def test_classes_are_counted_for_the_size_of_networks(planned, tmp_path):
+    folder(tmp_path / "trees", tuple("abcdefg"))
+    few = planned("name: folder, path: trees", "constraints: [params < 2e3]")
+    folder(tmp_path / "trees", tuple(f"{number:03}" for number in range(250)), each=3)
+    with pytest.raises(StudyError, match="no point is left"):
+        planned("name: folder, path: trees", "constraints: [params < 2e3]")
+    assert len(few.studies["own"].points) == 1
+    with pytest.raises(StudyError, match=r"prune: .*ratio"):
+        planned("name: folder, path: trees", "prune: {name: structured, ratio: 0.95}")
+
+
+def test_a_folder_is_listed_again_only_where_it_has_changed(planned, tmp_path, monkeypatch):
+    folder(tmp_path / "trees")
+    planned("name: folder, path: trees")
+    (listing,) = sources.CACHE.glob("folder-*.json")
+    assert json.loads(listing.read_text())["source"]["counts"] == {"all": [20, 20]}
+    from espalier.data import sources as read
+
+    with monkeypatch.context() as patch:
+        patch.setattr(read, "listed", lambda root: pytest.fail("listed again"))
+        planned("name: folder, path: trees")
+    (tmp_path / "trees/ash/000.png").unlink()
+    planned("name: folder, path: trees")
+    assert json.loads(listing.read_text())["source"]["counts"] == {"all": [19, 20]}
+    listing.write_text("{")
+    planned("name: folder, path: trees")
+
+
+def test_what_is_prepared_needs_no_source(planned, tmp_path):
+    folder(tmp_path / "trees")
+    (run,) = planned("name: folder, path: trees").runs["prepare"].values()
+    (tmp_path / "trees").rename(tmp_path / "gone")
+    with pytest.raises(StudyError, match="No such file"):
+        planned("name: folder, path: trees")
+    (tmp_path / run.path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / run.path).touch()
+    planned("name: folder, path: trees")
+
+
+def test_images_lie_where_the_variable_says(planned, tmp_path, monkeypatch):
+    folder(tmp_path / "far/trees")
+    monkeypatch.setenv("ESPALIER_DATA", str(tmp_path / "far"))
+    planned("name: folder, path: trees")
