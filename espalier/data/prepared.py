@@ -229,6 +229,8 @@ class Prepared:
     settings: Mapping[str, Any]
     checksum: str
     protocol: str = "clean"
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """split → its images, of all splits"""
 
     @classmethod
     def read(cls, path: Path, splits: Iterable[str] = ("train", "validation")) -> "Prepared":
@@ -266,6 +268,7 @@ class Prepared:
             settings=metadata["settings"],
             checksum=metadata["checksum"],
             protocol=protocol,
+            sizes=metadata["sizes"],
         )
 
 

@@ -79,7 +79,7 @@ class Resident:
         self.num_classes = len(prepared.classes)
         self.mean, self.std, self.checksum = prepared.mean, prepared.std, prepared.checksum
         self.protocol, self.splits = prepared.protocol, prepared.splits
-        self.settings = prepared.settings
+        self.settings, self.sizes = prepared.settings, prepared.sizes
         self.grayscale = bool(prepared.settings.get("grayscale", False))
         images = {name: split.images.permute(0, 2, 3, 1) for name, split in prepared.splits.items()}
         if on_device is None:

@@ -3,7 +3,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import torch
 
+from espalier.data.prepared import SPLITS, Dataset, write
 from espalier.results.page import study_page
 from espalier.results.read import tidy
 from espalier.results.requested import asked, captions, draw
@@ -63,6 +65,26 @@ def test_counts_and_failures_with_their_logs(partial, monkeypatch):
     failed = partial[1]["runs"][partial[1]["points"][0]["runs"]["train"]]
     log = next(link for link in read.links if "run.log" in link)
     assert (out.parent / unquote(log)).resolve() == Path(failed["path"], "run.log").resolve()
+
+
+def test_the_data_are_told_by_class_and_split(partial, monkeypatch):
+    root, study = partial
+    path = next(run["path"] for run in study["runs"].values() if run["stage"] == "prepare")
+    for name, one in (("ash", 24), ("<b>elm</b>", 300)):
+        labels = torch.arange(40) % 2
+        splits = dict(zip(SPLITS, torch.arange(40).split([28, 4, 8]), strict=True))
+        images = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8)
+        classes = tuple(f"{name} {number}" for number in range(one))
+        write(root / path, Dataset(images, labels, splits, classes, left_out={".heic": 4}), {})
+        read, _ = built(root, study, monkeypatch)
+        words = " ".join(read.text.split())
+        assert f"{one} classes. 8 test images: one is worth 12 points, and a top-1 of 90 % has a 95 % interval" in words
+        assert "Left out, since they are no images: 4 .heic" in words and "the 20 with the fewest to train on" in words
+        assert f"{name} 2000" in words and f"{name} 01424" not in words and "All2848" in words
+    classes = ("ash", "elm")
+    write(root / path, Dataset(images, labels, splits, classes), {})
+    words = " ".join(built(root, study, monkeypatch)[0].text.split())
+    assert "ClassTrainValidationTest ash1424 elm1424 All2848" in words
 
 
 def test_a_diverged_run_is_told_with_its_reason(partial, monkeypatch):

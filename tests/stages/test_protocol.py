@@ -74,12 +74,6 @@ def test_without_the_word_a_test_image_cannot_be_a_validation_image(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_clean_file_has_the_bytes_that_it_had_before_there_was_a_choice(tmp_path):
-    metadata = write(tmp_path / "x.safetensors", dataset(), {"name": "six"})
-    assert "protocol" not in metadata
-    assert metadata["checksum"] == "6ec0fd6e7d441e4a304f876ba78dadab73d683b709791db80ca75834c7ca03e0"
-
-
 def test_the_default_changes_no_id_and_published_changes_all(tmp_path):
     text = STUDY.partition("tables:")[0].replace("protocol: [clean, published], ", "")
     default, clean, other = (

@@ -17,6 +17,7 @@ from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import template
 from espalier.results.page import browser, explore
 from espalier.results.page.leaderboard import leaderboard, settled
+from espalier.results.read.data_sets import prepared
 from espalier.results.read.planned_study import Study, axis_names, configurations
 from espalier.results.read.run_state import STATES, TROUBLED, State, last_words
 from espalier.results.requested import Asked, asked
@@ -48,6 +49,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         configurations=len(configurations(study)),
         common=_common(study),
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],
+        data_sets=prepared(study),
         board=leaderboard(ready, study),
         library=browser.tables(),
         charts=explore.write(folder / explore.NAME, study, ready),

@@ -223,7 +223,7 @@ def _data(run: StageRun) -> dict[str, Any]:
     if run.data is None:
         return {"path": str(run.data_file), "checksum": None}
     optimistic = {"protocol": run.data.protocol, "accuracy": "best epoch on the test split: optimistic"}
-    said = {"path": str(run.data_file), "checksum": run.data.checksum}
+    said = {"path": str(run.data_file), "checksum": run.data.checksum, "images": dict(run.data.sizes)}
     return said | (optimistic if run.data.protocol != "clean" else {})
 
 
