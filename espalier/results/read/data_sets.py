@@ -10,6 +10,7 @@ from espalier.data.image_folders import left_out_words
 from espalier.errors import DataError
 from espalier.results.read.planned_study import Study
 
+_SPLITS = ("train", "validation", "test")
 MOST = 20
 """Classes that are listed one by one."""
 
@@ -42,6 +43,7 @@ def prepared(study: Study) -> list[PreparedSet]:
         except DataError:
             continue
         if counts := metadata.get("counts"):
+            counts = {split: counts[split] for split in _SPLITS}
             columns = zip(*counts.values(), strict=True)
             rows = list(zip(metadata["classes"], columns, strict=True))
             if len(rows) > MOST:
