@@ -9,6 +9,7 @@ processes and step it is taken up at.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -47,6 +48,26 @@ class Batch:
 def ordered(count: int, *, seed: int, epoch: int) -> Tensor:
     """The samples in an epoch's order, int64 (count + 1,): the last one's mixing partner is the first, once more."""
     order = np.random.Generator(np.random.PCG64(key("order", seed, epoch))).permutation(count)
+    return torch.from_numpy(np.append(order, order[:1]))
+
+
+def balanced(labels: np.ndarray, *, seed: int, epoch: int) -> Tensor:
+    """As `ordered`, of an epoch in which each class has an equal share, to within one image.
+
+    The images of a class come in an order that is drawn; of a large class a part is seen, those of a small one recur,
+    each as often as any other of it, to within once.
+
+    Args:
+        labels: class of each sample (N,)
+    """
+    draw = np.random.Generator(np.random.PCG64(key("balanced order", seed, epoch)))
+    classes = draw.permutation(np.unique(labels))
+    sizes = len(labels) // len(classes) + (np.arange(len(classes)) < len(labels) % len(classes))
+    chosen = []
+    for number, size in zip(classes, sizes, strict=True):
+        members = draw.permutation(np.flatnonzero(labels == number))
+        chosen.append(np.resize(members, size))
+    order = draw.permutation(np.concatenate(chosen))
     return torch.from_numpy(np.append(order, order[:1]))
 
 
@@ -147,14 +168,19 @@ class Resident:
         rank: int = 0,
         world: int = 1,
         channels_last: bool = True,
+        sampling: Literal["balanced"] | None = None,
     ) -> Iterator[Batch]:
         """The batches of `epoch` from `first_step` on, as process `rank` of `world` sees them.
 
         Args:
             batch_size: images a step, over all processes
+            sampling: balanced for classes of equal shares; an image that recurs in an epoch is augmented alike there
         """
         count, labels = self.size("train"), self._labels["train"]
-        order = ordered(count, seed=seed, epoch=epoch)
+        if sampling == "balanced":
+            order = balanced(self.splits["train"].labels.numpy(), seed=seed, epoch=epoch)
+        else:
+            order = ordered(count, seed=seed, epoch=epoch)
         tables = policy.draw(seed=seed, epoch=epoch, count=count, size=self.image_size, device=self.device)
         steps = range(first_step, self.steps_per_epoch(batch_size))
         ends = [(step * batch_size, min((step + 1) * batch_size, count)) for step in steps]

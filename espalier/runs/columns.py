@@ -1,6 +1,7 @@
 """The fixed columns of every CSV a run writes, and the one writer that enforces them.
 
-Accuracies (`*_top1`, `*_top5`) are percentages of images, losses mean cross-entropy in nats an image,
+Accuracies (`*_top1`, `*_top5`) are percentages of images, `*_balanced_top1` the mean of the classes' own top-1, losses
+mean cross-entropy in nats an image,
 `*_s` seconds, `*_ms` milliseconds, `*_mib` 2^20 bytes. `nonzeros` are parameters that are not zero, `sparsity` the
 percentage of the weights of convolutions and linear layers that are, `params_left` and `macs_left` percentages of the
 parent's, `speedup_*` the parent's latency over the network's own at that many images, measured in turn.
@@ -26,6 +27,7 @@ HISTORY = (
     "validation_loss",
     "validation_top1",
     "validation_top5",
+    "validation_balanced_top1",
     "images_per_s",
     "epoch_s",
 )
@@ -36,6 +38,7 @@ BEST_EPOCH = (
     "validation_loss",
     "validation_top1",
     "validation_top5",
+    "validation_balanced_top1",
     "images_per_s",
 )
 """What metrics.csv has of the best epoch's row of history."""
@@ -91,6 +94,7 @@ SCORES = (
     "test_loss",
     "test_top1",
     "test_top5",
+    "test_balanced_top1",
 )
 """A row a network of a chain that was scored on the test split: each stage's, each setting of widths, each form."""
 

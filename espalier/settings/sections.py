@@ -92,14 +92,17 @@ class Training(Spec):
     """probability mass taken from the true class and spread over all classes"""
     class_weights: Literal["balanced"] | None = None
     """balanced: images of each class count together as much as those of any other; null: every image counts one"""
+    sampling: Literal["balanced"] | None = None
+    """balanced: every class fills an equal share of an epoch of as many images; null: every image is seen once"""
     teacher: Teacher | None = None
     """a run whose answers are learned beside the labels; {} for the defaults, null for none"""
     clip_norm: Positive | None = None
     """largest L2 norm of the gradient of all parameters together"""
     early_stopping: EarlyStopping | None = None
     """stop when validation has not improved for a while"""
-    select: Literal["top1", "loss"] = "top1"
-    """validation metric that chooses the best epoch; ties go to the lower loss, then to the earlier epoch"""
+    select: Literal["top1", "balanced_top1", "loss"] = "top1"
+    """validation metric that chooses the best epoch; balanced_top1 is the mean over classes; ties go to the lower loss,
+    then to the earlier epoch"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """arithmetic of the forward pass; parameters stay fp32"""
     channels_last: bool = True

@@ -42,7 +42,7 @@ def _misfits(settings: EvaluateStage) -> Misfits:
     reads="network",
     splits=("test",),
     files=FILES,
-    columns=("images", "test_loss", "test_top1", "test_top5", "mean_corruption_error"),
+    columns=("images", "test_loss", "test_top1", "test_top5", "test_balanced_top1", "mean_corruption_error"),
     gpu=True,
     scores_chain=True,
     misfits=_misfits,
@@ -82,7 +82,12 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     for scored in networks([*run.parents, *run.branches], place):
         model, row, pixels = scored
         is_end = row["run"] == identifier(run.parent) and bool(row["kept"])
-        found = score(model, data.batches("test", BATCH, pixels=pixels), predictions.add if is_end else None)
+        found = score(
+            model,
+            data.batches("test", BATCH, pixels=pixels),
+            predictions.add if is_end else None,
+            classes=data.num_classes,
+        )
         rows.append(row | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in found.items()})
         if is_end:
             scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}

@@ -97,7 +97,8 @@ def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]
     files=("model.json", "history.csv"),
     columns=(
         *("params", "macs", "epochs", "best_epoch", "train_loss", "train_top1"),
-        *("validation_loss", "validation_top1", "validation_top5", "images_per_s"),
+        *("validation_loss", "validation_top1", "validation_top5", "validation_balanced_top1"),
+        "images_per_s",
     ),
     training="train",
     gpu=True,

@@ -76,6 +76,7 @@ def fit(
                 rank=rank,
                 world=world,
                 channels_last=train.channels_last,
+                sampling=train.sampling,
             ):
                 if batch.global_size // world < enough:
                     # The statistics that are used now must not depend on where the run was last taken up.
@@ -109,7 +110,7 @@ def fit(
 def validated(model: torch.nn.Module, data: "Resident", train: Training) -> dict[str, float]:
     """What a network scores on the validation split, of which each of several processes takes some batches."""
     batches = data.batches("validation", train.batch_size, channels_last=train.channels_last)
-    return score(model, islice(batches, ranks.rank(), None, ranks.world()), total=ranks.total)
+    return score(model, islice(batches, ranks.rank(), None, ranks.world()), classes=data.num_classes, total=ranks.total)
 
 
 def record(
@@ -146,9 +147,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def rank(row: Mapping[str, Any], select: str) -> tuple[float, ...]:
-    """The larger the better; equal top-1 is told apart by loss."""
+    """The larger the better; equal accuracy is told apart by loss."""
     loss = -row["validation_loss"]
-    return (row["validation_top1"], loss) if select == "top1" else (loss,)
+    return (loss,) if select == "loss" else (row[f"validation_{select}"], loss)
 
 
 def best(history: Rows, select: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ class Schedule:
         span = Span.of(train.epochs, steps_per_epoch, train.warmup_epochs)
         self.scheduler = train.scheduler.build(optimizer, span)
         self._optimizer = optimizer
-        self._higher_is_better = train.select == "top1"
+        self._higher_is_better = train.select != "loss"
         self._warmup = span.warmup
         self._targets = [float(group["lr"]) for group in optimizer.param_groups]
         self._done = 0

@@ -1,11 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from espalier.data import resident as module
-from espalier.data.prepared import DataError, write
-from espalier.data.resident import Resident, share
+from espalier.data.prepared import DataError, Prepared, write
+from espalier.data.resident import Resident, balanced, share
 from support.data_samples import made, policy, resident
 
 FULL = ("pad_crop", "horizontal_flip", {"name": "cutout", "size": 3, "p": 0.5})
@@ -177,3 +178,34 @@ def test_shares_are_contiguous_and_complete(world):
 def test_a_missing_file_is_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="there is no such file"):
         Resident.load(tmp_path / "no.safetensors")
+
+
+def test_balanced_epochs_show_each_class_alike_and_every_image_of_a_small_one():
+    labels = np.array([0] * 70 + [1] * 20 + [2] * 10)
+    seen = np.zeros(100, int)
+    for epoch in range(1, 31):
+        order = balanced(labels, seed=3, epoch=epoch).numpy()
+        assert order[0] == order[-1] and len(order) == 101
+        assert sorted(np.bincount(labels[order[:-1]])) == [33, 33, 34]
+        times = np.bincount(order[:-1], minlength=100)
+        for number in range(3):
+            own = times[labels == number]
+            assert own.max() - own.min() <= 1
+        seen += times
+    assert seen.min() >= 1
+    assert torch.equal(balanced(labels, seed=3, epoch=2), balanced(labels, seed=3, epoch=2))
+    assert not torch.equal(balanced(labels, seed=3, epoch=2), balanced(labels, seed=4, epoch=2))
+
+
+def test_balanced_batches_are_the_same_whatever_their_size_and_wherever_images_are(tmp_path):
+    write(tmp_path / "made.safetensors", made(train=50), {"name": "made"})
+    prepared = Prepared.read(tmp_path / "made.safetensors")
+    found = []
+    for size, on_device in ((7, True), (50, True), (13, False)):
+        data = Resident(prepared, on_device=on_device)
+        batches = [*data.train_batches(policy(), epoch=2, seed=1, batch_size=size, sampling="balanced")]
+        found.append((torch.cat([one.inputs for one in batches]), torch.cat([one.labels for one in batches])))
+    for images, labels in found[1:]:
+        assert torch.equal(images, found[0][0]) and torch.equal(labels, found[0][1])
+    counts = torch.bincount(found[0][1], minlength=4)
+    assert counts.max() - counts.min() <= 1

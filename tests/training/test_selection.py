@@ -19,6 +19,7 @@ def rows(*pairs):
         (rows((70, 2.0), (70, 1.0), (70, 1.5)), "top1", 2),
         (rows((70, 1.0), (70, 1.0)), "top1", 1),
         (rows((10, 1.0), (90, 1.0)), "loss", 1),
+        ([row | {"validation_balanced_top1": 50 - row["epoch"]} for row in rows((50, 1), (70, 1))], "balanced_top1", 1),
     ],
 )
 def test_the_best_epoch_is_the_first_of_the_best(history, select, epoch):
