@@ -14,6 +14,7 @@ from espalier.results.read.planned_study import Study
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
 from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import entries
+from espalier.stages import STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +50,22 @@ class Asked:
     def make(self, *args: Any) -> Any:
         """Call the registered function with `args`, the study last, and the settings that the study gives; what is
         optimistic comes marked."""
-        made, study = self._entry.load()(*args, **self.settings), args[-1]
+        made = self._entry.load()(*self._of_stage(args), **self.settings)
+        study = args[-1]
         if self.kind == "figure":
             return marked_figure(made, study)
         return replace(marked_table(made, study), caption=" ".join([self.caption(study), *diverged(args[0])]))
+
+    def _of_stage(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same arguments; of what is registered for a stage, without what chains do after it."""
+        stage = STAGES.get(self.facts.get("stage"))
+        if stage is None or not stage.changes:
+            return args
+        from espalier.results.read.stage_networks import until
+
+        frame, *history, study = args
+        frame, study = until(frame, study, stage.name)
+        return frame, *history, study
 
     @property
     def facts(self) -> Mapping[str, Any]:
