@@ -1,5 +1,6 @@
 """The tables and figures that a study asks for, made by name from their registries."""
 
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from espalier.plan import published_numbers
 from espalier.results.format import style
 from espalier.results.format.marks import marked_figure, marked_table
 from espalier.results.format.notices import diverged, notices
+from espalier.results.format.table import of
 from espalier.results.read.planned_study import Study
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
 from espalier.settings.misdeclared import TAKEN
@@ -18,6 +20,22 @@ from espalier.stages import STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a table or figure could not be made."""
+
+    place: str
+    """its files without their endings, in the study's folder"""
+    why: str
+    """in one line"""
+    trace: str
+    """where in the code; nothing of a mistake that its line tells whole"""
+
+    def told(self) -> str:
+        """``tables/pruning: not made: …``"""
+        return f"{self.place}: not made: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,30 @@ class Asked:
         frame, study = until(frame, study, stage.name)
         return frame, *history, study
 
+    def tried(self, *args: Any) -> tuple[Any, Failure | None]:
+        """What `make` makes; or, where it fails, a table or figure that says so, and why it failed."""
+        try:
+            return self.make(*args), None
+        except Exception as error:
+            failure = self.failed(error)
+            return self.instead(failure), failure
+
+    def failed(self, error: Exception) -> Failure:
+        """What is to be told of an error in making it."""
+        known = isinstance(error, Mistake)
+        why = str(error) if known else f"{type(error).__name__}: {error}"
+        trace = "" if known else "".join(traceback.format_exception(error))
+        return Failure(f"{self.kind}s/{self.key}", " ".join(why.split()), trace)
+
+    def instead(self, failure: Failure) -> Any:
+        """A table or figure that says why there is no other."""
+        if self.kind == "figure":
+            return style.nothing(f"Not made: {failure.why}", style.PAGE)
+        import pandas as pd
+
+        said = {"Not made": [failure.why]}
+        return replace(of(pd.DataFrame(said), said, 1), caption=f"{self.name}: this table could not be made.")
+
     @property
     def facts(self) -> Mapping[str, Any]:
         """What the entry states of itself."""
@@ -110,8 +152,19 @@ def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, str]:
     return {item.key: item.caption(study) for item in asked(study, kind)}
 
 
-def draw(figures: Iterable[Asked], folder: Path, frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> None:
-    """Write every figure as <key>.png and <key>.pdf into `folder`."""
+def draw(
+    figures: Iterable[Asked], folder: Path, frame: "pd.DataFrame", history: "pd.DataFrame", study: Study
+) -> list[Failure]:
+    """Write every figure as <key>.png and <key>.pdf into `folder`; those that failed say so, and are returned."""
+    failures = []
     with style.applied():
         for item in figures:
-            style.save(item.make(frame, history, study), folder, item.key)
+            made, failure = item.tried(frame, history, study)
+            try:
+                style.save(made, folder, item.key)
+            # Much of a figure is computed only when it is drawn.
+            except Exception as error:
+                failure = item.failed(error)
+                style.save(item.instead(failure), folder, item.key)
+            failures += [failure] if failure else []
+    return failures

@@ -68,9 +68,7 @@ def _measured(found: "pd.DataFrame", study: Study, goes_on: "pd.Series") -> "pd.
     if not goes_on.any():
         return found
     runs = [f"run.{name}" for name in STAGES if STAGES[name].changes and f"run.{name}" in found]
-    columns = [
-        name for name in dict.fromkeys(name for each in STAGES.values() for name in each.columns) if name in found
-    ]
+    columns = dict.fromkeys(name for each in STAGES.values() for name in each.columns if name in found)
     tested = scores(study)
     tested = tested[(tested["kept"] == 1) & (tested["format"] == _EAGER)].set_index("run")
     rows = []
