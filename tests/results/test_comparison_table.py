@@ -201,7 +201,7 @@ def test_the_interval_over_test_images_is_paired_image_by_image(tmp_path, monkey
         assert row["images_high"] == pytest.approx(apart.mean() + 1.96 * error, abs=0.1)
         # A single repeat has this interval alone.
         assert row["verdict"] == "n < 2: no verdict" and math.isnan(row["low"])
-    head = "Over test images, 95 % (points)"
+    head = "Test images, 95 % (points)"
     assert head in found.printed and head not in made(tmp_path, study | {"tables": []}, "summary").printed
     assert "images_low" in made(tmp_path, study, "by_axis", axis="model").data
 

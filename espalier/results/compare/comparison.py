@@ -15,20 +15,25 @@ _VALIDATION_ONLY = (
     "the epoch is chosen on the same validation split, so these values are optimistic; no test split was scored"
 )
 _PUBLISHED = "the epoch is the best one on the test split, whose score is printed: optimistic"
-_SPREAD = (
-    "± is the sample standard deviation over n repeats (seeds). The 95 % interval of the mean over seeds comes "
-    "from logits and the spread that all configurations share, unless their spreads differ."
+_SPREAD = "± is the sample standard deviation over n repeats (seeds)."
+_INTERVAL = (
+    " The 95 % interval of the mean over seeds comes from logits and the spread that all configurations share, unless "
+    "their spreads differ."
 )
 
 HEADINGS = {"test_top1": "Test top-1 (%)", "validation_top1": "Validation top-1 (%)"}
 
 
-def protocol(study: Study) -> str:
-    """How the accuracies of a study came about, in words for a caption; the first sentence is the protocol."""
+def protocol(study: Study, interval: bool = True) -> str:
+    """How the accuracies of a study came about, in words for a caption; the first sentence is the protocol.
+
+    Args:
+        interval: whether intervals of accuracies stand beside them
+    """
     said = _PUBLISHED if optimistic(study) else _CLEAN if headline(study) == "test_top1" else _VALIDATION_ONLY
     if mixed(study):
         said = f"under the protocol clean, {said}; under published, {_PUBLISHED}"
-    return f"{said[0].upper()}{said[1:]}. {_SPREAD}"
+    return f"{said[0].upper()}{said[1:]}. {_SPREAD}{_INTERVAL if interval else ''}"
 
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_SEEDS, _IMAGES = "Over seeds, 95 % (points)", "Over test images, 95 % (points)"
+_IMAGES = "Test images, 95 % (points)"
+_INTERVALS = {"Seeds, 95 % (points)": ["low", "high"], _IMAGES: ["images_low", "images_high"]}
 
 
 @register("table")
@@ -50,22 +51,18 @@ def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = No
 
 
 def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:
-    bounds = zip(data[f"{measure}_low"], data[f"{measure}_high"], strict=True)
     spread = zip(data[f"{measure}_mean"], data[f"{measure}_sd"], strict=True)
-    images = zip(data["images_low"], data["images_high"], strict=True)
     cells = {
         HEADINGS[measure]: [numbers.spread(*pair) for pair in spread],
         "n": [str(int(n)) for n in data[f"{measure}_n"]],
-        "95 % interval (%)": [numbers.between(*pair) for pair in bounds],
         "Difference (points)": [numbers.signed(value) for value in data["difference"]],
-        _SEEDS: [numbers.between(low, high, signed=True) for low, high in zip(data["low"], data["high"], strict=True)],
-        _IMAGES: [numbers.between(low, high, signed=True) for low, high in images],
-        "Corrected p": [numbers.p_value(p) for p in data["p"]],
         "Verdict": data["verdict"].tolist(),
+        "Corrected p": [numbers.p_value(p) for p in data["p"]],
     }
-    # Older evaluations did not write which images were right, and without one nothing does.
-    if data["images_low"].isna().all():
-        del cells[_IMAGES]
+    for head, ends in _INTERVALS.items():
+        # Older evaluations did not write which images were right, and without one nothing does.
+        if head != _IMAGES or data[ends].notna().any(axis=None):
+            cells[head] = [numbers.between(*pair, signed=True) for pair in data[ends].to_numpy()]
     return cells
 
 
@@ -96,5 +93,5 @@ def caption(study: dict, *, baseline: dict[str, str] | None, margin: float) -> s
     )
     return (
         f"All configurations compared with {which}. {named_by}{verdicts.against_words(margin)}{images} "
-        f"{verdicts.BOLD} {protocol(study)}"
+        f"{verdicts.BOLD} {protocol(study, interval=False)}"
     )
