@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from espalier.errors import ArtifactError
+from espalier.results import ending
 from espalier.results.making import make
 from espalier.results.page import freshness
 from espalier.results.read import tidy
@@ -141,6 +142,9 @@ def test_what_cannot_be_made_costs_itself_alone_and_says_why(broken):
     assert "TypeError" in page and "98." in page
     # Made anew until nothing fails.
     assert not current(broken)
+    line, *told = ending._ended(FOLDER, failed=False)
+    assert "43 of 43 runs are done" in line
+    assert told == [f"{FOLDER}/{each.told()}" for each in failures]
 
 
 def test_a_failure_is_told_by_the_exit_code_and_every_name(broken):
