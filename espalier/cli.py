@@ -70,11 +70,15 @@ def partial(studies: Studies = None, config: Words = None) -> None:
     from espalier.plan.configured import configured
     from espalier.results.making import make
 
+    wrong: list[str] = []
     for name, planned in configured(studies or (), config or ()).studies.items():
         folder = Path("results/partial") / name
         manifest.write(folder / "plan.json", manifest.manifest(planned))
-        make(folder, folder / "plan.json")
+        _, failures = make(folder, folder / "plan.json")
         print(folder / "index.html")
+        wrong += [f"{each.trace}{folder}/{each.told()}" for each in failures]
+    if wrong:
+        raise Mistake("\n".join(wrong))
 
 
 @command

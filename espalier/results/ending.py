@@ -40,15 +40,15 @@ def _ended(folder: Path, failed: bool) -> list[str]:
         path.unlink()
     try:
         study = read(folder / "plan.json")
-        found = states(study)
+        found, failures = states(study), []
         made = freshness.made_from(study, {id_: state.record for id_, state in found.items()})
         if (failed or page.exists()) and not freshness.current(folder, made):
             from espalier.results.making import make
 
-            found = make(folder, folder / "plan.json")
+            found, failures = make(folder, folder / "plan.json")
     except Mistake as error:
         return [f"{page}: not made: {error}"]
-    return [line(page, study, found)] if page.exists() else []
+    return [line(page, study, found), *(f"{folder}/{each.told()}" for each in failures)] if page.exists() else []
 
 
 def line(page: Path, study: Study, found: Mapping[str, State]) -> str:

@@ -9,12 +9,15 @@ from espalier.results.page import freshness, study_page
 from espalier.results.read import tidy
 from espalier.results.read.planned_study import read
 from espalier.results.read.run_state import State
-from espalier.results.requested import asked
+from espalier.results.requested import Failure, asked
 from espalier.runs.owner import owning, sweep, sweep_complete
 
 
-def make(folder: Path, plan: Path) -> dict[str, State]:
-    """Make what a study shows in a folder, its page last; run id → state of the run.
+def make(folder: Path, plan: Path) -> tuple[dict[str, State], list[Failure]]:
+    """Make what a study shows in a folder, its page last: run id → state of the run, and what could not be made.
+
+    A table or figure that fails says why in its own place, and the page does not count as current: the next call
+    makes it anew.
 
     Raises:
         Mistake: the plan cannot be read, or a run that it shows is damaged.
@@ -28,12 +31,18 @@ def make(folder: Path, plan: Path) -> dict[str, State]:
         for part in ("tables", "figures"):
             shutil.rmtree(folder / part, ignore_errors=True)
             (folder / part).mkdir()
+        failures = []
         for item in asked(study, "table"):
-            table.write(folder / "tables", item.key, item.make(frame, study))
-        requested.draw(asked(study, "figure"), folder / "figures", frame, tidy.history(study), study)
+            made, failure = item.tried(frame, study)
+            table.write(folder / "tables", item.key, made)
+            failures += [failure] if failure else []
+        failures += requested.draw(asked(study, "figure"), folder / "figures", frame, tidy.history(study), study)
         study_page.write(folder / "index.html", plan, study, frame, states)
-        freshness.note(folder, freshness.made_from(study, {id_: state.record for id_, state in states.items()}))
+        if failures:
+            freshness.forget(folder)
+        else:
+            freshness.note(folder, freshness.made_from(study, {id_: state.record for id_, state in states.items()}))
     for state in states.values():
         if state.record:
             sweep_complete(state.record.folder)
-    return states
+    return states, failures

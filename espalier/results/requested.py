@@ -1,5 +1,6 @@
 """The tables and figures that a study asks for, made by name from their registries."""
 
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,31 @@ from espalier.plan import published_numbers
 from espalier.results.format import style
 from espalier.results.format.marks import marked_figure, marked_table
 from espalier.results.format.notices import diverged, notices
+from espalier.results.format.table import of
 from espalier.results.read.planned_study import Study
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
 from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import entries
+from espalier.stages import STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a table or figure could not be made."""
+
+    place: str
+    """its files without their endings, in the study's folder"""
+    why: str
+    """in one line"""
+    trace: str
+    """where in the code; nothing of a mistake that its line tells whole"""
+
+    def told(self) -> str:
+        """``tables/pruning: not made: …``"""
+        return f"{self.place}: not made: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -49,10 +68,46 @@ class Asked:
     def make(self, *args: Any) -> Any:
         """Call the registered function with `args`, the study last, and the settings that the study gives; what is
         optimistic comes marked."""
-        made, study = self._entry.load()(*args, **self.settings), args[-1]
+        made = self._entry.load()(*self._of_stage(args), **self.settings)
+        study = args[-1]
         if self.kind == "figure":
             return marked_figure(made, study)
         return replace(marked_table(made, study), caption=" ".join([self.caption(study), *diverged(args[0])]))
+
+    def _of_stage(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same arguments; of what is registered for a stage, without what chains do after it."""
+        stage = STAGES.get(self.facts.get("stage"))
+        if stage is None or not stage.changes:
+            return args
+        from espalier.results.read.stage_networks import until
+
+        frame, *history, study = args
+        frame, study = until(frame, study, stage.name)
+        return frame, *history, study
+
+    def tried(self, *args: Any) -> tuple[Any, Failure | None]:
+        """What `make` makes; or, where it fails, a table or figure that says so, and why it failed."""
+        try:
+            return self.make(*args), None
+        except Exception as error:
+            failure = self.failed(error)
+            return self.instead(failure), failure
+
+    def failed(self, error: Exception) -> Failure:
+        """What is to be told of an error in making it."""
+        known = isinstance(error, Mistake)
+        why = str(error) if known else f"{type(error).__name__}: {error}"
+        trace = "" if known else "".join(traceback.format_exception(error))
+        return Failure(f"{self.kind}s/{self.key}", " ".join(why.split()), trace)
+
+    def instead(self, failure: Failure) -> Any:
+        """A table or figure that says why there is no other."""
+        if self.kind == "figure":
+            return style.nothing(f"Not made: {failure.why}", style.PAGE)
+        import pandas as pd
+
+        said = {"Not made": [failure.why]}
+        return replace(of(pd.DataFrame(said), said, 1), caption=f"{self.name}: this table could not be made.")
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -97,8 +152,19 @@ def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, str]:
     return {item.key: item.caption(study) for item in asked(study, kind)}
 
 
-def draw(figures: Iterable[Asked], folder: Path, frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> None:
-    """Write every figure as <key>.png and <key>.pdf into `folder`."""
+def draw(
+    figures: Iterable[Asked], folder: Path, frame: "pd.DataFrame", history: "pd.DataFrame", study: Study
+) -> list[Failure]:
+    """Write every figure as <key>.png and <key>.pdf into `folder`; those that failed say so, and are returned."""
+    failures = []
     with style.applied():
         for item in figures:
-            style.save(item.make(frame, history, study), folder, item.key)
+            made, failure = item.tried(frame, history, study)
+            try:
+                style.save(made, folder, item.key)
+            # Much of a figure is computed only when it is drawn.
+            except Exception as error:
+                failure = item.failed(error)
+                style.save(item.instead(failure), folder, item.key)
+            failures += [failure] if failure else []
+    return failures

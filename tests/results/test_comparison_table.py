@@ -10,73 +10,22 @@ import pytest
 from scipy import stats
 
 from espalier.errors import Mistake
+from espalier.metrics import correct
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.results.compare import verdicts
-from espalier.results.compare.significance import difference, holm, paired, welch
+from espalier.results.compare.samples import samples
+from espalier.results.compare.significance import holm
 from espalier.results.format import numbers, table
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked
 from espalier.settings.problems import StudyError
 from support import study_on_disk as disk
+from support.pooled_intervals import logits, percents
+from support.sealed import reseal
 
 NAN = float("nan")
-
-
-def drawn(seed, *sizes):
-    generator = np.random.default_rng(seed)
-    return [generator.normal(95 + index, 1 + index, size) for index, size in enumerate(sizes)]
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 30])
-def test_paired_agrees_with_scipy(n):
-    first, second = drawn(n, n, n)
-    found, expected = paired(first, second), stats.ttest_rel(first, second)
-    interval = expected.confidence_interval(0.95)
-    assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
-    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
-    assert (found.n, found.mean, found.paired) == (n, pytest.approx(np.mean(first - second)), True)
-
-
-@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 5), (10, 3), (30, 30)])
-def test_welch_agrees_with_scipy(n, m):
-    first, second = drawn(n + m, n, m)
-    found, expected = welch(first, second), stats.ttest_ind(first, second, equal_var=False)
-    interval = expected.confidence_interval(0.95)
-    assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
-    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
-    assert (found.n, found.paired) == (min(n, m), False)
-
-
-def test_seeds_pair_whatever_their_order_and_missing_ones_are_left_out():
-    values, reference = {0: 95.0, 1: 96.0, 2: 97.5, 3: NAN, 4: 90.0}, {2: 96.0, 3: 50.0, 0: 94.0, 1: 95.5}
-    found = difference(values, reference)
-    assert found == paired([95.0, 96.0, 97.5], [94.0, 95.5, 96.0])
-    assert found.p == pytest.approx(stats.ttest_rel([95.0, 96.0, 97.5], [94.0, 95.5, 96.0]).pvalue)
-
-
-def test_seeds_that_do_not_pair_are_two_samples():
-    first, second = {0: 95.0, 1: 96.0, 2: 97.5}, {2: 93.0, 3: 94.5, 4: 92.0}
-    found = difference(first, second)
-    assert not found.paired
-    expected = stats.ttest_ind([95.0, 96.0, 97.5], [93.0, 94.5, 92.0], equal_var=False)
-    assert found.p == pytest.approx(expected.pvalue)
-
-
-@pytest.mark.parametrize("second", [{}, {5: 94.0}, {0: 94.0}])
-def test_one_value_is_no_test(second):
-    found = difference({0: 95.0, 1: 96.0}, second)
-    assert found.n < 2
-    assert all(map(math.isnan, (found.low, found.high, found.p)))
-
-
-def test_equal_differences_are_steps_of_the_scale_and_no_certainty():
-    # Each seed one image of 360 better: t is infinite, or 1e14 after rounding.
-    reference = np.array([97.5, 98.0555555, 96.9444444])
-    better = paired(reference + 100 / 360, reference)
-    assert better.mean == pytest.approx(100 / 360) and math.isnan(better.p) and math.isnan(better.low)
-    assert paired(reference, reference).p == 1
-    assert math.isnan(welch([95.0, 95.0], [96.0, 96.0]).p)
+TOLD = ("better", "worse", "equivalent", "not resolved")
 
 
 def test_holm_by_hand():
@@ -103,59 +52,100 @@ def test_what_was_not_tested_is_no_comparison():
     assert len(holm([])) == 0
 
 
-def normal(generator, n, mean=0.0):
-    return dict(enumerate(generator.normal(mean, 1, n)))
+def sampled(values, images=360):
+    """Samples of groups, name → seed → accuracy in percent."""
+    rows = [(name, seed, value, images) for name, own in values.items() for seed, value in own.items()]
+    frame = pd.DataFrame(rows, columns=["configuration", "seed", "test_top1", "images"])
+    return samples(frame, "configuration", "test_top1")
 
 
 @pytest.mark.parametrize("rows", [2, 5, 12])
 def test_equal_rows_seldom_lose_the_first_place(rows):
     generator = np.random.default_rng(rows)
-    wrong = [any(verdicts.first_places({k: normal(generator, 4) for k in range(rows)}).values()) for _ in range(400)]
+    draws = percents(generator.normal(3.3, 0.3, (300, rows, 4)))
+    wrong = [
+        any(verdicts.first_places(sampled({k: dict(enumerate(v)) for k, v in enumerate(one)})).values())
+        for one in draws
+    ]
     # Marks are given only where one is worse. 5 % and two standard errors.
-    assert np.mean(wrong) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
+    assert np.mean(wrong) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
 
 
 def test_the_best_shares_its_place_with_what_is_not_worse():
     best = {0: 99.0, 1: 99.2, 2: 98.8, 3: 99.1}
     same = {0: 98.7, 1: 99.4, 2: 98.5, 3: 99.3}
-    worse = {0: 90.0, 1: 90.1, 2: 89.9, 3: 90.0}
-    found = verdicts.first_places({"worse": worse, "best": best, "same": same, "one": {0: 99.9}})
+    worse = {0: 90.0, 1: 90.9, 2: 89.1, 3: 90.0}
+    found = verdicts.first_places(sampled({"worse": worse, "best": best, "same": same, "one": {0: 99.9}}))
     assert found == {"worse": False, "best": True, "same": True, "one": False}
     # All alike, or nothing to compare with: no mark.
-    assert not any(verdicts.first_places({"best": best, "same": same}).values())
-    assert not any(verdicts.first_places({"best": best, "one": {0: 10.0}}).values())
-    assert verdicts.first_places({}) == {}
+    assert not any(verdicts.first_places(sampled({"best": best, "same": same})).values())
+    assert not any(verdicts.first_places(sampled({"best": best, "one": {0: 10.0}})).values())
 
 
-def frame_of(values):
-    """Configuration → values by seed, as a frame of runs."""
-    rows = [(name, seed, value) for name, own in values.items() for seed, value in own.items()]
-    return pd.DataFrame(rows, columns=["configuration", "seed", "test_top1"])
+WOBBLE = (0.1, -0.1, 0.05, -0.05, 0.02)
 
 
-def test_verdicts():
-    base = {seed: 95 + 0.1 * (seed % 3) for seed in range(5)}
-    shifts = {"up": 2.0, "down": -2.0, "near": 0.0}
-    wobble = {0: 0.1, 1: -0.1, 2: 0.05, 3: -0.05, 4: 0.02}
-    values = {"base": base} | {
-        name: {seed: value + shift + wobble[seed] for seed, value in base.items()} for name, shift in shifts.items()
-    }
-    values |= {"once": {0: 99.0}, "never": {0: NAN}, "steps": {seed: value + 0.5 for seed, value in base.items()}}
-    data = verdicts.against(verdicts.samples(frame_of(values), "configuration", "test_top1"), "base")
-    assert data["verdict"].to_dict() == {
+def shifted(middle, wobble=WOBBLE):
+    """Accuracies around one in percent, a little apart in logits."""
+    return dict(enumerate(percents(logits(middle, 10_000) + np.array(wobble), 10_000)))
+
+
+def test_verdicts_are_those_of_dunnett_on_logits():
+    shifts = {"up": 97.5, "down": 90.0, "near": 95.02, "open": 95.3}
+    values = {"base": shifted(95)} | {name: shifted(top1, np.roll(WOBBLE, 1)) for name, top1 in shifts.items()}
+    found = sampled(values, 10_000)
+    data = verdicts.against(found, "base", 0.5)
+    assert data["verdict"].str.partition(":")[0].to_dict() == {
         "base": "baseline",
         "up": "better",
         "down": "worse",
-        "near": "no significant difference",
-        "once": "n < 2: no verdict",
-        "never": "n < 2: no verdict",
-        "steps": "no spread: no verdict",
+        "near": "not resolved",
+        "open": "not resolved",
     }
-    raw = [stats.ttest_rel(list(values[name].values()), list(base.values())).pvalue for name in shifts]
-    assert data.loc[list(shifts), "p"].tolist() == pytest.approx(raw)
-    assert data.loc[list(shifts), "corrected_p"].tolist() == pytest.approx(closed(raw))
-    without = verdicts.against(verdicts.samples(frame_of(values), "configuration", "test_top1"), None)
-    assert set(without["verdict"]) <= {"n < 2: no verdict", "no baseline: no verdict"}
+    groups = [logits(list(own.values()), 10_000) for own in values.values()]
+    expected = stats.dunnett(*groups[1:], control=groups[0], rng=np.random.default_rng(0))
+    assert data["p"].tolist()[1:] == pytest.approx(expected.pvalue, abs=1e-3)
+    # A wider margin makes the near one equivalent, and never one that is significantly different.
+    wide = verdicts.against(found, "base", 3.0)["verdict"]
+    assert (wide["near"], wide["up"], wide["down"]) == ("equivalent", "better", "worse")
+    assert data["repeats"].between(6, 1000).to_dict() == dict.fromkeys(values, False) | {"near": True, "open": True}
+
+
+def test_a_large_difference_is_told_though_its_points_spread():
+    """The pruned network of the demo: −16.57 points read "no significant difference" by a t-test paired by seed."""
+    base = {0: 97.5, 1: 96.94, 2: 97.78}
+    pruned = {0: 84.17, 1: 76.94, 2: 81.39}
+    others = {name: {0: 97.2 + k / 10, 1: 97.8, 2: 96.9} for k, name in enumerate("abcd")}
+    data = verdicts.against(sampled({"base": base, "pruned": pruned} | others), "base", 0.5)
+    assert data.loc["pruned", "verdict"] == "worse"
+    assert data.loc["pruned", "p"] < 0.001
+    assert stats.ttest_rel(list(pruned.values()), list(base.values())).pvalue * 5 > 0.05
+
+
+def test_what_cannot_be_judged_says_why():
+    base = shifted(95)
+    found = sampled({"base": base, "once": {0: 99.0}, "never": {0: NAN}, "same": base})
+    words = verdicts.against(found, "base", 0.5)["verdict"]
+    assert (words["once"], words["never"]) == ("n < 2: no verdict", "n < 2: no verdict")
+    without = verdicts.against(found, None, 0.5)
+    assert set(without["verdict"]) == {"n < 2: no verdict", "no baseline: no verdict"}
+    assert without["p"].isna().all()
+    # All differences are steps of the scale: nothing spreads.
+    flat = sampled({"base": dict.fromkeys(range(3), 95.0), "steps": dict.fromkeys(range(3), 95.5)})
+    assert verdicts.against(flat, "base", 0.5)["verdict"]["steps"] == "no spread: no verdict"
+
+
+def test_spreads_that_differ_are_not_shared():
+    """Where Brown and Forsythe's test refuses equal spreads: Welch's tests on logits, corrected after Holm."""
+    generator = np.random.default_rng(0)
+    values = {"base": generator.normal(3, 0.02, 10), "up": generator.normal(3.2, 0.02, 10)}
+    values |= {"wild": generator.normal(3, 1.0, 10), "same": generator.normal(3, 0.02, 10)}
+    found = sampled({name: dict(enumerate(percents(own))) for name, own in values.items()})
+    assert stats.levene(*values.values(), center="median").pvalue < 0.05 and not found.spread.equal
+    data = verdicts.against(found, "base", 0.5)
+    raw = [stats.ttest_ind(own, values["base"], equal_var=False).pvalue for own in list(values.values())[1:]]
+    assert data["p"].tolist()[1:] == pytest.approx(closed(raw), rel=1e-6)
+    assert data["verdict"].str.partition(":")[0].tolist() == ["baseline", "better", "not resolved", "equivalent"]
 
 
 @pytest.fixture(scope="module")
@@ -175,17 +165,45 @@ def test_the_table_compares_every_configuration_with_the_baseline(root):
     frame = tidy.runs(study, root)
     found = made(root, study)
     values = frame.groupby("configuration")["test_top1"].apply(list)
-    raw = [stats.ttest_rel(values[number], values[0]).pvalue for number in values.index[1:]]
-    assert found.data["p"].tolist()[1:] == pytest.approx(raw)
-    assert found.data["corrected_p"].tolist()[1:] == pytest.approx(closed(raw))
-    assert found.printed["Verdict"][0] == "baseline"
-    lenet = found.printed["Verdict"][found.data["model"] == "LeNet"].item()
-    mean = found.data["difference"][found.data["model"] == "LeNet"].item()
-    assert mean < 0 and lenet == ("worse" if closed(raw)[2 - 1] < 0.05 else "no significant difference")
-    assert "Holm" in found.caption and "paired by seed" in found.caption
+    expected = stats.dunnett(*map(logits, values[1:]), control=logits(values[0]), rng=np.random.default_rng(0))
+    assert found.data["p"].tolist()[1:] == pytest.approx(expected.pvalue, abs=1e-3)
     assert found.data["difference"].tolist()[1:] == pytest.approx(
         [np.mean(own) - np.mean(values[0]) for own in values[1:]]
     )
+    assert found.printed["Verdict"][0] == "baseline"
+    assert all(word.startswith(TOLD) for word in found.printed["Verdict"][1:])
+    assert found.printed["Verdict"][found.data["model"] == "LeNet"].item() == "worse"
+    for row in found.data.iloc[1:].to_dict("records"):
+        assert row["low"] < row["difference"] < row["high"]
+        # An interval holds zero where, and only where, there is no verdict of a difference.
+        assert (row["low"] > 0 or row["high"] < 0) == (row["verdict"] in ("better", "worse"))
+    assert "Dunnett" in found.caption and "within 0.5 points" in found.caption
+    assert "within 3 points" in made(root, study, margin=3.0).caption
+
+
+def test_the_interval_over_test_images_is_paired_image_by_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = disk.plan(repeats=1)
+    disk.finish(tmp_path, study)
+    generator = np.random.default_rng(0)
+    right = {}
+    for point in study["points"]:
+        folder = tmp_path / study["runs"][point["runs"]["evaluate"]]["path"]
+        own = right[len(right)] = generator.random(360) < 0.95
+        (folder / correct.FILE).write_bytes(correct.packed(own))
+        reseal(folder)
+    found = made(tmp_path, study)
+    for place, row in enumerate(found.data.to_dict("records")[1:], 1):
+        apart = 100 * (right[place].astype(float) - right[0])
+        error = apart.std() / math.sqrt(360)
+        # Wald's interval, but for the images that are added.
+        assert row["images_low"] == pytest.approx(apart.mean() - 1.96 * error, abs=0.1)
+        assert row["images_high"] == pytest.approx(apart.mean() + 1.96 * error, abs=0.1)
+        # A single repeat has this interval alone.
+        assert row["verdict"] == "n < 2: no verdict" and math.isnan(row["low"])
+    head = "Test images, 95 % (points)"
+    assert head in found.printed and head not in made(tmp_path, study | {"tables": []}, "summary").printed
+    assert "images_low" in made(tmp_path, study, "by_axis", axis="model").data
 
 
 def test_another_configuration_may_be_the_baseline(root):
@@ -249,11 +267,15 @@ def test_by_axis_is_judged_only_against_the_baseline(root):
     study = disk.plan(disk.product(), repeats=5)
     found = made(root, study, "by_axis", axis="model")
     column = found.printed["Against the baseline"].tolist()
-    assert column[0] == "baseline" and set(column[1:]) <= {"better", "worse", "no significant difference"}
+    assert column[0] == "baseline" and all(word.startswith(TOLD) for word in column[1:])
     assert found.data["verdict"].tolist() == column
     marginal = made(root, disk.plan(disk.product(), repeats=5, baseline=None), "by_axis", axis="model")
     assert "Against the baseline" not in marginal.printed and not marginal.bold
-    assert "Bold" not in marginal.caption
+    assert "Bold" not in marginal.caption and "n counts seeds" in marginal.caption
+    # All configurations share one spread, so that a row has the same interval in every table.
+    whole = made(root, study, "summary").data.set_index(list(disk.AXES))
+    for label, row in found.data.set_index("model").iterrows():
+        assert row["test_top1_low"] == whole.loc[(label, "crop", "SGD"), "test_top1_low"]
 
 
 STUDY = """title: a study

@@ -4,11 +4,11 @@ import zlib
 import numpy as np
 import pytest
 
-from espalier.results.compare.statistics import estimate
 from espalier.results.format import style
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
 from support import study_on_disk as disk
+from support.pooled_intervals import intervals
 from support.sealed import reseal
 
 pytestmark = pytest.mark.usefixtures("styled")
@@ -78,19 +78,21 @@ def test_runs_that_stopped_early_leave_the_mean_to_the_others(finished, tmp_path
     np.testing.assert_allclose(line.get_ydata()[3:], other["validation_top1"][3:])
 
 
-def test_by_axis_draws_every_run_its_mean_and_its_interval(finished):
+def test_by_axis_draws_every_seed_its_mean_and_its_interval(finished):
     figure, frame, _ = drawn(*finished, "by_axis", axis="train.optimizer")
     (panel,) = figure.axes
     chosen = frame[(frame["label.model"] == "ResNet 8-16-32") & (frame["label.augment"] == "crop")]
     labels = [text.get_text() for text in panel.get_yticklabels()]
     assert labels == ["SGD\n(baseline)", "AdamW", "RMSprop"]
+    configurations = frame.groupby("configuration", sort=False)["test_top1"].apply(np.array)
+    ends = dict(zip(configurations.index, intervals(configurations), strict=True))
     for row, label in enumerate(("SGD", "AdamW", "RMSprop")):
         values = chosen.loc[chosen["label.train.optimizer"] == label, "test_top1"].to_numpy()
-        found = estimate(values)
-        np.testing.assert_array_equal(lines(panel, "runs")[row].get_xdata(), values)
-        np.testing.assert_allclose(lines(panel, "interval")[row].get_xdata(), (found.low, found.high))
-        assert lines(panel, "mean")[row].get_xdata()[0] == found.mean
-        places = lines(panel, "runs")[row].get_ydata()
+        number = chosen.loc[chosen["label.train.optimizer"] == label, "configuration"].iloc[0]
+        np.testing.assert_array_equal(lines(panel, "seeds")[row].get_xdata(), values)
+        np.testing.assert_allclose(lines(panel, "interval")[row].get_xdata(), ends[number])
+        assert lines(panel, "mean")[row].get_xdata()[0] == pytest.approx(values.mean())
+        places = lines(panel, "seeds")[row].get_ydata()
         assert len(set(places)) == 3 and np.all(np.abs(np.array(places) - row) < 0.4)
     texts = [text.get_text() for text in panel.texts]
     assert texts[0] == f"{found_text(chosen, 'SGD')} (n = 3)"
@@ -118,7 +120,7 @@ def test_tradeoff_stands_where_the_numbers_are(finished, x, column, heading):
     points = np.concatenate([line.get_xydata() for line in lines(panel, "configuration")])
     np.testing.assert_allclose(sorted(map(tuple, points)), sorted(map(tuple, means.to_numpy() / [unit, 1])))
     ends = np.concatenate([line.get_ydata() for line in lines(panel, "interval")])
-    expected = [estimate(values)[3:] for _, values in frame.groupby("configuration")["test_top1"]]
+    expected = intervals([values.to_numpy() for _, values in frame.groupby("configuration")["test_top1"]])
     np.testing.assert_allclose(sorted(ends[~np.isnan(ends)]), sorted(np.ravel(expected)))
     assert panel.get_xlabel() == heading
     assert panel.get_xscale() == ("log" if x == "macs" else "linear")
@@ -235,3 +237,19 @@ def test_files_are_the_same_whenever_they_are_made_with_real_fonts(finished, tmp
     width, height = (int.from_bytes((tmp_path / "one/f.png").read_bytes()[at : at + 4], "big") for at in (16, 20))
     assert width == round(style.COLUMN * style.DPI)
     assert height > 200
+
+
+def test_what_else_varies_is_averaged_within_the_seed(tmp_path):
+    study = disk.plan(disk.product(), baseline=None)
+    disk.finish(tmp_path, study)
+    figure, frame, _ = drawn(tmp_path, study, "by_axis", axis="augment")
+    seeds = frame.groupby(["label.augment", "seed"], sort=False)["test_top1"].mean()
+    for line, label in zip(lines(figure.axes[0], "seeds"), disk.AXES["augment"], strict=True):
+        np.testing.assert_allclose(line.get_xdata(), seeds[label])
+    assert figure.axes[0].texts[0].get_text().endswith("(n = 3)")
+    figure, frame, history = drawn(tmp_path, study, "curves", axis="augment")
+    own = history.merge(frame[["run.train", "seed", "label.augment"]], left_on="run", right_on="run.train")
+    own = own[(own["label.augment"] == "none") & (own["epoch"] == 6)].groupby("seed")["validation_top1"].mean()
+    corners = figure.axes[1].collections[0].get_paths()[0].vertices
+    found = corners[corners[:, 0] == 6, 1]
+    assert (found.min(), found.max()) == (pytest.approx(own.min()), pytest.approx(own.max()))

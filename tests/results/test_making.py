@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from espalier.errors import ArtifactError
+from espalier.results import ending
 from espalier.results.making import make
 from espalier.results.page import freshness
 from espalier.results.read import tidy
@@ -118,3 +119,42 @@ def test_what_nobody_asks_for_any_more_and_what_was_left_half_way_is_gone(study)
     assert not any(path.exists() for path in half_way)
     assert {path.stem for path in (FOLDER / "tables").iterdir()} == {study["tables"][1]["key"]}
     assert not list((FOLDER / "figures").iterdir())
+
+
+@pytest.fixture
+def broken(study):
+    """The study with a table and a figure that cannot be made among those that can."""
+    study["tables"].insert(0, {"key": "best", "name": "best", "count": "three"})
+    study["tables"].insert(1, {"key": "gone", "name": "published", "file": "nowhere"})
+    study["figures"].insert(0, {"key": "by_axis-x", "name": "by_axis", "axis": "x"})
+    return study
+
+
+def test_what_cannot_be_made_costs_itself_alone_and_says_why(broken):
+    _, failures = make(FOLDER, disk.write_plan(Path(), broken))
+    assert [each.place for each in failures] == ["tables/best", "tables/gone", "figures/by_axis-x"]
+    assert [bool(each.trace) for each in failures] == [True, False, True]
+    assert "TypeError" in failures[0].why and "TypeError" in (FOLDER / "tables/best.md").read_text()
+    assert "nowhere" in (FOLDER / "tables/gone.html").read_text()
+    for part, forms in (("tables", 4), ("figures", 2)):
+        assert len([*(FOLDER / part).iterdir()]) == forms * len(broken[part])
+    page = (FOLDER / "index.html").read_text()
+    assert "TypeError" in page and "98." in page
+    # Made anew until nothing fails.
+    assert not current(broken)
+    line, *told = ending._ended(FOLDER, failed=False)
+    assert "43 of 43 runs are done" in line
+    assert told == [f"{FOLDER}/{each.told()}" for each in failures]
+
+
+def test_a_failure_is_told_by_the_exit_code_and_every_name(broken):
+    disk.write_plan(Path(), broken)
+    command = [sys.executable, SCRIPT, "one", "--plan", FOLDER / "plan.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and Path("one/index.html").exists()
+    assert done.stderr.count("Traceback") == 2
+    assert [line.partition(": not made")[0] for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        "error: one/tables/best",
+        "error: one/tables/gone",
+        "error: one/figures/by_axis-x",
+    ]

@@ -14,9 +14,12 @@ def main() -> None:
     from espalier.results.making import make
 
     try:
-        make(args.folder, args.plan)
+        _, failures = make(args.folder, args.plan)
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
+    if failures:
+        traces = [each.trace for each in failures if each.trace]
+        raise SystemExit("\n".join([*traces, *(f"error: {args.folder}/{each.told()}" for each in failures)]))
 
 
 if __name__ == "__main__":

@@ -15,32 +15,44 @@ _VALIDATION_ONLY = (
     "the epoch is chosen on the same validation split, so these values are optimistic; no test split was scored"
 )
 _PUBLISHED = "the epoch is the best one on the test split, whose score is printed: optimistic"
-_SPREAD = (
-    "± is the sample standard deviation over n repeats (seeds); the interval is the 95 % t-interval of the mean, "
-    "which may pass 100 %. With n below 2 neither is printed."
+_SPREAD = "± is the sample standard deviation over n repeats (seeds)."
+_INTERVAL = (
+    " The 95 % interval of the mean over seeds comes from logits and the spread that all configurations share, unless "
+    "their spreads differ."
 )
 
 HEADINGS = {"test_top1": "Test top-1 (%)", "validation_top1": "Validation top-1 (%)"}
 
 
-def protocol(study: Study) -> str:
-    """How the accuracies of a study came about, in words for a caption; the first sentence is the protocol."""
+def protocol(study: Study, interval: bool = True) -> str:
+    """How the accuracies of a study came about, in words for a caption; the first sentence is the protocol.
+
+    Args:
+        interval: whether intervals of accuracies stand beside them
+    """
     said = _PUBLISHED if optimistic(study) else _CLEAN if headline(study) == "test_top1" else _VALIDATION_ONLY
     if mixed(study):
         said = f"under the protocol clean, {said}; under published, {_PUBLISHED}"
-    return f"{said[0].upper()}{said[1:]}. {_SPREAD}"
+    return f"{said[0].upper()}{said[1:]}. {_SPREAD}{_INTERVAL if interval else ''}"
 
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
-    """A row a group, in the order of the plan: estimates of the accuracies, `params` and `macs` where the group agrees
-    on them, mean `train_wall_s`, and how many of its points are `done` or have `diverged` of those `planned`."""
+    """A row a group, in the order of the plan: estimates of the accuracies over seeds, `params` and `macs` where the
+    group agrees on them, mean `train_wall_s`, and how many of its points are `done` or have `diverged` of those
+    `planned`.
+
+    Groups share one spread: who shows a part of a study gives the whole frame, and takes its rows from what comes back.
+    """
     # Captions come from modules that import this one, and must not wait for pandas.
+    import pandas as pd
+
+    from espalier.results.compare.samples import samples
     from espalier.results.compare.statistics import estimates
 
     measures = ["validation_top1"]
     if "evaluate" in stages(study):
         measures += ["test_top1", "test_top5"]
-    found = estimates(frame, by, measures)
+    found = pd.concat([estimates(samples(frame, by, name)).add_prefix(f"{name}_") for name in measures], axis=1)
     groups = frame.groupby(by, sort=False, observed=True, dropna=False)
     for count in ("params", "macs"):
         found[count] = groups[count].first().where(groups[count].nunique() == 1)
@@ -51,14 +63,14 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     return found
 
 
-def first_places(frame: "pd.DataFrame", by: str, groups: "pd.Index", study: Study) -> dict[str, list[bool]]:
-    """Printed heading of the accuracy that answers the study → whether each of `groups` shares the first place.
+def first_places(frame: "pd.DataFrame", configurations: "pd.Index", study: Study) -> dict[str, list[bool]]:
+    """Printed heading of the accuracy that answers the study → whether each of `configurations` shares the first place
+    among them."""
+    from espalier.results.compare.samples import samples
 
-    A group holds the repeats of one configuration.
-    """
     main = headline(study)
-    found = verdicts.first_places(verdicts.samples(frame[frame[by].isin(groups)], by, main))
-    return {HEADINGS[main]: [found[group] for group in groups]}
+    found = samples(frame, "configuration", main).chosen(configurations)
+    return {HEADINGS[main]: [*verdicts.first_places(found).values()]}
 
 
 def label_columns(frame: "pd.DataFrame", configurations: "pd.Index", study: Study) -> dict[str, list[str]]:

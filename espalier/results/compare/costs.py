@@ -37,8 +37,9 @@ def costs(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
     if x == "file_bytes":
         return found.fillna(ending_in(frame, "train")["run.train"].map(lambda run: _size(study, run)).astype(float))
     if x in _LATENCIES and "run.prune" in frame:
+        pruned = frame.drop_duplicates("run.prune")
+        before = (pruned[column] * pruned[f"speedup_{x.rpartition('_')[2]}"]).groupby(pruned["run.train"]).mean()
         measured = ending_in(frame, "prune")
-        before = (measured[column] * measured[f"speedup_{x.rpartition('_')[2]}"]).groupby(measured["run.train"]).mean()
         return (
             found.reindex(measured.index).fillna(measured["run.train"].map(before).astype(float)).reindex(frame.index)
         )

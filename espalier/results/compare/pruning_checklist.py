@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from espalier.results.format import numbers
-from espalier.results.read.planned_study import Study, ending_in, headline
+from espalier.results.read.planned_study import Study, headline
+from espalier.results.read.stage_networks import until
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +84,7 @@ def _ratios(pruned: list[Settings]) -> tuple[str, str]:
 
 def _measured(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
     """The runs of pruned networks, no control, with `compression`: parameters before over non-zero ones after."""
-    own = ending_in(frame, "prune")
-    own = own if own["run.prune"].notna().any() else frame
+    own = until(frame, study, "prune")[0]
     own = own[own["run.prune"].notna() & own["nonzeros"].notna()].drop_duplicates("run.prune")
     controls = {id_ for id_, run in study["runs"].items() if _control(run["settings"])}
     own = own[~own["run.prune"].isin(controls)]
@@ -102,7 +102,7 @@ def _decline(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
     measure, own = headline(study), _measured(frame, study)
     if own.empty:
         return NOTHING
-    before = frame[frame["run.prune"].isna()].drop_duplicates("run.train").set_index("run.train")[measure]
+    before = until(frame, study, "train")[0].drop_duplicates("run.train").set_index("run.train")[measure]
     own = own.assign(change=own[measure] - own["run.train"].map(before))
     means = own.groupby("configuration")[["compression", "change"]].mean().dropna()
     if means.empty:

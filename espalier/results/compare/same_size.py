@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import grouped
-from espalier.results.read.planned_study import Study, ending_in
+from espalier.results.read.planned_study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +14,6 @@ WAYS = ("built", "pruned")
 def sizes(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
     """A row a configuration, ended by training or pruning, whose size both ways have reached: what `grouped` says of
     it, and its `way`; large networks first, the built one of a size before the pruned one."""
-    frame = ending_in(frame, "prune")
     data = grouped(frame, "configuration", study)
     pruned = frame.groupby("configuration", sort=False)["run.prune"].first().notna()
     data["way"] = pruned.map({False: WAYS[0], True: WAYS[1]})

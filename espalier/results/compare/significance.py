@@ -1,80 +1,119 @@
-"""Whether two configurations differ by more than chance, and how many comparisons a table may make before one must.
+"""Whether groups of runs differ from one of them by more than their seeds do, and by how much.
 
-Sources: Student 1908 (paired), Welch 1947 (unequal spreads), Holm 1979 (several comparisons).
+On the logit scale, where one spread is shared: Dunnett's test. Where Brown and Forsythe's test refuses that: Welch's,
+corrected by Holm's method.
+
+Sources: Dunnett 1955, Welch 1947, Holm 1979, Schuirmann 1987 (two one-sided tests).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from espalier.results.compare import dunnett
+from espalier.results.compare.logits import percents
+from espalier.results.compare.spread import ALPHA, Spread, each, means
 from espalier.results.compare.statistics import LEVEL
 
-ALPHA = 1 - LEVEL
-"""Corrected p below which a difference is significant."""
-_EXACT = 1e-9
-"""Part of the largest value that rounding may leave where all differences are equal."""
+_EQUIVALENCE = 2 * LEVEL - 1
+"""Level of the interval that lies within a margin where both one-sided tests reject."""
+_ANGLES = np.linspace(0, 2 * np.pi, 1024, endpoint=False)
 
 
-class Difference(NamedTuple):
-    """How much one sample lies over another; NaN where it cannot be told."""
+class Differences(NamedTuple):
+    """How groups differ from the control, an array of (groups,) each; NaN where fewer than two seeds leave it open."""
 
-    n: int
-    """pairs; unpaired, the values of the smaller sample"""
-    mean: float
-    low: float
-    high: float
-    p: float
-    """two-sided, of no difference; NaN also where the differences do not spread, and a t-test has no ground"""
-    paired: bool
+    low: np.ndarray
+    """in points, simultaneous for all groups"""
+    high: np.ndarray
+    inner_low: np.ndarray
+    """of the narrower interval that tells equivalence"""
+    inner_high: np.ndarray
+    p: np.ndarray
+    """two-sided, of no difference, corrected for the number of groups"""
 
 
-def difference(values: Mapping[int, float], reference: Mapping[int, float]) -> Difference:
-    """`values` less `reference`, each seed → value: paired by seed where both have two seeds in common, else Welch's.
+def differences(values: np.ndarray, images: np.ndarray, control: int, spread: Spread) -> Differences:
+    """Every group less the control.
 
-    Missing values are left out. Runs of one seed may share their split, their order of images or the network that they
-    were pruned from, so that an unpaired test would take for chance what is common to both.
+    Args:
+        values: logits (groups, seeds), missing ones NaN
+        images: (groups,), of each accuracy
+        control: the row of the group compared with
+        spread: of these groups, or of more
     """
-    first = {seed: value for seed, value in values.items() if value == value}
-    second = {seed: value for seed, value in reference.items() if value == value}
-    common = [seed for seed in first if seed in second]
-    if len(common) < 2 and min(len(first), len(second)) > 1:
-        return welch(list(first.values()), list(second.values()))
-    return paired([first[seed] for seed in common], [second[seed] for seed in common])
+    counts, own = each(values)
+    tested = (counts > 1) & (counts[control] > 1) & (np.arange(len(values)) != control)
+    found = Differences(*np.full((5, len(values)), np.nan))
+    if not tested.any():
+        return found
+    middle = means(values)
+    error = (spread.sd if spread.equal else own) / np.sqrt(np.maximum(counts, 1))
+    how = _shared if spread.equal else _each_its_own
+    found.p[tested], bounds = how(middle, error, counts, control, tested, spread)
+    for places, bound in zip(((found.low, found.high), (found.inner_low, found.inner_high)), bounds, strict=True):
+        for index, radius in zip(np.flatnonzero(tested), bound, strict=True):
+            pair = [index, control]
+            ends = points(middle[pair], radius * error[pair], images[pair])
+            places[0][index], places[1][index] = ends
+    return found
 
 
-def paired(values: Sequence[float], reference: Sequence[float]) -> Difference:
-    """Student's paired t-test: mean difference d ± t(n − 1) · sd(d) / √n."""
-    first, second = np.asarray(values, dtype=float), np.asarray(reference, dtype=float)
-    apart, n = first - second, len(first)
-    if n < 2:
-        return Difference(n, float(apart.mean()) if n else np.nan, np.nan, np.nan, np.nan, paired=True)
-    sd = apart.std(ddof=1)
-    return _tested(n, apart.mean(), sd / np.sqrt(n), n - 1, np.abs([first, second]).max(), is_paired=True)
+def _shared(middle, error, counts, control, tested, spread: Spread) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Dunnett's corrected p, and the critical |t| of both levels."""
+    loads = np.sqrt(counts[tested] / (counts[tested] + counts[control]))
+    t = statistic(middle, error, control)[tested]
+    p = np.full(len(t), np.nan)
+    known = ~np.isnan(t)
+    p[known] = dunnett.p_values(t[known], loads, spread.freedom)
+    return p, [np.full(len(t), dunnett.critical(loads, spread.freedom, level)) for level in (LEVEL, _EQUIVALENCE)]
 
 
-def welch(values: Sequence[float], reference: Sequence[float]) -> Difference:
-    """Welch's t-test of two independent samples of at least two values, degrees of freedom after Satterthwaite."""
-    first, second = np.asarray(values, dtype=float), np.asarray(reference, dtype=float)
-    parts = first.var(ddof=1) / len(first), second.var(ddof=1) / len(second)
-    error, least = np.sqrt(sum(parts)), np.abs([*first, *second]).max()
-    below = parts[0] ** 2 / (len(first) - 1) + parts[1] ** 2 / (len(second) - 1)
-    freedom = sum(parts) ** 2 / below if below else np.nan
-    n = min(len(first), len(second))
-    return _tested(n, first.mean() - second.mean(), error, freedom, least, is_paired=False)
-
-
-def _tested(n: int, mean: float, error: float, freedom: float, largest: float, *, is_paired: bool) -> Difference:
-    # The functions behind scipy.stats.t, whose import would cost more than the whole table.
+def _each_its_own(middle, error, counts, control, tested, spread: Spread) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Holm's corrected p of Welch's tests, and the critical |t| of both levels, corrected by Bonferroni."""
     from scipy.special import stdtr, stdtrit
 
-    if error <= _EXACT * largest:
-        # Accuracies are counts of images: equal differences are steps of the scale, no proof of certainty.
-        same = abs(mean) <= _EXACT * largest
-        return Difference(n, float(mean), np.nan, np.nan, 1.0 if same else np.nan, is_paired)
-    width = stdtrit(freedom, (1 + LEVEL) / 2) * error
-    p = 2 * stdtr(freedom, -abs(mean) / error)
-    return Difference(n, float(mean), float(mean - width), float(mean + width), float(p), is_paired)
+    freedom = welch_freedom(error, counts, control)[tested]
+    t = statistic(middle, error, control)[tested]
+    spreads = [1 - (1 - level) / max(1, (~np.isnan(t)).sum()) for level in (LEVEL, _EQUIVALENCE)]
+    return holm(2 * stdtr(freedom, -np.abs(t))), [stdtrit(freedom, (1 + level) / 2) for level in spreads]
+
+
+def statistic(middle: np.ndarray, error: np.ndarray, control: int) -> np.ndarray:
+    """t of every group's difference from the control; NaN where nothing spreads."""
+    apart = np.sqrt(error**2 + error[control] ** 2)
+    # Accuracies are counts of images: without spread a step of the scale would be certain.
+    return (middle - middle[control]) / np.where(apart > 0, apart, np.nan)
+
+
+def welch_freedom(error: np.ndarray, counts: np.ndarray, control: int) -> np.ndarray:
+    """Degrees of freedom after Satterthwaite, of every group with the control."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        below = error**4 / (counts - 1)
+        return (error**2 + error[control] ** 2) ** 2 / (below + below[control])
+
+
+def points(middle: np.ndarray, radii: np.ndarray, images: np.ndarray) -> tuple[float, float]:
+    """The least and largest difference in points of two accuracies whose logits lie in an ellipse.
+
+    Its half axes are critical t times standard error, so that it holds a pair of equal logits where, and only where,
+    their difference is not significant; to first order the bounds cover as an interval of the accuracies would, and
+    they imply no accuracy below 0 or above 100.
+
+    Args:
+        middle: the two mean logits
+        radii: the two half axes
+        images: of each accuracy
+    """
+    if not np.isfinite([*middle, *radii]).all() or not (radii > 0).any():
+        return np.nan, np.nan
+    # The directions in which logits become equal first are among those looked at.
+    across = np.arctan2(-radii[1], radii[0])
+    angles = np.append(_ANGLES, [across, across + np.pi])
+    first = percents(middle[0] + radii[0] * np.cos(angles), images[0])
+    apart = first - percents(middle[1] + radii[1] * np.sin(angles), images[1])
+    return float(apart.min()), float(apart.max())
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
@@ -89,3 +128,15 @@ def holm(p: Sequence[float]) -> np.ndarray:
     factors = np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(1, np.maximum.accumulate(factors * found[order]))
     return corrected
+
+
+def worse_than(values: np.ndarray, best: int, spread: Spread, pairs: float) -> np.ndarray:
+    """Whether each group is significantly worse than the best one, bool (groups,), corrected for all `pairs` that could
+    have been the ones compared (Bonferroni)."""
+    from scipy.special import stdtr
+
+    counts, own = each(values)
+    error = (spread.sd if spread.equal else own) / np.sqrt(np.maximum(counts, 1))
+    freedom = spread.freedom if spread.equal else welch_freedom(error, counts, best)
+    t = statistic(means(values), error, best)
+    return np.nan_to_num(stdtr(freedom, t) * 2 * pairs, nan=1.0) < ALPHA

@@ -1,14 +1,21 @@
 """Mean, spread and confidence over repeats.
 
-Repeats differ in their seed alone. The interval is Student's: mean ± t(n − 1) · sd / √n, which takes the
-repeats for independent and roughly normal; for three repeats t is 4.30, so it is wide, and rightly so.
+Repeats differ in their seed alone. Accuracies are proportions: their intervals are Student's on the logit scale, with
+the spread that all configurations share where nothing speaks against it, and transformed back.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
+
+from espalier.results.compare.logits import percents
+from espalier.results.compare.spread import each, means
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from espalier.results.compare.samples import Samples
 
 LEVEL = 0.95
 """Coverage of the confidence intervals."""
@@ -24,19 +31,24 @@ class Estimate(NamedTuple):
     high: float
 
 
-def half_width(sd: np.ndarray, n: np.ndarray, level: float = LEVEL) -> np.ndarray:
-    """Half the width of the t-interval of a mean of `n` values with sample standard deviation `sd`; NaN below two."""
+def half_width(sd: np.ndarray, n: np.ndarray, level: float = LEVEL, freedom: np.ndarray | None = None) -> np.ndarray:
+    """Half the width of the t-interval of a mean of `n` values with standard deviation `sd`; NaN below two.
+
+    Args:
+        freedom: degrees of freedom of `sd`; n − 1 where it is that of these values alone
+    """
     # The quantile function behind scipy.stats.t, whose import would cost more than the whole table.
     from scipy.special import stdtrit
 
     n = np.asarray(n, dtype=float)
+    freedom = n - 1 if freedom is None else np.asarray(freedom, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        width = stdtrit(np.where(n > 1, n - 1, 1), (1 + level) / 2) * np.asarray(sd, dtype=float) / np.sqrt(n)
+        width = stdtrit(np.where(freedom > 0, freedom, 1), (1 + level) / 2) * np.asarray(sd, dtype=float) / np.sqrt(n)
     return np.where(n > 1, width, np.nan)
 
 
 def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
-    """Summarize repeats; missing values are left out."""
+    """Summarize repeats of a quantity that is no proportion; missing values are left out."""
     found = np.asarray(values, dtype=float)
     found = found[~np.isnan(found)]
     n = len(found)
@@ -46,13 +58,17 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
     return Estimate(n, mean, sd, mean - width, mean + width)
 
 
-def estimates(frame: pd.DataFrame, by: str, columns: Sequence[str], level: float = LEVEL) -> pd.DataFrame:
-    """`estimate` of each column a group: a row a group, columns `<column>_n`, `_mean`, `_sd`, `_low`, `_high`."""
-    groups = frame.groupby(by, sort=False, observed=True, dropna=False)
-    found = {}
-    for column in columns:
-        n, mean, sd = groups[column].count(), groups[column].mean(), groups[column].std(ddof=1)
-        width = half_width(sd.to_numpy(), n.to_numpy(), level)
-        parts = {"n": n, "mean": mean, "sd": sd, "low": mean - width, "high": mean + width}
-        found |= {f"{column}_{name}": part for name, part in parts.items()}
-    return pd.DataFrame(found)
+def estimates(found: "Samples", level: float = LEVEL) -> "pd.DataFrame":
+    """A row a group: `n` seeds, mean and sample standard deviation of the accuracies in points, and the interval
+    (`low`, `high`) from their logits, which lies within 0 and 100."""
+    import pandas as pd
+
+    percent, logits = found.percent.to_numpy(float), found.logits
+    n, own = each(logits)
+    pooled = found.spread
+    sd, freedom = (pooled.sd, pooled.freedom) if pooled.equal else (own, n - 1)
+    middle, width = means(logits), half_width(sd, n, level, freedom)
+    images = found.images.to_numpy(float)
+    columns = {"n": n, "mean": means(percent), "sd": each(percent)[1]}
+    columns |= {"low": percents(middle - width, images), "high": percents(middle + width, images)}
+    return pd.DataFrame(columns, index=found.percent.index)

@@ -1,4 +1,4 @@
-"""Configurations judged by their repeats: against the baseline, and which share the first place."""
+"""Configurations judged by their seeds: against the baseline, and which share the first place."""
 
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
@@ -6,80 +6,134 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-BETTER, WORSE, SAME = "better", "worse", "no significant difference"
+    from espalier.results.compare.samples import Samples
+
+BETTER, WORSE, EQUIVALENT, OPEN = "better", "worse", "equivalent", "not resolved"
 TOO_FEW, NO_SPREAD = "n < 2: no verdict", "no spread: no verdict"
 BASELINE, NO_BASELINE = "baseline", "no baseline: no verdict"
-COLUMNS = ("pairs", "difference", "low", "high", "p", "corrected_p", "paired", "verdict")
+COLUMNS = ("difference", "low", "high", "p", "images_low", "images_high", "repeats", "verdict")
 
 BOLD = (
     "Bold: the best mean and all that are not significantly worse than it (5 %, corrected for all pairs of rows), of "
     "rows with n of at least 2; nothing, where no row is significantly worse."
 )
-AGAINST = (
-    "Differences from the baseline are tested by a t-test paired by seed, unpaired (Welch) where seeds do not pair; p "
-    "is Holm-corrected over the rows of the table, and below 0.05 a difference is significant. No significant "
-    "difference does not mean equal: few repeats in a table of many rows leave even large differences open."
+
+
+WITHIN_SEED = (
+    "n counts seeds: the value of a seed is the mean over whatever else varies, of the settings that have a result; a "
+    "seed that lacks one of them is left out. Rows are such means, and get no verdict."
 )
 
-Samples = Mapping[Hashable, Mapping[int, float]]
-"""Row of a table → seed → value."""
+
+def against_words(margin: float) -> str:
+    """How verdicts come about, for a caption."""
+    return (
+        "Differences from the baseline are tested over seeds, on the logit scale with the spread of all "
+        "configurations, by Dunnett's test; by Welch's, corrected after Holm, where spreads are not equal. Intervals "
+        "and p are corrected for the rows of the table. Better and worse: p below 0.05; equivalent: surely within "
+        f"{margin:g} points; not resolved: neither, and so many repeats would probably tell (power 0.8)."
+    )
 
 
-def samples(frame: "pd.DataFrame", by: str, measure: str) -> dict[Hashable, dict[int, float]]:
-    """The repeats of each group of `frame`, in its order; groups hold a seed once."""
-    groups = frame.groupby(by, sort=False, observed=True, dropna=False)
-    return {label: dict(zip(own["seed"], own[measure], strict=True)) for label, own in groups}
+def against(
+    found: "Samples",
+    baseline: Hashable | None,
+    margin: float,
+    images: Mapping[Hashable, tuple[float, float]] | None = None,
+) -> "pd.DataFrame":
+    """A row a group with `COLUMNS`: its difference from `baseline` in points, the simultaneous 95 % interval over seeds
+    and its corrected p, the 95 % interval over test images, the repeats that would resolve it, and the verdict. Without
+    a baseline nothing can be said.
 
-
-def against(found: Samples, baseline: Hashable | None) -> "pd.DataFrame":
-    """A row a sample with `COLUMNS`: its difference from that of `baseline`, the 95 % interval and p of the
-    difference, p Holm-corrected over all rows, and the verdict. Without a baseline nothing can be said."""
+    Args:
+        margin: points within which a group is equivalent to the baseline
+        images: group → interval of its difference on other test images
+    """
     # Captions come from modules that import this one, and must not wait for numpy.
+    import numpy as np
     import pandas as pd
 
-    from espalier.results.compare.significance import difference, holm
+    groups = list(found.percent.index)
+    data = pd.DataFrame(index=found.percent.index, columns=list(COLUMNS), dtype=float).astype({"verdict": object})
+    counts = found.percent.notna().sum(axis=1)
+    data["verdict"] = np.where(counts < 2, TOO_FEW, NO_BASELINE)
+    for label, ends in (images or {}).items():
+        data.loc[label, ["images_low", "images_high"]] = ends
+    if baseline not in groups:
+        return data
+    from espalier.results.compare.significance import differences
 
-    compared = {label: difference(own, found.get(baseline, {})) for label, own in found.items() if label != baseline}
-    corrected = dict(zip(compared, holm([one.p for one in compared.values()]), strict=True))
-    rows = []
-    for label in found:
+    control = groups.index(baseline)
+    told = differences(found.logits, found.images.to_numpy(float), control, found.spread)
+    means = found.percent.mean(axis=1)
+    data["difference"] = (means - means[baseline]).drop(baseline)
+    data["low"], data["high"], data["p"] = told.low, told.high, told.p
+    compared = int((~np.isnan(told.p)).sum())
+    for place, label in enumerate(groups):
+        within = told.inner_low[place] >= -margin and told.inner_high[place] <= margin
         if label == baseline:
-            rows.append(dict(zip(COLUMNS, [*[None] * 7, BASELINE], strict=True)))
-            continue
-        one, p = compared[label], corrected[label]
-        verdict = _verdict(one.n, one.mean, p) if baseline in found else NO_BASELINE
-        values = (one.n, one.mean, one.low, one.high, one.p, p, one.paired, verdict)
-        rows.append(dict(zip(COLUMNS, values, strict=True)))
-    data = pd.DataFrame(rows, index=pd.Index(list(found)), columns=list(COLUMNS))
-    return data.astype(dict.fromkeys(("difference", "low", "high", "p", "corrected_p"), float) | {"pairs": "Int64"})
+            verdict = BASELINE
+        elif min(counts[label], counts[baseline]) < 2:
+            verdict = TOO_FEW
+        elif np.isnan(told.p[place]):
+            verdict = NO_SPREAD
+        elif told.p[place] < _alpha():
+            verdict = BETTER if data.loc[label, "difference"] > 0 else WORSE
+        elif within:
+            verdict = EQUIVALENT
+        else:
+            needed = _repeats(found, place, control, compared, margin)
+            data.loc[label, "repeats"] = np.nan if needed is None else needed
+            verdict = f"{OPEN}: {_number(needed)} repeats would"
+        data.loc[label, "verdict"] = verdict
+    return data
 
 
-def _verdict(n: int, mean: float, p: float) -> str:
-    from espalier.results.compare.significance import ALPHA
+def first_places(found: "Samples") -> dict[Hashable, bool]:
+    """Whether each group has the highest mean, or is not significantly worse than it.
 
-    if n < 2:
-        return TOO_FEW
-    if p != p:
-        return NO_SPREAD
-    if p >= ALPHA:
-        return SAME
-    return BETTER if mean > 0 else WORSE
-
-
-def first_places(found: Samples) -> dict[Hashable, bool]:
-    """Whether each sample has the highest mean, or is not significantly worse than it.
-
-    None has where nothing is significantly worse: a first place that all share says nothing. Samples of one value
+    None has where nothing is significantly worse: a first place that all share says nothing. Groups of one value
     neither have it nor keep others from it. The best is known only from the same values, so p is corrected for all
     pairs that could have been compared: by Holm over those with the best alone, of twenty equal rows one would be
     left out in 11 to 18 % of tables.
     """
-    from espalier.results.compare.significance import ALPHA, difference
+    import numpy as np
 
-    values = {label: [value for value in own.values() if value == value] for label, own in found.items()}
-    means = {label: sum(own) / len(own) for label, own in values.items() if len(own) > 1}
-    best = max(means, key=lambda label: means[label], default=None)
-    pairs = len(means) * (len(means) - 1) / 2
-    # NaN is no evidence.
-    worse = {label for label in means if label != best and difference(found[label], found[best]).p * pairs < ALPHA}
-    return {label: bool(worse) and label in means and label not in worse for label in found}
+    from espalier.results.compare.significance import worse_than
+
+    several = (found.percent.notna().sum(axis=1) > 1).to_numpy()
+    if several.sum() < 2:
+        return dict.fromkeys(found.percent.index, False)
+    means = found.percent.mean(axis=1).where(several).to_numpy(float)
+    pairs = several.sum() * (several.sum() - 1) / 2
+    worse = worse_than(found.logits, int(np.nanargmax(means)), found.spread, pairs) & several
+    first = several & ~worse & worse.any()
+    return dict(zip(found.percent.index, first.tolist(), strict=True))
+
+
+def _alpha() -> float:
+    from espalier.results.compare.spread import ALPHA
+
+    return ALPHA
+
+
+def _repeats(found: "Samples", place: int, control: int, compared: int, margin: float) -> int | None:
+    from espalier.results.compare.repeats_needed import repeats
+    from espalier.results.compare.spread import each, means
+
+    counts, own = each(found.logits)
+    middle = means(found.logits)[[place, control]]
+    spread = found.spread
+    if spread.equal:
+        sd, groups = spread.sd, max(2, round(spread.freedom / max(1, counts.max() - 1)))
+    else:
+        sd, groups = float((own[[place, control]] ** 2).mean() ** 0.5), 2
+    needed = repeats(tuple(middle), sd, float(found.images.iloc[place]), groups, compared, margin)
+    # More than there are: with these it was not told.
+    return needed and max(needed, int(min(counts[place], counts[control])) + 1)
+
+
+def _number(repeats: int | None) -> str:
+    from espalier.results.compare.repeats_needed import MOST
+
+    return f"over {MOST:,}" if repeats is None else str(repeats)

@@ -5,7 +5,7 @@ from espalier.results.compare import pareto
 from espalier.results.compare.costs import WORDS, costs, unit
 from espalier.results.format import style
 from espalier.results.format.protocols import chosen
-from espalier.results.read.planned_study import ending_in, headline, headline_words
+from espalier.results.read.planned_study import headline, headline_words
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
 
@@ -31,7 +31,6 @@ def compression(
             file of weights, or CPU latency of 1 or 64 images
     """
     measure = headline(study)
-    frame = ending_in(frame, "prune")
     frame = frame[frame["run.train"].isin(frame.loc[frame["run.prune"].notna(), "run.train"])]
     data = _means(frame, study, x)
     if data.empty:

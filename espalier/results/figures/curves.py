@@ -11,15 +11,16 @@ _MOST = 8
 
 @register("figure")
 def curves(frame, history, study: dict, *, axis: str | None = None):
-    """Loss and top-1 of train and validation against epoch: mean and range over the runs.
+    """Loss and top-1 of train and validation against epoch: mean and range over the seeds.
 
     Args:
         axis: key path of the axis whose values get a line each; without one, the baseline is drawn
     """
     groups = _groups(frame, study, axis)
     planned = sum(map(len, groups.values()))
+    seeds = frame.drop_duplicates("run.train").set_index("run.train")["seed"] if planned else None
     parts = {label: history[history["run"].isin(set(runs))] for label, runs in groups.items()}
-    parts = {label: part for label, part in parts.items() if len(part)}
+    parts = {label: part.assign(seed=part["run"].map(seeds)) for label, part in parts.items() if len(part)}
     if not parts:
         return style.nothing(f"No training run has finished an epoch yet ({planned} planned).", style.PAGE)
     begun = sum(part["run"].nunique() for part in parts.values())
@@ -47,9 +48,11 @@ def curves(frame, history, study: dict, *, axis: str | None = None):
 def caption(study: dict, *, axis: str | None) -> str:
     """What the figure shows."""
     shown = "Cross-entropy loss and top-1 of the train and validation splits after each epoch"
+    over = baseline_number(study) is None if axis is None else not along(study, axis)[1]
+    within = ", each the mean over everything else that varies" if over else ""
     spread = (
-        "lines are means over the repeats that reached the epoch, bands the range of validation from the lowest to the "
-        "highest repeat; train values are those seen during the epoch, on augmented images"
+        "lines are means over the seeds that reached the epoch, bands the range of validation from the lowest to the "
+        f"highest seed{within}; train values are those seen during the epoch, on augmented images"
     )
     if axis is None:
         whose = "for the baseline" if baseline_number(study) is not None else "over all configurations"
@@ -71,7 +74,8 @@ def _groups(frame, study: dict, axis: str | None) -> dict[str, list[str]]:
 
 
 def _line(panel, part, column: str, look: dict, name: str, band: bool = False) -> None:
-    by_epoch = part.groupby("epoch")[column]
+    # Whatever else varies is averaged within the seed: the band is that of the seeds.
+    by_epoch = part.groupby(["epoch", "seed"])[column].mean().groupby(level="epoch")
     mean = by_epoch.mean()
     panel.plot(mean.index, mean, label=name, markevery=max(1, len(mean) // 8), **look)
     if band:

@@ -39,5 +39,5 @@ def caption(study: dict) -> str:
     return (
         f"{split} top-1 against parameters: networks built so, and larger ones pruned to the same number of "
         "parameters; a line joins the two of a size. A mark is the mean over a configuration's repeats, the bar its "
-        f"95 % t-interval where there are two or more. {chosen(study)}"
+        f"95 % interval over seeds where there are two or more. {chosen(study)}"
     )

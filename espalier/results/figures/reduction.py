@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 from espalier.results.format import numbers, style
 from espalier.results.format.protocols import chosen
-from espalier.results.read.planned_study import axis_names, ending_in, headline, headline_words
+from espalier.results.read.planned_study import axis_names, headline, headline_words
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ _BOX = {"boxstyle": "round,pad=0.15", "facecolor": "#FFF3B0", "edgecolor": style
 def reduction(frame, history, study: dict):
     """Top-1 against the part of the parameters that pruning removed; the parameters left stand beside each mark."""
     measure = headline(study)
-    frame = ending_in(frame, "prune")
     data = _means(frame, study, measure)
     if data.empty or not (data["removed"] > 0).any():
         return style.nothing(f"No pruned network has a result yet ({len(frame)} runs planned).", style.PAGE)

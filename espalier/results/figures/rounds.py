@@ -2,7 +2,6 @@ from espalier.results.format import style
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import untested
 from espalier.results.read import bit_cells
-from espalier.results.read.planned_study import ending_in
 from espalier.settings.registry import register
 
 _MOST = 8
@@ -13,9 +12,7 @@ _MOST = 8
 def rounds(frame, history, study: dict):
     """Validation top-1 after every round of pruning against the weights it left, and the network before: where the
     rounds ended, and why."""
-    # A chain that goes on after pruning has the same rounds as the one that ends there.
-    own = ending_in(frame[frame["run.prune"].notna()], "prune")
-    pruned = (own if len(own) else frame[frame["run.prune"].notna()]).drop_duplicates("run.prune")
+    pruned = frame[frame["run.prune"].notna()]
     found = {run: bit_cells.rows(study, run, "rounds.csv") for run in pruned["run.prune"]}
     done = [run for run, rows in found.items() if rows]
     if not done:

@@ -37,8 +37,9 @@ def tradeoff(
 
     measure = headline(study)
     chosen, alone = (set(frame["configuration"]), False) if axis is None else along(study, axis)
-    frame = frame[frame["configuration"].isin(chosen)]
-    data = grouped(frame, "configuration", study)
+    whole, frame = frame, frame[frame["configuration"].isin(chosen)]
+    # Before others are left out: all configurations share a spread.
+    data = grouped(whole, "configuration", study).loc[frame["configuration"].drop_duplicates()]
     data["cost"] = costs(frame, study, x).groupby(frame["configuration"], sort=False).mean()
     found = data[data["cost"].notna() & data[f"{measure}_mean"].notna()]
     if found.empty:
@@ -81,7 +82,7 @@ def caption(study: dict, *, x: str, axis: str | None = None) -> str:
         which = f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
     return (
         f"{split} top-1 against {WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
-        "repeats, the line its 95 % t-interval. Configurations of equal cost stand side by side. "
+        "repeats, the line its 95 % interval over seeds. Configurations of equal cost stand side by side. "
         f"{pareto.NOTE} {chosen(study)}"
     )
 

@@ -46,7 +46,7 @@ def _bars(panel, shown: "pd.DataFrame", tested: bool) -> None:
     mean, low = shown["validation_top1_mean"], shown["validation_top1_low"]
     panel.barh(places, mean, height=0.72, color=style.COLOURS[5], label="validation", gid="validation")
     # Intervals of single runs are missing and draw nothing.
-    spread = (mean - low).to_numpy()
+    spread = [mean - low, shown["validation_top1_high"] - mean]
     panel.errorbar(mean, places, xerr=spread, fmt="none", ecolor=style.GREY, elinewidth=0.7)
     least, most = min(mean.min(), low.min()), max(mean.max(), shown["validation_top1_high"].max())
     if tested and shown["test_top1_mean"].notna().any():
@@ -75,6 +75,6 @@ def caption(study: dict) -> str:
         split += ", under the protocol published the test split"
     return (
         f"Validation top-1 of every configuration, the best first{tested}; settings stand in the order of the heading. "
-        "Means over the repeats, with the 95 % t-interval of two or more. The axis does not begin at zero. "
+        "Means over the repeats, with the 95 % interval over seeds of two or more. The axis does not begin at zero. "
         f"The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic."
     )

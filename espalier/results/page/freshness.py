@@ -43,6 +43,11 @@ def note(folder: Path, made: Mapping[str, Any]) -> None:
     write_text(Path(folder) / FILE, json.dumps(made, indent=1) + "\n")
 
 
+def forget(folder: Path) -> None:
+    """Take a page for old, whatever it was made from."""
+    (Path(folder) / FILE).unlink(missing_ok=True)
+
+
 def mark_old(folder: Path) -> None:
     """Say at the head of the pages in a folder that the study or its runs are not what they show any more."""
     for name in ("index.html", "explore.html"):

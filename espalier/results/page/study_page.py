@@ -73,7 +73,7 @@ def _beside(folder: Path, part: str, key: str, suffixes: tuple[str, ...]) -> dic
 
 
 def _table(item: Asked, study: Study, frame: "pd.DataFrame", folder: Path) -> dict[str, Any]:
-    made = item.make(frame, study)
+    made, _ = item.tried(frame, study)
     # The first sentence of a caption says what is shown: the heading here.
     title, _, rest = made.caption.partition(". ")
     files = _beside(folder, "tables", item.key, table.FORMATS)

@@ -8,28 +8,38 @@ from espalier.results.format.marks import names
 from espalier.results.format.table import Table, of
 from espalier.results.read.planned_study import configurations, headline
 from espalier.settings.registry import register
+from espalier.settings.types import Positive
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+_IMAGES = "Test images, 95 % (points)"
+_INTERVALS = {"Seeds, 95 % (points)": ["low", "high"], _IMAGES: ["images_low", "images_high"]}
+
+
 @register("table")
-def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = None) -> Table:
-    """Every configuration's accuracy and its difference from one of them, with interval, corrected p and a verdict.
+def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = None, margin: Positive = 0.5) -> Table:
+    """Every configuration's accuracy and its difference from one of them, with intervals over seeds and over test
+    images, corrected p and a verdict.
 
     Args:
         baseline: axis → label of the configuration compared with; axes not named, and null for all of them, are as
             in the study's own settings
+        margin: points of accuracy within which a configuration is equivalent to the one compared with
     """
+    from espalier.results.compare import other_images
+    from espalier.results.compare.samples import samples
     from espalier.results.compare.statistics import estimates
 
     measure = headline(study)
     number = _number(study, baseline)
-    found = verdicts.samples(frame, "configuration", measure)
-    data = estimates(frame, "configuration", [measure])
+    found = samples(frame, "configuration", measure)
+    data = estimates(found).add_prefix(f"{measure}_")
     labels = label_columns(frame, data.index, study)
-    bold = first_places(frame, "configuration", data.index, study)
-    data = data.join(verdicts.against(found, number))
+    bold = first_places(frame, data.index, study)
+    images = other_images.intervals(other_images.answers(frame, study), number)
+    data = data.join(verdicts.against(found, number, margin, images))
     # All labels would leave no room for the verdict.
     named = names(study)
     words = {"Configuration": [named[configuration] for configuration in data.index]}
@@ -41,19 +51,19 @@ def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = No
 
 
 def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:
-    bounds = zip(data[f"{measure}_low"], data[f"{measure}_high"], strict=True)
     spread = zip(data[f"{measure}_mean"], data[f"{measure}_sd"], strict=True)
-    return {
+    cells = {
         HEADINGS[measure]: [numbers.spread(*pair) for pair in spread],
         "n": [str(int(n)) for n in data[f"{measure}_n"]],
-        "95 % interval (%)": [numbers.between(*pair) for pair in bounds],
         "Difference (points)": [numbers.signed(value) for value in data["difference"]],
-        "Its 95 % interval": [
-            numbers.between(low, high, signed=True) for low, high in zip(data["low"], data["high"], strict=True)
-        ],
-        "Corrected p": [numbers.p_value(p) for p in data["corrected_p"]],
         "Verdict": data["verdict"].tolist(),
+        "Corrected p": [numbers.p_value(p) for p in data["p"]],
     }
+    for head, ends in _INTERVALS.items():
+        # Older evaluations did not write which images were right, and without one nothing does.
+        if head != _IMAGES or data[ends].notna().any(axis=None):
+            cells[head] = [numbers.between(*pair, signed=True) for pair in data[ends].to_numpy()]
+    return cells
 
 
 def _number(study: dict, named: dict[str, str] | None) -> int | None:
@@ -68,14 +78,20 @@ def _number(study: dict, named: dict[str, str] | None) -> int | None:
     return number
 
 
-def caption(study: dict, *, baseline: dict[str, str] | None) -> str:
+def caption(study: dict, *, baseline: dict[str, str] | None, margin: float) -> str:
     """What the table shows and how its numbers came about."""
     named = ", ".join(f"{axis} {label}" for axis, label in (baseline or {}).items())
     which = f"the configuration with {named}" if named else "the baseline, the study's own settings"
     if not named and _number(study, None) is None:
         which += " (which are no point of its grid, so that nothing is compared)"
     named_by = "They are named by what differs from the study's own settings. " if study.get("baseline") else ""
+    images = (
+        " The interval over seeds says what training again would change, that over test images what other images "
+        "would: images are paired, and it is not corrected."
+        if headline(study) == "test_top1"
+        else ""
+    )
     return (
-        f"All configurations compared with {which}. {named_by}{verdicts.AGAINST} The difference's interval is not "
-        f"corrected. {verdicts.BOLD} {protocol(study)}"
+        f"All configurations compared with {which}. {named_by}{verdicts.against_words(margin)}{images} "
+        f"{verdicts.BOLD} {protocol(study, interval=False)}"
     )

@@ -14,7 +14,7 @@ def best(frame, study: dict, *, count: Count = 10) -> Table:
     """
     data = grouped(frame, "configuration", study)
     data = data[data["validation_top1_n"] > 0].nlargest(count, "validation_top1_mean", keep="first")
-    bold = first_places(frame, "configuration", data.index, study)
+    bold = first_places(frame, data.index, study)
     labels = label_columns(frame, data.index, study)
     words = headed(labels, study)
     cells = printed(data, study)

@@ -2,38 +2,54 @@ from espalier.results.compare import verdicts
 from espalier.results.compare.comparison import first_places, grouped, headed, printed, protocol
 from espalier.results.format.protocols import rest
 from espalier.results.format.table import Table, of
-from espalier.results.read.planned_study import along, axis_names, headline
+from espalier.results.read.planned_study import along, axis_names, baseline_number, headline
 from espalier.settings.registry import register
+from espalier.settings.types import Positive
 
 
 @register("table")
-def by_axis(frame, study: dict, *, axis: str) -> Table:
+def by_axis(frame, study: dict, *, axis: str, margin: Positive = 0.5) -> Table:
     """One row a value of one axis: the points that differ from the baseline in this axis alone.
 
     Args:
         axis: key path of the axis whose values are compared
+        margin: points of accuracy within which a value is equivalent to the baseline's
     """
     chosen, alone = along(study, axis)
-    frame, by = frame[frame["configuration"].isin(chosen)], f"label.{axis}"
-    data = grouped(frame, by, study)
-    words = headed({axis: [str(label) for label in data.index]}, study)
-    cells = printed(data, study)
-    bold = {}
-    # Rows that are means over whatever else varies hold no repeats to be judged by.
-    if alone:
-        bold = first_places(frame, by, data.index, study)
-        (data["first_place"],) = bold.values()
-        found = verdicts.against(verdicts.samples(frame, by, headline(study)), study["baseline"][axis])
-        data = data.join(found.drop(columns=["low", "high"]))
-        cells["Against the baseline"] = found["verdict"].tolist()
-    data.insert(0, axis, data.index)
+    by = f"label.{axis}"
+    if not alone:
+        data = grouped(frame, by, study)
+        words = headed({axis: [str(label) for label in data.index]}, study)
+        cells = printed(data, study)
+        data.insert(0, axis, data.index)
+        return of(data, words | cells, 1)
+    from espalier.results.compare import other_images
+    from espalier.results.compare.samples import samples
+
+    labels = frame.drop_duplicates("configuration").set_index("configuration")[by]
+    labels = labels[labels.index.isin(chosen)]
+    data = grouped(frame, "configuration", study).loc[labels.index]
+    bold = first_places(frame, data.index, study)
+    answers = other_images.answers(frame[frame["configuration"].isin(chosen)], study)
+    number = baseline_number(study)
+    found = verdicts.against(
+        samples(frame, "configuration", headline(study)).chosen(data.index),
+        number,
+        margin,
+        other_images.intervals(answers, number),
+    )
+    words = headed({axis: labels.tolist()}, study)
+    cells = printed(data, study) | {"Against the baseline": found["verdict"].tolist()}
+    (data["first_place"],) = bold.values()
+    data = data.join(found)
+    data.insert(0, axis, labels)
     return of(data, words | cells, 1, bold)
 
 
-def caption(study: dict, *, axis: str) -> str:
+def caption(study: dict, *, axis: str, margin: float) -> str:
     """What the table shows and how its numbers came about."""
     name = axis_names(study).get(axis, axis)
     alone = along(study, axis)[1]
-    shared = rest(study, axis) if alone else f"mean and spread {rest(study, axis)}"
-    judged = f" {verdicts.AGAINST} {verdicts.BOLD}" if alone else ""
+    shared = rest(study, axis) if alone else f"a mean {rest(study, axis)}"
+    judged = f" {verdicts.against_words(margin)} {verdicts.BOLD}" if alone else f" {verdicts.WITHIN_SEED}"
     return f"Accuracy by {name}, {shared}. {protocol(study)}{judged}"

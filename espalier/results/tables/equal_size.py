@@ -54,5 +54,5 @@ def caption(study: dict) -> str:
     split = "Test" if headline(study) == "test_top1" else "Validation"
     return (
         f"{split} top-1 of networks of the same number of parameters: built so and trained, or trained larger, pruned "
-        f"and trained on. A pair stands here once a run of each is done. {protocol(study)}"
+        f"and trained on. A pair stands here once a run of each is done. {protocol(study, interval=False)}"
     )

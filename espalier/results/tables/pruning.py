@@ -4,7 +4,8 @@ from espalier.results.compare.comparison import headed, label_columns
 from espalier.results.format import numbers
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
-from espalier.results.read.planned_study import ending_in, headline, headline_words
+from espalier.results.read.planned_study import headline, headline_words
+from espalier.results.read.stage_networks import until
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ def measured(frame: "pd.DataFrame", study: dict) -> "pd.DataFrame":
     """A row a pruned configuration: `n`, mean and sample standard deviation of its accuracy (`top1`) and of its
     difference from the network before, repeat by repeat (`change`), and means of its costs."""
     main = headline(study)
-    frame = ending_in(frame, "prune")
-    before = frame[frame["run.prune"].isna()].drop_duplicates("run.train").set_index("run.train")[main]
+    before = until(frame, study, "train")[0].drop_duplicates("run.train").set_index("run.train")[main]
     pruned = frame[frame["run.prune"].notna()].copy()
     pruned["top1"] = pruned[main]
     pruned["change"] = pruned[main] - pruned["run.train"].map(before)

@@ -26,7 +26,11 @@ def published(frame, study: dict, *, file: str, value: str = "top1_pct") -> Tabl
         file: published numbers: a CSV in config/published/, without its ending
         value: its column of published accuracies in percent
     """
+    # Captions come from this module, and must not wait for pandas.
     import pandas as pd
+
+    from espalier.results.compare.samples import samples
+    from espalier.results.compare.statistics import estimates
 
     if message := files.misfit(file, value, study["axes"]):
         raise Mistake(message)
@@ -36,9 +40,10 @@ def published(frame, study: dict, *, file: str, value: str = "top1_pct") -> Tabl
     ours = _ours(frame, study, cells=len(widths) == len(files.WIDTHS))
     # Chains that are scored alike stand beside the same published row, told apart by the axes that it does not name.
     keys = [f"label.{axis}" for axis in study["axes"]] + widths
+    alike = ours.groupby(keys, sort=False, dropna=False, observed=True)
+    told = estimates(samples(ours.assign(group=alike.ngroup()), "group", headline(study)))
     groups = [
-        (dict(zip(keys, labels, strict=True)), group)
-        for labels, group in ours.groupby(keys, sort=False, dropna=False, observed=True)
+        (dict(zip(keys, labels, strict=True)), group, told.iloc[place]) for place, (labels, group) in enumerate(alike)
     ]
     data = pd.DataFrame([line for row in rows for line in _lines(row, groups, named, widths, value)])
     if study.get("scale", "full") != "full":
@@ -54,32 +59,26 @@ def published(frame, study: dict, *, file: str, value: str = "top1_pct") -> Tabl
 
 
 def _ours(frame: "pd.DataFrame", study: dict, *, cells: bool) -> "pd.DataFrame":
-    """A row a repeat: every `label.<axis>`, `accuracy` and `params`; with `cells` a row a setting of widths too."""
-    labels = ["configuration", *(f"label.{axis}" for axis in study["axes"])]
+    """A row a repeat: its labels, accuracy, images and `params`; with `cells` a row a setting of widths too."""
+    keys = ["configuration", "repeat"]
+    own = [*keys, "seed", "folder.prepare", *(f"label.{axis}" for axis in study["axes"])]
+    own += ["images"] if "images" in frame else []
     if not cells:
-        return frame[labels].assign(accuracy=frame[headline(study)], params=frame["params"])
-    found = bit_cells.cells(frame, study)
-    found = found.merge(frame[labels].drop_duplicates("configuration"), on="configuration", how="left")
-    return found.assign(accuracy=found[bit_cells.measure(study, "test")], params=float("nan"))
+        return frame[[*own, headline(study), "params"]]
+    return bit_cells.cells(frame, study).merge(frame[own], "left", keys).assign(params=float("nan"))
 
 
 def _lines(row: dict, groups: list, named: dict, widths: list, value: str) -> list[dict]:
     """What the configurations that a published row is of have reached; one line without numbers where there are
     none."""
-    # Captions come from this module, and must not wait for pandas.
-    from espalier.results.compare.statistics import estimate
 
     wanted = {f"label.{axis}": row[column] for column, axis in named.items()} | {name: row[name] for name in widths}
-    met = [
-        (labels, group)
-        for labels, group in groups
-        if all(files.meets(cell, str(labels[key])) for key, cell in wanted.items())
-    ]
+    met = [each for each in groups if all(files.meets(cell, str(each[0][key])) for key, cell in wanted.items())]
     lines = []
-    for labels, group in met or [(dict.fromkeys(groups[0][0] if groups else (), numbers.MISSING) | wanted, None)]:
-        found = estimate([] if group is None else group["accuracy"])
+    absent = (dict.fromkeys(groups[0][0] if groups else (), numbers.MISSING) | wanted, None, {"n": 0})
+    for labels, group, found in met or [absent]:
         line = {key.removeprefix("label."): str(label) for key, label in labels.items()}
-        line |= {"n": found.n, "mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
+        line |= {name: found.get(name, float("nan")) for name in ("mean", "sd", "low", "high")} | {"n": int(found["n"])}
         if _NAME in row and _NAME not in named:
             line[_NAME] = row[_NAME]
         line["planned"] = 0 if group is None else len(group)

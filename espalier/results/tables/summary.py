@@ -8,7 +8,7 @@ from espalier.settings.registry import register
 def summary(frame, study: dict) -> Table:
     """Every configuration with its size, accuracy, spread and cost, in the order of the plan."""
     data = grouped(frame, "configuration", study)
-    bold = first_places(frame, "configuration", data.index, study)
+    bold = first_places(frame, data.index, study)
     labels = label_columns(frame, data.index, study)
     words = headed(labels, study)
     for place, (axis, column) in enumerate(labels.items()):

@@ -11,6 +11,7 @@ from espalier.results.format.marks import marked, names
 from espalier.results.page.leaderboard import measured, printed
 from espalier.results.read import bit_cells
 from espalier.results.read.planned_study import Study, axis_names, baseline_number, headline
+from espalier.results.read.stage_networks import until
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,7 @@ def of_widths(frame: "pd.DataFrame", study: Study) -> list[Lines]:
     """Every setting of widths that has a result, a plot a configuration that quantizes."""
     if "run.quantize" not in frame:
         return []
+    frame, study = until(frame, study, "quantize")
     cells = bit_cells.cells(frame, study)
     measure, head = headline(study), marked(HEADINGS[headline(study)], study)
     data = bit_cells.over_repeats(cells, measure)

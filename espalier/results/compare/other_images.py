@@ -1,0 +1,67 @@
+"""What other test images would change: the difference of two configurations, paired image by image.
+
+The interval of the seeds says how far training again may move an accuracy on the same test images. This one says how
+far other images may, for the networks that there are.
+
+Source: Agresti and Min 2005, half an image added to each outcome of a pair.
+"""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from espalier.metrics import correct
+from espalier.results.compare.statistics import LEVEL
+from espalier.results.read.planned_study import Study
+from espalier.runs import record as records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def answers(frame: "pd.DataFrame", study: Study) -> dict[Hashable, tuple[str, np.ndarray]]:
+    """Configuration → the prepared data and, float (images,), the share of its seeds that answered each test image
+    rightly; left out are those whose evaluations did not write that.
+
+    Raises:
+        ArtifactError: the record of an evaluation, or its file, is damaged.
+    """
+    if "run.evaluate" not in frame:
+        return {}
+    found: dict[Hashable, tuple[str, list[np.ndarray]]] = {}
+    chosen = frame.dropna(subset="run.evaluate")
+    for label, data, run in zip(chosen["configuration"], chosen["run.prepare"], chosen["run.evaluate"], strict=True):
+        record = records.read(Path(study["runs"][run]["path"]))
+        if record and correct.FILE in record.written:
+            found.setdefault(label, (data, []))[1].append(correct.read(record))
+    return {label: (data, np.mean(rows, axis=0)) for label, (data, rows) in found.items()}
+
+
+def interval(of: np.ndarray, control: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Interval in points of the mean difference of two configurations on other images like these.
+
+    Args:
+        of: share of the seeds that were right of each image, float (images,)
+        control: the same of the other configuration
+    """
+    from scipy.special import ndtri
+
+    apart = of - control
+    # Half an image more on each of four sides: both right, both wrong, and each alone.
+    count = len(apart) + 2
+    mean = apart.sum() / count
+    variance = ((apart**2).sum() + 1) / count - mean**2
+    width = ndtri((1 + level) / 2) * np.sqrt(variance / count)
+    return max(-100.0, float(100 * (mean - width))), min(100.0, float(100 * (mean + width)))
+
+
+def intervals(
+    found: Mapping[Hashable, tuple[str, np.ndarray]], control: Hashable | None
+) -> dict[Hashable, tuple[float, float]]:
+    """Configuration → interval of its difference from `control`, where both were asked of the same images."""
+    if control not in found:
+        return {}
+    data, reference = found[control]
+    return {label: interval(own, reference) for label, (its, own) in found.items() if label != control and its == data}
