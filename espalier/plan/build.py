@@ -12,6 +12,7 @@ from espalier.plan.study import Study
 from espalier.plan.study_file import find
 from espalier.settings.problems import Problem, StudyError
 from espalier.settings.registry import Spec
+from espalier.settings.types import Folds
 from espalier.stages import STAGES
 
 
@@ -64,9 +65,10 @@ class Plan:
         for name, planned in self.studies.items():
             runs = sum(len(point.runs) for point in planned.points)
             asked += runs
-            configurations = len(planned.points) // planned.study.repeats
+            configurations = len(planned.points) // planned.study.times
             lines.append(
                 f"study {name}: {configurations} configurations × {planned.study.repeats} repeats"
+                f"{f' × {planned.study.folds} folds' if planned.study.folds else ''}"
                 f" = {len(planned.points)} chains, {runs} runs asked"
             )
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
@@ -111,7 +113,7 @@ def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
 def _planned(path: Path, found: StudyPoints, overrides: Mapping[str, Any]) -> PlannedStudy:
     points = []
     for (settings, labels), cut in zip(found.configurations, found.cut, strict=True):
-        for repeat in range(found.study.repeats):
+        for repeat in range(found.study.times):
             runs = chain(_stages(settings, found.study, repeat))
             if cut is not None:
                 runs = chain(_stages(cut, found.study, repeat), full=runs)
@@ -122,5 +124,11 @@ def _planned(path: Path, found: StudyPoints, overrides: Mapping[str, Any]) -> Pl
 
 
 def _stages(settings: Settings, study: Study, repeat: int) -> dict[str, Spec]:
-    seeded = settings.model_copy(update={"seed": study.seed + repeat})
+    own: dict[str, Any] = {"seed": study.seed + repeat}
+    if study.folds:
+        drawn, fold = divmod(repeat, study.folds)
+        split = Folds(folds=study.folds, fold=fold)
+        dataset = settings.dataset
+        own["dataset"] = dataset.model_copy(update={"split": split, "split_seed": dataset.split_seed + drawn})
+    seeded = settings.model_copy(update=own)
     return {stage: seeded.stage(stage) for stage in seeded.stages(study.stages)}

@@ -161,10 +161,20 @@ class StudyPoints:
                     self._problem(("grid",), path, message)
         if self.study.scale == "full":
             self._see_sources()
+        if self.study.folds:
+            self._check_folds()
         if "train" not in self.study.stages:
             self._problem(("stages",), "stages", "every chain begins with train; add it")
         for keys, key, message in unmet.unmet(self.study, self.axes, self.configurations, self.baseline):
             self._problem(keys, key, message)
+
+    def _check_folds(self) -> None:
+        for dataset in dict.fromkeys(settings.dataset for settings, _ in self.configurations):
+            kind, default, _ = dataset.entry().settings.get("split", ("", None, ""))
+            if "Folds" not in kind:
+                self._problem(("folds",), "folds", f"{dataset.name} has its own splits; leave folds out")
+            elif dataset.split != default:
+                self._problem(("folds",), "folds", "dataset.split says what is tested already; leave one of them out")
 
     def _see_sources(self) -> None:
         """Tell of images that no run could use, unless they are prepared already."""

@@ -11,7 +11,7 @@ from espalier.plan.chain import Sections
 from espalier.plan.study_file import Source, retyped
 from espalier.settings.problems import Problem, describe, written
 from espalier.settings.registry import Spec, choice
-from espalier.settings.types import AlsoWritten, Count, Natural
+from espalier.settings.types import AlsoWritten, Bins, Count, Natural
 from espalier.stages import STAGES
 
 _RUN = tuple(stage.name for stage in STAGES.values() if stage.reads != "source")
@@ -79,6 +79,9 @@ class Study(Sections, Heading):
     """stages to run, those left out whose section is null; the data set is always prepared"""
     repeats: Count = 1
     """runs of each configuration, with seeds `seed`, `seed` + 1, …"""
+    folds: Bins | None = None
+    """parts of a stratified cross-validation: each repeat of a configuration is run once a part, which is tested, with
+    a seed of its own; null for the splits of the data set"""
     seed: Natural = 0
     """seed of the first repeat"""
     scale: Literal["full", "smoke"] = "full"
@@ -94,6 +97,11 @@ class Study(Sections, Heading):
     """tables wanted, by name or with their settings"""
     figures: Annotated[tuple[choice("figure"), ...], Strict(False)] = ()
     """figures wanted, by name or with their settings"""
+
+    @property
+    def times(self) -> int:
+        """Runs of each configuration."""
+        return self.repeats * (self.folds or 1)
 
 
 SECTIONS = tuple(key for key in Study.model_fields if key in Sections.model_fields and key != "seed")

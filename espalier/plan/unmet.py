@@ -57,8 +57,8 @@ def _of(
         yield "", message
     if facts.get("reads") == "published" and (message := published_numbers.misfit(item.file, item.value, axes)):
         yield "file", message
-    if getattr(item, "repeat", 1) > study.repeats:
-        yield "repeat", f"there is no repeat {item.repeat}; repeats is {study.repeats}"
+    if getattr(item, "repeat", 1) > study.times:
+        yield "repeat", f"there is no repeat {item.repeat}; there are {study.times}"
 
 
 def _unmeasured(item: Choice, evaluations: Sequence[Evaluation]) -> str | None:

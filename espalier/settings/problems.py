@@ -93,7 +93,7 @@ def describe(error: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
 
 
 def written(loc: tuple, root: type[BaseModel]) -> tuple:
-    """The path as the user wrote it: without the registry names that pydantic adds inside a choice."""
+    """The path as the user wrote it: without what pydantic adds to tell one type of a choice."""
     return tuple(part for part, _ in _walk(loc, root) if part is not None)
 
 
@@ -104,9 +104,13 @@ def _siblings(loc: tuple, root: type[BaseModel]) -> list[str]:
 
 
 def _walk(loc: tuple, root: type[BaseModel]):
-    """Each part of a location (None for a registry name) with the model that it leads to."""
+    """Each part of a location (None for what names one type of several) with the model that it leads to."""
     options: list[type[BaseModel]] = [root]
     for part in loc:
+        # The label of one of several types that a value may have.
+        if isinstance(part, str) and (part == "str" or "[" in part):
+            yield None, options[0] if len(options) == 1 else None
+            continue
         named = [option for option in options if option.__name__ == part and option is not root]
         if named and not any(part in option.model_fields for option in options):
             options = named

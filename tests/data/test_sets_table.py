@@ -15,10 +15,10 @@ from support.published_files import drawn
 HEAD = "file,species,part,patient"
 
 
-def built(root, text, name="labels.csv", **settings):
-    (root / name).write_text(text) if isinstance(text, str) else (root / name).write_bytes(text)
+def built(place, text, name="labels.csv", **settings):
+    (place / name).write_text(text) if isinstance(text, str) else (place / name).write_bytes(text)
     given = {"name": "table", "file": name, "image": "file", "label": "species", "image_size": 8, **settings}
-    return TypeAdapter(choice("dataset")).validate_python(given).build(root)
+    return TypeAdapter(choice("dataset")).validate_python(given).build(place)
 
 
 def rows(count=60, classes=("ash", "elm"), patients=12, parts=None):
@@ -99,7 +99,7 @@ def test_a_group_in_two_given_splits_is_refused(tmp_path):
 def test_tables_come_in_many_forms(text, name, tmp_path):
     images(tmp_path)
     more = {} if ".png" in text else {"ending": ".png"}
-    more |= {} if "i/" in text else {"folder": "i"}
+    more |= {} if "i/" in text else {"root": "i"}
     dataset = built(tmp_path, text, name, **more)
     assert dataset.classes == ("ash", "elm")
     assert np.array_equal(dataset.images.image(5), drawn(8, 8, 3, seed=5))

@@ -6,6 +6,8 @@ import pytest
 
 from espalier.plan import build, sources
 from espalier.plan.build import StudyError
+from espalier.plan.manifest import manifest
+from espalier.results.read.planned_study import unit
 from support.published_files import folder
 
 STUDY = """
@@ -95,3 +97,45 @@ def test_images_lie_where_the_variable_says(planned, tmp_path, monkeypatch):
     folder(tmp_path / "far/trees")
     monkeypatch.setenv("ESPALIER_DATA", str(tmp_path / "far"))
     planned("name: folder, path: trees")
+
+
+def test_folds_are_repeats_that_test_every_image_once(planned, tmp_path):
+    folder(tmp_path / "trees")
+    study = planned("name: folder, path: trees", "folds: 4\nrepeats: 2").studies["own"]
+    assert len(study.points) == 2 * 8
+    first = study.points[:8]
+    found = [
+        (run.spec.dataset.split.fold, run.spec.dataset.split_seed, point.runs["train"].spec.seed)
+        for point in first
+        for run in [point.runs["prepare"]]
+    ]
+    assert found == [(place % 4, place // 4, place) for place in range(8)]
+    # Networks that are compared are tested on the same folds.
+    assert [point.runs["prepare"] for point in study.points[8:]] == [point.runs["prepare"] for point in first]
+    assert "2 repeats × 4 folds = 16 chains" in planned("name: folder, path: trees", "folds: 4\nrepeats: 2").summary()
+    assert manifest(study)["repeats"] == 8 and unit(manifest(study)).startswith("folds")
+    small = planned("name: folder, path: trees", "folds: 4", scale="smoke").studies["own-smoke"]
+    assert len(small.points) == 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("name: digits", "folds: digits has its own splits; leave folds out"),
+        ("name: folder, path: trees, split: 80/10/10", "folds: dataset.split says what is tested already"),
+        (
+            "name: folder, path: trees, split: {folds: 3, fold: 3}",
+            "there is no fold 3; the 3 folds",
+        ),
+        ("name: folder, path: trees, split: {folds: 3}", "own.yaml:3: dataset.split.fold: missing"),
+        (
+            "name: folder, path: trees, split: tenths",
+            "own.yaml:3: dataset.split: found 'tenths', expected 'official' or '80/10/10'",
+        ),
+    ],
+)
+def test_folds_that_cannot_be(dataset, message, planned, tmp_path):
+    folder(tmp_path / "trees")
+    with pytest.raises(StudyError) as caught:
+        planned(dataset, "folds: 4")
+    assert message in str(caught.value)

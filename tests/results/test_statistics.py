@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from espalier.data.prepared import Dataset, write
+from espalier.metrics import correct
 from espalier.results.compare import dunnett, other_images
 from espalier.results.compare.logits import logits, percents
 from espalier.results.compare.repeats_needed import repeats
@@ -16,8 +17,10 @@ from espalier.results.compare.samples import by_seed, image_counts, samples
 from espalier.results.compare.significance import differences, points
 from espalier.results.compare.spread import brown_forsythe, spread
 from espalier.results.compare.statistics import estimate, estimates, half_width
+from espalier.runs.columns import write_rows
 from support import pooled_intervals as expected
 from support import simulated_studies as simulated
+from support.sealed import seal
 
 NAN = float("nan")
 
@@ -244,3 +247,20 @@ def test_the_simulation_decides_as_the_tables_do():
         p = differences(values, np.full(6, setting.images), 0, found).p
         assert simulated.told_apart(values, found).tolist() == (p[1:] < 0.05).tolist()
     assert 0 < refused < 20
+
+
+def test_answers_of_folds_are_laid_one_after_the_other(tmp_path, monkeypatch):
+    """Repeats of one fold are averaged; those of another are of other images."""
+    told = {"a0": (1, 0, 1), "a1": (1, 1, 1), "b0": (0, 1, 0, 1)}
+    rows = [("a0", "fold-a"), ("a1", "fold-a"), ("b0", "fold-b")]
+    frame = pd.DataFrame([{"configuration": 0, "run.prepare": data, "run.evaluate": run} for run, data in rows])
+    study = {"runs": {}}
+    for run, right in told.items():
+        folder = tmp_path / f"evaluate-{run}"
+        folder.mkdir()
+        (folder / correct.FILE).write_bytes(correct.packed(np.array(right)))
+        write_rows(folder / "metrics.csv", ("images",), [{"images": len(right)}])
+        seal(folder, "evaluate")
+        study["runs"][run] = {"path": str(folder)}
+    ((data, found),) = other_images.answers(frame, study).values()
+    assert data == ("fold-a", "fold-b") and found.tolist() == [1, 0.5, 1, 0, 1, 0, 1]

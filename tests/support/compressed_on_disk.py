@@ -67,7 +67,7 @@ def finish(root: Path, study: dict) -> None:
                 last = scores[-1] if runs.keys() & {"export"} == set() else _of_line(scores)
                 row = {"run": run["id"], "parent": run["parent"], "images": 360, "wall_s": 1.0, "cpu_s": 1.0}
                 row |= {"peak_memory_mib": 300.0, "mean_corruption_error": ""}
-                row |= {name: last[name] for name in ("test_loss", "test_top1", "test_top5")}
+                row |= {name: last[name] for name in ("test_loss", "test_top1", "test_top5", "test_balanced_top1")}
                 write_rows(folder / "scores.csv", SCORES, scores)
                 write_rows(folder / "metrics.csv", STAGES["evaluate"].metrics, [row])
             else:
@@ -125,7 +125,7 @@ def _measured(stage: str, run: dict, **measured: object) -> dict:
 
 
 def _score(stage: str, run: dict, value: float, widths=(32, 32), form: str = "eager", kept: int = 1) -> dict:
-    values = (stage, run["id"], *widths, form, kept, 360, 0.2, value - 1, 99.0)
+    values = (stage, run["id"], *widths, form, kept, 360, 0.2, value - 1, 99.0, value - 1)
     return dict(zip(SCORES, values, strict=True))
 
 

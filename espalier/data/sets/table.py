@@ -23,7 +23,7 @@ def table(
     split: Literal["80/10/10"] | Folds | str = "80/10/10",
     splits: FolderSplits | None = None,
     group: str | None = None,
-    folder: str = ".",
+    root: str = ".",
     ending: str = "",
     image_size: Count = 32,
     grayscale: bool = False,
@@ -45,7 +45,7 @@ def table(
         splits: split → what it is called in that column, one name or several; null for train, validation and test,
             and what else they are commonly called
         group: column of what the images show, such as a patient: where splits are drawn, all of a group are in one
-        folder: folder of the images' files, from that of the table on
+        root: folder of the images' files, from that of the table on
         ending: what is added to each name in the column of files, such as .png
         image_size: height and width in pixels
         grayscale: turn colours to gray, in three equal channels
@@ -62,9 +62,9 @@ def table(
     try:
         names = {"image": image, "label": label, "split": None if drawn else split, "group": group}
         found = image_table.read(path, **names, splits=splits and splits.named())
-        root = path.parent / folder
-        places = [root / f"{name}{ending}" for part in found.files.values() for name in part]
-        images = Files(places, image_size, grayscale, root, exif_orientation, background)
+        folder = path.parent / root
+        places = [folder / f"{name}{ending}" for part in found.files.values() for name in part]
+        images = Files(places, image_size, grayscale, folder, exif_orientation, background)
         whole = Collection.of_parts(images, found.labels, found.classes)
         groups = None if found.groups is None else np.asarray(found.groups)
         whole = replace(

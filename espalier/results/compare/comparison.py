@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from espalier.results.compare import verdicts
 from espalier.results.format import numbers
 from espalier.results.format.protocols import mixed, optimistic
-from espalier.results.read.planned_study import Study, axis_names, headline, stages
+from espalier.results.read.planned_study import Study, axis_names, headline, stages, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +15,6 @@ _VALIDATION_ONLY = (
     "the epoch is chosen on the same validation split, so these values are optimistic; no test split was scored"
 )
 _PUBLISHED = "the epoch is the best one on the test split, whose score is printed: optimistic"
-_SPREAD = "± is the sample standard deviation over n repeats (seeds)."
 _INTERVAL = (
     " The 95 % interval of the mean over seeds comes from logits and the spread that all configurations share, unless "
     "their spreads differ."
@@ -33,7 +32,8 @@ def protocol(study: Study, interval: bool = True) -> str:
     said = _PUBLISHED if optimistic(study) else _CLEAN if headline(study) == "test_top1" else _VALIDATION_ONLY
     if mixed(study):
         said = f"under the protocol clean, {said}; under published, {_PUBLISHED}"
-    return f"{said[0].upper()}{said[1:]}. {_SPREAD}{_INTERVAL if interval else ''}"
+    spread = f"± is the sample standard deviation over n repeats ({unit(study)})."
+    return f"{said[0].upper()}{said[1:]}. {spread}{_INTERVAL if interval else ''}"
 
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":

@@ -21,22 +21,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def answers(frame: "pd.DataFrame", study: Study) -> dict[Hashable, tuple[str, np.ndarray]]:
-    """Configuration → the prepared data and, float (images,), the share of its seeds that answered each test image
-    rightly; left out are those whose evaluations did not write that.
+Answers = tuple[tuple[str, ...], np.ndarray]
+"""Prepared data sets, several where there are folds, and the answers to the test images of one after the other."""
+
+
+def answers(frame: "pd.DataFrame", study: Study) -> dict[Hashable, Answers]:
+    """Configuration → its data and, float (images,), the share of its seeds that answered each test image rightly; left
+    out are those whose evaluations did not write that.
 
     Raises:
         ArtifactError: the record of an evaluation, or its file, is damaged.
     """
     if "run.evaluate" not in frame:
         return {}
-    found: dict[Hashable, tuple[str, list[np.ndarray]]] = {}
+    found: dict[Hashable, dict[str, list[np.ndarray]]] = {}
     chosen = frame.dropna(subset="run.evaluate")
     for label, data, run in zip(chosen["configuration"], chosen["run.prepare"], chosen["run.evaluate"], strict=True):
         record = records.read(Path(study["runs"][run]["path"]))
         if record and correct.FILE in record.written:
-            found.setdefault(label, (data, []))[1].append(correct.read(record))
-    return {label: (data, np.mean(rows, axis=0)) for label, (data, rows) in found.items()}
+            found.setdefault(label, {}).setdefault(data, []).append(correct.read(record))
+    return {
+        label: (tuple(sorted(parts)), np.concatenate([np.mean(parts[data], axis=0) for data in sorted(parts)]))
+        for label, parts in found.items()
+    }
 
 
 def interval(of: np.ndarray, control: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
@@ -57,9 +64,7 @@ def interval(of: np.ndarray, control: np.ndarray, level: float = LEVEL) -> tuple
     return max(-100.0, float(100 * (mean - width))), min(100.0, float(100 * (mean + width)))
 
 
-def intervals(
-    found: Mapping[Hashable, tuple[str, np.ndarray]], control: Hashable | None
-) -> dict[Hashable, tuple[float, float]]:
+def intervals(found: Mapping[Hashable, Answers], control: Hashable | None) -> dict[Hashable, tuple[float, float]]:
     """Configuration → interval of its difference from `control`, where both were asked of the same images."""
     if control not in found:
         return {}

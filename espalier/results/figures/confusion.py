@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.results.format import style
 from espalier.results.format.marks import names
 from espalier.results.read import evaluations
+from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -97,6 +98,6 @@ def caption(study: dict, *, configuration: dict[str, str] | None) -> str:
     which = names(study)[evaluations.shown(study, configuration)]
     return (
         f"Which classes of the test split were taken for which: {which}. A row is a class, a column an answer; numbers "
-        "are percent of the images of the class, a mean over repeats (seeds). Colours are those of the mistakes alone; "
-        "the pale diagonal is what was right."
+        f"are percent of the images of the class, a mean over repeats ({unit(study)}). Colours are those of the "
+        "mistakes alone; the pale diagonal is what was right."
     )

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.results.format import numbers, style
 from espalier.results.format.marks import names
 from espalier.results.read import evaluations
+from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def caption(study: dict) -> str:
     """What the figure shows."""
     return (
         "How often answers of a confidence are right: test images in bins of equal width of the probability of their "
-        "likeliest class, those of all repeats (seeds) together. Above, top-1 against mean confidence: below the "
-        "dashed line a network is surer than it is right. Below, the share of the images in each bin, on a "
+        f"likeliest class, those of all repeats ({unit(study)}) together. Above, top-1 against mean confidence: below "
+        "the dashed line a network is surer than it is right. Below, the share of the images in each bin, on a "
         "logarithmic scale. ECE is the distance from the line, a mean over the images and then over n repeats."
     )

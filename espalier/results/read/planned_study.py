@@ -122,3 +122,8 @@ def _telling(axis: str, label: str) -> str:
 def _varying(study: Study) -> set[str]:
     columns: Iterable[tuple[str, ...]] = zip(*configurations(study), strict=True)
     return {axis for axis, column in zip(study["axes"], columns, strict=False) if len(set(column)) > 1}
+
+
+def unit(study: Study) -> str:
+    """What repeats differ in, in words."""
+    return "folds, each with a seed of its own" if study.get("folds") else "seeds"

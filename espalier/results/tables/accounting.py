@@ -5,7 +5,7 @@ from espalier.results.format import numbers
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read.accounts import MEASURES, accounts
-from espalier.results.read.planned_study import headline
+from espalier.results.read.planned_study import headline, unit
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -78,6 +78,6 @@ def caption(study: dict) -> str:
         "takes, over all quantized weights, zeros included. Activations are the inputs of all convolutions and linear "
         "layers of one image, at their width (1 MiB = 2^20 bytes). Latency is a median on the CPU, measured in turn "
         "within a chain: with the exported files, or, without these, with the network before pruning. "
-        f"{chosen(study, 'Epochs are', tested)} ± is the sample standard deviation over n repeats (seeds); all else is "
-        "a mean over them."
+        f"{chosen(study, 'Epochs are', tested)} ± is the sample standard deviation over n repeats ({unit(study)}); all "
+        "else is a mean over them."
     )

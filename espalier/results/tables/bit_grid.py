@@ -6,6 +6,7 @@ from espalier.results.format.marks import starred
 from espalier.results.format.protocols import choosing, chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read import bit_cells
+from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
 
@@ -59,5 +60,5 @@ def caption(study: dict, *, split: str) -> str:
         "convolutions and linear layers, each column one of their inputs. Float is the network before it was "
         f"quantized; † marks the setting that the chain goes on with, which the study names. {chosen(study)} "
         f"{choosing(study)} These are {which.lower()} images{scored}. "
-        "± is the sample standard deviation over n repeats (seeds)."
+        f"± is the sample standard deviation over n repeats ({unit(study)})."
     )

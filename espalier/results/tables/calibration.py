@@ -3,6 +3,7 @@ from espalier.results.format import numbers
 from espalier.results.format.marks import starred
 from espalier.results.format.table import Table, of
 from espalier.results.read import evaluations
+from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 _HEADS = {
@@ -46,5 +47,5 @@ def caption(study: dict) -> str:
         "Confidence is the probability of the likeliest class, a mean over the test images: above top-1 a network is "
         "surer than it is right. ECE is their distance, a mean over bins of the confidence; NLL the negative "
         "log-likelihood of the right class; the Brier score the squared distance from it, from 0 to 2. Nothing was "
-        "fitted to calibrate. ± is the sample standard deviation over n repeats (seeds)."
+        f"fitted to calibrate. ± is the sample standard deviation over n repeats ({unit(study)})."
     )

@@ -2,6 +2,7 @@ from espalier.results.format import numbers
 from espalier.results.format.marks import names, starred
 from espalier.results.format.table import Table, of
 from espalier.results.read import evaluations
+from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 _HEADS = {"precision": "Precision (%)", "recall": "Recall (%)", "f1": "F1 (%)"}
@@ -43,5 +44,5 @@ def caption(study: dict, *, configuration: dict[str, str] | None) -> str:
     return (
         f"Test images of each class: {which}. Precision is the share of the images answered with a class that are of "
         "it, recall the share of its images that are answered so, F1 their harmonic mean. "
-        "± is the sample standard deviation over n repeats (seeds)."
+        f"± is the sample standard deviation over n repeats ({unit(study)})."
     )

@@ -4,7 +4,7 @@ from espalier.results.compare.comparison import headed, label_columns
 from espalier.results.format import numbers
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
-from espalier.results.read.planned_study import headline, headline_words
+from espalier.results.read.planned_study import headline, headline_words, unit
 from espalier.results.read.stage_networks import until
 from espalier.settings.registry import register
 
@@ -78,5 +78,5 @@ def caption(study: dict) -> str:
         "weights in fp32, zeros included (1 kB = 1,000 bytes). Latency is the median of eager PyTorch on the CPU, "
         "measured in turn with the network before; in brackets how many times faster that is. "
         f"{chosen(study, 'The epoch, and where there are rounds the round, is', tested)} ± is the sample standard "
-        "deviation over n repeats (seeds)."
+        f"deviation over n repeats ({unit(study)})."
     )

@@ -3,7 +3,7 @@ from espalier.results.format import numbers
 from espalier.results.format.marks import starred
 from espalier.results.format.table import Table, of
 from espalier.results.read import evaluations
-from espalier.results.read.planned_study import Study
+from espalier.results.read.planned_study import Study, unit
 from espalier.settings.registry import register
 
 _HEADS = {"clean_top1": "Clean test top-1 (%)", "mean_corruption_error": "Mean corruption error (%)"}
@@ -36,7 +36,7 @@ def caption(study: dict) -> str:
         f"Clean test images, and the same ones under {_corrupted(study)} (after Hendrycks & Dietterich 2019). The mean "
         "corruption error is the top-1 error, a mean over corruptions and strengths; it is not divided by AlexNet's, "
         "as theirs is. A row is a network that its chain goes on with, or one of its exported files; chains that "
-        "others go on from are left out. ± is the sample standard deviation over n repeats (seeds)."
+        f"others go on from are left out. ± is the sample standard deviation over n repeats ({unit(study)})."
     )
 
 

@@ -7,6 +7,7 @@ from espalier.results.format.marks import starred
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read import bit_cells
+from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
 
@@ -133,5 +134,5 @@ def caption(study: dict, *, split: str) -> str:
         "rest of a filter make up for errors already made; quantization-aware fine-tuning trains on with the levels in "
         "sight. Ways that differ in more than that bear their labels. In brackets the difference in points from "
         f"the first way, repeat by repeat. Float is the network before. {chosen(study, 'Epochs are')} "
-        "± is the sample standard deviation over n repeats (seeds)."
+        f"± is the sample standard deviation over n repeats ({unit(study)})."
     )

@@ -4,6 +4,7 @@ from espalier.results.compare.comparison import headed, label_columns
 from espalier.results.format import numbers
 from espalier.results.format.table import Table, of
 from espalier.results.read import coded_files
+from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -50,5 +51,6 @@ def caption(study: dict) -> str:
         "The same quantized weights by several ways to keep them. Levels are the bytes of all quantized weights "
         "together (1 kB = 1,000 bytes), all else those of other parameters, where a way says how these are kept. "
         "The order-0 entropy is that of every tensor's own histogram, zeros and values, without the histogram: a way "
-        "that sees more than single values may take less. The COO file holds scales too. Means over n repeats (seeds)."
+        "that sees more than single values may take less. The COO file holds scales too. "
+        f"Means over n repeats ({unit(study)})."
     )
