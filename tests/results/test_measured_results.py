@@ -6,13 +6,14 @@ import pytest
 
 from espalier.errors import Mistake
 from espalier.results.format import style, table
+from espalier.runs.columns import MEASURED, write_rows
 from support import compressed_on_disk as compressed
 from support import measured_on_disk as measured
 from support.made_results import made
 from support.sealed import reseal
 
 ONE = {"configuration": None}
-TABLES = {"per_class": ONE, "calibration": {}, "robustness": {}}
+TABLES = {"per_class": ONE, "calibration": {}, "robustness": {}, "test_metrics": {}}
 FIGURES = {"confusion": ONE, "reliability": {}}
 
 
@@ -62,6 +63,19 @@ def test_calibration_has_a_row_a_configuration(study):
         assert found.data[f"{name}_mean"].tolist() == pytest.approx([value] * 4)
     assert set(found.data["n"]) == {2}
     assert found.printed["NLL (nats)"][0] == "0.2500 ± 0.0000"
+
+
+def test_every_number_of_a_metric_is_a_column(study):
+    point = study["points"][0]
+    folder = Path(study["runs"][point["runs"]["evaluate"]]["path"])
+    rows = [{"metric": name, "value": value} for name, value in (measured.NUMBERS | {"own": 7.5}).items()]
+    write_rows(folder / "test_metrics.csv", MEASURED, rows)
+    reseal(folder)
+    found = made("table", "test_metrics", study)
+    assert found.data["own_mean"].tolist()[0] == 7.5 and found.data["own_mean"].isna().sum() == 3
+    for name, value in measured.NUMBERS.items():
+        assert found.data[f"{name}_mean"].tolist() == pytest.approx([value] * 4)
+    assert found.printed["own"].tolist() == ["7.5000", "–", "–", "–"] and set(found.data["n"]) == {2}
 
 
 def test_robustness_has_a_row_a_stage_before_and_after(study):
@@ -120,7 +134,8 @@ def test_what_is_not_there_yet_is_said(study, gone, tmp_path):
     for name, settings in TABLES.items():
         found = made("table", name, study, **settings)
         table.write(tmp_path, name, found)
-        assert gone == "one" or "–" in found.printed.to_numpy().ravel().tolist()
+        # Without any number, no column has a name.
+        assert gone == "one" or {"–", "0"} & {*found.printed.to_numpy().ravel()}
     for name, settings in FIGURES.items():
         figure = made("figure", name, study, **settings)
         style.save(figure, tmp_path, name)
