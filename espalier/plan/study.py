@@ -1,6 +1,7 @@
 """What a study may say: its shape, and the check of a file against it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,6 +105,9 @@ class Study(Sections, Heading):
         return self.repeats * (self.folds or 1)
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""All but tabs and ends of lines, and what turns the direction of writing."""
+
 SECTIONS = tuple(key for key in Study.model_fields if key in Sections.model_fields and key != "seed")
 """Study keys that stages read and axes may change; the seed belongs to the repeats."""
 
@@ -117,15 +121,32 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Study,
         StudyError: the file cannot be read at all.
     """
     source = Source(path, retyped(overrides or {}))
-    problems = []
+    problems = [
+        Problem(".".join(map(str, keys)), f"{text!r} holds a control character; remove it", source.place(keys))
+        for keys, text in _unprintable(source.data)
+    ]
     try:
-        return Study.model_validate(source.data), source, []
+        return Study.model_validate(source.data), source, problems
     except ValidationError as error:
         for e in teachers.told_once(error.errors()):
             problems.append(Problem(*describe(e, Study), source.place(written(e["loc"], Study))))
         wrong = [e["loc"] for e in error.errors()]
     # What is left still makes a grid, so that its mistakes are reported in the same breath.
     return Study.model_validate({"title": "", **_without(source.data, wrong)}), source, problems
+
+
+def _unprintable(data: Any, keys: tuple = ()) -> Iterator[tuple[tuple, str]]:
+    """Every text with a control character that no page, table or terminal could show, and where it stands."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if isinstance(key, str) and _CONTROL.search(key):
+                yield keys, key
+            yield from _unprintable(value, (*keys, key))
+    elif isinstance(data, list | tuple):
+        for place, value in enumerate(data):
+            yield from _unprintable(value, (*keys, place))
+    elif isinstance(data, str) and _CONTROL.search(data):
+        yield keys, data
 
 
 def _without(data: Mapping[str, Any], wrong: list[tuple]) -> dict[str, Any]:

@@ -20,6 +20,10 @@ FIGURES = (
 )
 
 
+HOSTILE = "a & b <img src=x onerror=document.title='ran'>"
+"""A label that would run, were it taken for HTML."""
+
+
 def _chromium() -> str | None:
     return os.environ.get("CHROMIUM") or shutil.which("chromium")
 
@@ -41,6 +45,8 @@ def built(tmp_path_factory) -> SimpleNamespace:
     """A study of pruned, quantized and coded networks; of the last configuration one run failed, and others wait."""
     root = tmp_path_factory.mktemp("study")
     study = compressed.plan(ways=("calibrated", "plain"))
+    for point in study["points"]:
+        point["labels"]["prune"] = point["labels"]["prune"].replace("pruned", HOSTILE)
     study |= {"tables": [{"key": "summary", "name": "summary"}], "figures": list(FIGURES)}
     compressed.finish(root, study)
     broken = study["points"][-1]["runs"]["quantize"]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from conftest import HOSTILE
+
 WIDTHS = (390, 1600)
 LARGEST = 1_400_000
 PLACED = "() => [document.documentElement.scrollWidth, window.innerWidth]"
@@ -70,7 +72,7 @@ def test_the_best_on_the_validation_split_stands_first(opened):
 def test_a_network_that_is_not_made_yet_has_no_accuracy(opened):
     tab = board(opened("index.html"))
     row = tab.locator("#leaderboard tbody tr").last
-    assert "pruned, plain" in row.inner_text() and "0 of 2" in row.inner_text()
+    assert f"{HOSTILE}, plain" in row.inner_text() and "0 of 2" in row.inner_text()
     # Its pruned network has one already.
     assert [column(tab, head)[-1] for head in ("Validation top-1", "Test top-1", "File")] == [None] * 3
 
@@ -86,6 +88,29 @@ def test_search_reads_names_and_labels(opened):
     assert "baseline" in names(tab)
     tab.locator(".dt-search input").fill("no such thing")
     assert "No configuration matches." in tab.locator("#leaderboard tbody").inner_text()
+
+
+def test_no_text_of_a_study_runs(opened):
+    tab = board(opened("index.html"))
+    title = tab.title()
+    tab.locator(".dt-search input").fill("onerror=document")
+    assert any(HOSTILE in name for name in names(tab))
+    for word in ("a & b", "<img", "&"):
+        tab.locator(".dt-search input").fill(word)
+        assert names(tab) and all(HOSTILE in name for name in names(tab))
+    assert tab.title() == title and not tab.locator("#leaderboard img").count()
+
+
+def test_a_page_runs_its_own_scripts_alone(browser, built, tmp_path):
+    text = (built.folder / "index.html").read_text()
+    planted = "<script>document.title = 'ran'</script><img src=x onerror=\"document.title = 'ran'\">"
+    (tmp_path / "index.html").write_text(text.replace("<main>", f"<main>{planted}"))
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    board(tab)
+    assert tab.title() != "ran"
+    context.close()
 
 
 def test_pictures_are_loaded(opened):

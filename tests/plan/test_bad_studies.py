@@ -10,6 +10,13 @@ from espalier.settings.problems import StudyError
 GOOD = "title: a study\ndataset: digits\nmodel: resnet\n"
 
 CASES = {
+    "control character": ('description: "a\\x07b"', 4, "description", r"'a\x07b' holds a control character; remove it"),
+    "control character in a label": (
+        'grid: {product: {model: {"a\\e[31m": lenet}}}',
+        4,
+        "grid.product.model",
+        "holds a control character; remove it",
+    ),
     "unknown key": ("repeat: 3", 4, "repeat", "did you mean 'repeats'?"),
     "wrong type": ("repeats: three", 4, "repeats", "found 'three', expected a whole number"),
     "too small": ("repeats: 0", 4, "repeats", "found 0, expected a number of at least 1"),

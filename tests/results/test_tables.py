@@ -6,6 +6,8 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from espalier.results import requested
@@ -214,3 +216,10 @@ def test_a_caption_is_made_of_the_docstring_where_none_is_written(monkeypatch):
     monkeypatch.setattr(requested, "entries", lambda kind: {"longest": entry})
     assert Asked("table", "k", "longest", {"count": 3}).caption({}) == "The longest runs. With count 3."
     assert Asked("table", "k", "longest", {}).caption({}) == "The longest runs. With count 5."
+
+
+def test_no_text_is_a_formula_in_a_spreadsheet():
+    texts = ["=1+1", "+1", "-2", "@x", "-cmd", "a", "", "\u2013"]
+    found = table.harmless(pd.DataFrame({"label": texts, "value": range(-3, 5), "share": np.linspace(-1, 1, 8)}))
+    assert found["label"].tolist() == ["'=1+1", "+1", "-2", "'@x", "'-cmd", "a", "", "\u2013"]
+    assert found["value"].tolist() == [*range(-3, 5)] and found["share"].min() == -1

@@ -1,12 +1,11 @@
 """The Pareto front of accuracy against cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
-    from matplotlib.transforms import Transform
 
 NOTE = (
     "Rings mark the Pareto front of the means: no other network is at least as good for less, or better for the same. "
@@ -36,26 +35,15 @@ def front(cost: Sequence[float], value: Sequence[float]) -> "np.ndarray":
     return found
 
 
-def draw(
-    panel: "Axes",
-    cost: Sequence[float],
-    value: Sequence[float],
-    aside: "Callable[[int], Transform] | None" = None,
-) -> None:
-    """A ring around each point of the front, and behind all the best accuracy up to each cost.
-
-    Args:
-        aside: index of a point → where its ring is drawn, for points that are moved to stand side by side
-    """
+def draw(panel: "Axes", cost: Sequence[float], value: Sequence[float]) -> None:
+    """A ring around each point of the front, and behind all the best accuracy up to each cost."""
     import numpy as np
 
     cost, value = np.asarray(cost, dtype=float), np.asarray(value, dtype=float)
-    chosen = np.flatnonzero(front(cost, value))
+    chosen = front(cost, value)
     corners = sorted({*zip(cost[chosen], value[chosen], strict=True)})
     line = {"color": "#C4C4C4", "linewidth": 0.8, "drawstyle": "steps-post", "label": "Pareto front"}
-    panel.plot(*zip(*corners, strict=True), gid="front", **line, **(_RING | ({"marker": ""} if aside else {})))
-    for index in chosen if aside else ():
-        panel.plot(cost[index], value[index], gid="ring", linestyle="", transform=aside(index), **_RING)
+    panel.plot(*zip(*corners, strict=True), gid="front", **line, **_RING)
 
 
 _RING = {

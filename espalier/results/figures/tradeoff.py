@@ -10,11 +10,6 @@ from espalier.settings.types import Literal
 
 _LOG_RANGE = 20
 _MOST_NAMES = 16
-_MOST_SHIFTED = 100
-_SIDE_BY_SIDE = 6.0
-"""Points of type between configurations of equal cost, and"""
-_WIDEST = 48.0
-"""the most that such a group may span."""
 
 
 @register("figure")
@@ -33,7 +28,6 @@ def tradeoff(
             bytes of the network's file, or CPU latency of 1 or 64 images, where these were measured
         axis: key path of the axis whose values are drawn; without one, every configuration is
     """
-    import numpy as np
 
     measure = headline(study)
     chosen, alone = (set(frame["configuration"]), False) if axis is None else along(study, axis)
@@ -50,23 +44,18 @@ def tradeoff(
     figure, (panel,) = style.canvas(style.PAGE, 3.6)
     if cost.min() > 0 and cost.max() / cost.min() >= _LOG_RANGE:
         style.log(panel.xaxis)
-    shifts = _shifts(cost, mean)
-    pareto.draw(panel, cost, mean, lambda index: _aside(panel, shifts[index]))
+    pareto.draw(panel, cost, mean)
     baseline = found.index == baseline_number(study)
-    for shift in np.unique(shifts):
-        for look, which in ((_LOOK, ~baseline), (_BASELINE, baseline)):
-            drawn = which & (shifts == shift)
-            if drawn.any():
-                _points(panel, cost[drawn], mean[drawn], bounds[drawn], look, _aside(panel, shift))
-    # Lines that are drawn aside do not count for the limits by themselves.
-    panel.update_datalim([(c, y) for c, *ys in zip(cost, mean, *bounds.T, strict=True) for y in ys if y == y])
+    for look, which in ((_LOOK, ~baseline), (_BASELINE, baseline)):
+        if which.any():
+            _points(panel, cost[which], mean[which], bounds[which], look)
     panel.margins(x=0.16, y=0.08)
     panel.autoscale_view()
     panel.set_xlabel(label)
     panel.set_ylabel(headline_words(study))
     notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
     called = _labels(frame, study, axis) if alone else names(study)
-    notes.append(_named(panel, cost, mean, shifts, [called[number] for number in found.index]))
+    notes.append(_named(panel, cost, mean, [called[number] for number in found.index]))
     style.note(figure, " ".join(filter(None, notes)))
     return figure
 
@@ -82,7 +71,7 @@ def caption(study: dict, *, x: str, axis: str | None = None) -> str:
         which = f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
     return (
         f"{split} top-1 against {WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
-        "repeats, the line its 95 % interval over seeds. Configurations of equal cost stand side by side. "
+        "repeats, the line its 95 % interval over seeds. "
         f"{pareto.NOTE} {chosen(study)}"
     )
 
@@ -98,47 +87,23 @@ _LOOK = {"color": style.COLOURS[0], "marker": "o"}
 _BASELINE = {"color": style.COLOURS[1], "marker": "D"}
 
 
-def _points(panel, cost, mean, bounds, look: dict, aside) -> None:
+def _points(panel, cost, mean, bounds, look: dict) -> None:
     import numpy as np
 
     # One line with gaps for all intervals: a thousand lines would take a minute.
     x, y = np.repeat(cost, 3), np.column_stack((bounds, np.full(len(cost), np.nan))).ravel()
-    panel.plot(x, y, color=look["color"], alpha=0.45, linewidth=0.8, transform=aside, gid="interval")
-    panel.plot(cost, mean, linestyle="", gid="configuration", transform=aside, **look)
+    panel.plot(x, y, color=look["color"], alpha=0.45, linewidth=0.8, gid="interval")
+    panel.plot(cost, mean, linestyle="", gid="configuration", **look)
 
 
-def _shifts(cost, mean):
-    """Points of type to the side for each configuration, so that those of equal cost can be told apart."""
-    import numpy as np
-
-    shifts = np.zeros(len(cost))
-    if len(cost) > _MOST_SHIFTED:
-        return shifts
-    groups: dict[float, list[int]] = {}
-    for index, value in enumerate(cost):
-        groups.setdefault(float(value), []).append(index)
-    for members in groups.values():
-        step = min(_SIDE_BY_SIDE, _WIDEST / len(members))
-        for place, index in enumerate(sorted(members, key=lambda index: mean[index])):
-            shifts[index] = step * (place - (len(members) - 1) / 2)
-    return shifts
-
-
-def _aside(panel, points: float):
-    """Data coordinates, drawn `points` of type to the right."""
-    from matplotlib.transforms import ScaledTranslation
-
-    return panel.transData + ScaledTranslation(points / 72, 0, panel.figure.dpi_scale_trans)
-
-
-def _named(panel, cost, mean, shifts, names: list[str]) -> str:
+def _named(panel, cost, mean, names: list[str]) -> str:
     """Write the names; what to say of those that found no room."""
     import numpy as np
 
     from espalier.results.format.point_labels import place
 
     order = np.argsort(-mean)
-    spots = [((cost[index], mean[index]), _aside(panel, shifts[index])) for index in order]
+    spots = [((cost[index], mean[index]), panel.transData) for index in order]
     left = place(panel, spots, [names[index] for index in order[:_MOST_NAMES]])
     unnamed = len(left) + max(0, len(names) - _MOST_NAMES)
     return f"{len(names) - unnamed} of {len(names)} points are named, the best first." if unnamed else ""

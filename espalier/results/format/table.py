@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.files import write_text
+from espalier.results.format.templates import page as templated
 from espalier.results.format.templates import template
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ _LATEX_SPECIAL = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 }
 
 
+_FORMULA = ("=", "+", "-", "@")
+
+
 def write(folder: Path, key: str, table: Table) -> None:
     """Write <key>.csv, .md, .tex and .html into `folder`."""
     texts = (csv(table), markdown(table), latex(table, key), page(table, key))
@@ -55,7 +59,25 @@ def write(folder: Path, key: str, table: Table) -> None:
 
 def csv(table: Table) -> str:
     """The unrounded numbers."""
-    return table.data.to_csv(index=False, lineterminator="\n")
+    return harmless(table.data).to_csv(index=False, lineterminator="\n")
+
+
+def harmless(data: "pd.DataFrame") -> "pd.DataFrame":
+    """A frame whose texts no spreadsheet takes for formulas: those that would be begin with an apostrophe."""
+    texts = data.select_dtypes(exclude=["number", "bool"]).columns
+    return data.assign(**{name: data[name].map(_no_formula) for name in texts}) if len(texts) else data
+
+
+def _no_formula(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) and not _number(cell) else cell
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def markdown(table: Table) -> str:
@@ -75,7 +97,7 @@ def html(table: Table, caption: str) -> str:
 
 def page(table: Table, key: str) -> str:
     """The table as a page of its own, without any request."""
-    return template("table_page.html").render(key=key, table=html(table, table.caption))
+    return templated("table_page.html", key=key, table=html(table, table.caption))
 
 
 def latex_escaped(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from espalier.files import write_text
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
-from espalier.results.format.templates import template
+from espalier.results.format.templates import page
 from espalier.results.page import browser
 from espalier.results.page.charts import lines
 from espalier.results.page.charts.parallel import parallel
@@ -26,7 +26,7 @@ def write(path: Path, study: Study, frame: "pd.DataFrame") -> list[str]:
     charts = _charts(study, frame)
     script = browser.charts() if charts else ""
     said = {"notices": notices(study), "choosing": choosing(study)}
-    text = template("explore.html").render(study=study, charts=charts, library=script, **said)
+    text = page("explore.html", study=study, charts=charts, library=script, **said)
     write_text(path, text)
     return [chart["title"] for chart in charts]
 

@@ -14,7 +14,7 @@ from espalier.files import write_text
 from espalier.results.format import style, table
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
-from espalier.results.format.templates import template
+from espalier.results.format.templates import page
 from espalier.results.page import browser, explore
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.read.data_sets import prepared
@@ -36,7 +36,8 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
     folder = path.parent
     ready = settled(frame, states)
     counts = Counter(state.name for state in states.values())
-    text = template("page.html").render(
+    text = page(
+        "page.html",
         study=study,
         notices=notices(study),
         choosing=choosing(study),

@@ -2,7 +2,7 @@
 
 from espalier.files import write_text
 from espalier.results.format import style, table
-from espalier.results.format.templates import template
+from espalier.results.format.templates import page
 from espalier.results.page import study_page
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
 from espalier.results.requested import Asked
@@ -22,7 +22,8 @@ def write() -> None:
     with style.applied():
         for item in FIGURES:
             style.save(item.make(None, None, {}), FOLDER / "figures", item.key)
-    text = template("zoo.html").render(
+    text = page(
+        "zoo.html",
         column=int(1.5 * style.COLUMN * style.DPI),
         tables=[study_page._table(item, {}, None, FOLDER) for item in TABLES],
         figures=[study_page._figure(item, {}, FOLDER) for item in FIGURES],
