@@ -107,6 +107,8 @@ def label(found: Any, without: Collection[str] = ()) -> str:
         return f"{label(found.model)} T={label(found.temperature)} weight={label(found.weight)}"
     if isinstance(found, Spec):
         settings = found.model_dump()
+        if not isinstance(settings, dict):
+            return label(settings)
         return " ".join(f"{key}={label(inner)}" for key, inner in settings.items()) or "default"
     if isinstance(found, tuple | list):
         named = any(isinstance(item, Choice) for item in found)

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from espalier.plan import model_counts, scale, teachers, unmet
+from espalier.plan import idle, model_counts, scale, teachers, unmet
 from espalier.plan.chain import Settings
 from espalier.plan.fits import image_size, misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
+from espalier.plan.starts import Starts
 from espalier.plan.study import SECTIONS, Block, load
 from espalier.settings.keys import flat, put
 from espalier.settings.problems import Problem, describe, unknown, written
@@ -21,8 +22,9 @@ from espalier.settings.registry import Choice
 class StudyPoints:
     """The points of a study before repeats, and every mistake met on the way."""
 
-    def __init__(self, path: Path, overrides: Mapping[str, Any]):
+    def __init__(self, path: Path, overrides: Mapping[str, Any], starts: Starts):
         self.study, self._source, self.problems = load(path, overrides)
+        self._starts = starts
         self._labels: dict[tuple[str, Any], str] = {}
         blocks = self.study.grid or (Block(),)
         expanded = [self._expanded(index, block) for index, block in enumerate(blocks)]
@@ -35,6 +37,7 @@ class StudyPoints:
         self.configurations = [(settings, self.labels(settings)) for settings in unique]
         self.baseline = self._baseline()
         self._check(any(resolved))
+        self.warnings = self._idle(overrides, [changes for points in expanded for changes in points])
         self.cut = self._cut()
         if self.study.scale == "smoke":
             self.study = scale.shown(self.study)
@@ -85,6 +88,11 @@ class StudyPoints:
             except ValueError as error:
                 self._problem(changes[path].origin, path, str(error))
                 return None
+        nested, unfound = self._starts.resolved(nested)
+        for path, message in unfound:
+            self._problem(_origin(tuple(path.split(".")), changes), path, message)
+        if unfound:
+            return None
         try:
             settings = Settings.model_validate(nested)
         except ValidationError as error:
@@ -163,10 +171,18 @@ class StudyPoints:
         for keys, key, message in unmet.unmet(self.study, self.axes, self.configurations, self.baseline):
             self._problem(keys, key, message)
 
+    def _idle(self, overrides: Mapping[str, Any], points: list[GridPoint]) -> list[Problem]:
+        """What the study says in vain."""
+        chosen = [settings for settings, _ in self.configurations]
+        vain = [(path, message, "--config") for path, message in idle.overrides(overrides, points, chosen)]
+        late = dict.fromkeys(idle.schedules(chosen))
+        vain += [(path, message, self._source.place(tuple(path.split(".")))) for path, message in late]
+        return [Problem(path, message, place) for path, message, place in vain]
+
     def _baseline(self) -> dict[str, str] | None:
         base = {key: self._source.data[key] for key in SECTIONS if key in self._source.data}
         try:
-            return self.labels(Settings.model_validate(base))
+            return self.labels(Settings.model_validate(self._starts.resolved(base)[0]))
         except ValidationError:
             return None
 
