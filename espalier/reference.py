@@ -18,6 +18,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     config = Config.model_json_schema()
     # Every key of a study may stand in the configuration as an override, there with nothing required.
     config["properties"] |= dict.fromkeys(Study.model_fields, True)
+    config["patternProperties"] = {rf"^({'|'.join(Study.model_fields)})\.": True}
     return {"study.schema.json": study, "config.schema.json": config}
 
 

@@ -1,7 +1,7 @@
 """The configurations of one study: its grid resolved, checked, filtered and labelled."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,16 @@ from pydantic import ValidationError
 from espalier.plan import idle, model_counts, scale, teachers, unmet
 from espalier.plan.chain import Settings
 from espalier.plan.fits import image_size, misfits
-from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
+from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches, size
 from espalier.plan.starts import Starts
 from espalier.plan.study import SECTIONS, Block, load
 from espalier.settings.keys import flat, put
-from espalier.settings.problems import Problem, describe, unknown, written
+from espalier.settings.problems import Problem, StudyError, describe, unknown, written
 from espalier.settings.registry import Choice
+
+CHAINS = 100_000
+"""The most that a study may have, before `exclude`, `when` and budgets take some away: a plan of more takes longer than
+a quarter of an hour, and more memory than most machines have."""
 
 
 class StudyPoints:
@@ -27,6 +31,9 @@ class StudyPoints:
         self._starts = starts
         self._labels: dict[tuple[str, Any], str] = {}
         blocks = self.study.grid or (Block(),)
+        if more := _too_many(blocks, self.study.repeats):
+            self._problem(*more)
+            raise StudyError(self.problems)
         expanded = [self._expanded(index, block) for index, block in enumerate(blocks)]
         self.axes = tuple(dict.fromkeys(path for points in expanded for changes in points for path in changes))
         resolved = [list(self._resolved(points)) for points in expanded]
@@ -190,6 +197,22 @@ class StudyPoints:
         problem = Problem(key, message, self._source.place(keys))
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _too_many(blocks: Sequence[Block], repeats: int) -> tuple[tuple, str, str] | None:
+    """(Keys in the file, key path, message) of a study with more chains than a plan can hold."""
+    points = sum(map(size, blocks))
+    if points * repeats <= CHAINS:
+        return None
+    keys, key = (("grid",), "grid") if points > CHAINS else (("repeats",), "repeats")
+    return (
+        keys,
+        key,
+        (
+            f"{points:,} points × {repeats:,} repeats are more than the {CHAINS:,} chains that a plan holds; "
+            "make it smaller, or several studies (docs/scale.md)"
+        ),
+    )
 
 
 def _origin(keys: tuple, changes: GridPoint) -> tuple:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, Strict, ValidationError
 from espalier.plan import teachers
 from espalier.plan.chain import Sections
 from espalier.plan.study_file import Source, retyped
-from espalier.settings.problems import Problem, describe, written
+from espalier.settings.problems import Problem, StudyError, describe, written
 from espalier.settings.registry import Spec, choice
 from espalier.settings.types import AlsoWritten, Count, Natural
 from espalier.stages import STAGES
@@ -108,7 +108,10 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Study,
     Raises:
         StudyError: the file cannot be read at all.
     """
-    source = Source(path, retyped(overrides or {}))
+    try:
+        source = Source(path, retyped(overrides or {}))
+    except ValueError as error:
+        raise StudyError([Problem("", str(error), "--config")]) from error
     problems = []
     try:
         return Study.model_validate(source.data), source, []

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from espalier.settings.bounded_yaml import shown
+
 _WEIGHTS = {"file", "run", "study"}
 """What names the weights of a checkpoint."""
 
@@ -19,7 +21,7 @@ def put(settings: dict, path: str, value: Any) -> None:
         if isinstance(inner, str):
             inner = settings[key] = {"name": inner}
         if not isinstance(inner, dict):
-            raise ValueError(f"{path}: {key} is {inner!r}, which has no keys")
+            raise ValueError(f"{path}: {key} is {shown(inner)}, which has no keys")
         settings = inner
     settings[last] = value
 
