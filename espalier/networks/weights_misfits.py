@@ -142,7 +142,7 @@ def _channels(wrong: _Misfit, first: str) -> Iterator[str]:
     if name in wrong.unfit and len(given) == 4 and (given[0], *given[2:]) == (needed[0], *needed[2:]):
         wrong.explain([name])
         mend = "use images of as many"
-        yield f"the first layer, {first}, takes {given[1]} channels and the images have {needed[1]}: {mend}"
+        yield f"the first layer, {first}, takes {given[1]} channel(s) and the images have {needed[1]}: {mend}"
 
 
 def _unknown(wrong: _Misfit) -> Iterator[str]:

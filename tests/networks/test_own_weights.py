@@ -13,6 +13,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import save_file
+from torch.optim.swa_utils import AveragedModel
 
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
@@ -167,6 +168,12 @@ def test_of_raw_weights_and_their_average_the_raw_ones_are_taken_unless_asked(co
     assert ("checkpoint.weights: ema takes these" in told) == (asked is None)
 
 
+@pytest.mark.parametrize("wrapped", [AveragedModel, torch.nn.DataParallel])
+def test_what_torch_itself_puts_before_names_is_removed(wrapped, weights, tmp_path):
+    torch.save(wrapped(network(seed=7)).state_dict(), tmp_path / "weights.pt")
+    assert loads(tmp_path / "weights.pt", weights)
+
+
 def test_an_average_alone_is_taken_and_one_that_is_not_there_refused(weights, tmp_path):
     torch.save({"model_ema": weights}, tmp_path / "ema.pt")
     model = network()
@@ -226,7 +233,7 @@ REASONS = {
     ),
     "channels": (
         lambda w: changed(w, **{"stem.0.weight": w["stem.0.weight"][:, :1]}),
-        r"the first layer, stem\.0, takes 1 channels and the images have 3",
+        r"the first layer, stem\.0, takes 1 channel\(s\) and the images have 3",
     ),
     "more": (
         lambda w: changed(w, **{"criterion.weight": torch.ones(10)}),

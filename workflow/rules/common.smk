@@ -129,13 +129,12 @@ def data_of(stage):
 
 def networks_of(stage):
     """Input function: the record of each run that a run may read, its teacher's too. Weights of a user's own that it
-    starts from are none: they are there when the plan is made, and what lies under results/ Snakemake would make."""
+    starts from are none: they are there when the plan is made, and what lies under results/ Snakemake would make.
+    """
 
     def files(wildcards):
         run = PLAN.runs[stage][wildcards.run]
-        return [
-            ancient(f"{each.path}/run.json") for each in to_read(run, run.before)
-        ]
+        return [ancient(f"{each.path}/run.json") for each in to_read(run, run.before)]
 
     return files
 
