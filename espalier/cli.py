@@ -1,5 +1,6 @@
 """The command `espalier`: looks at what runs have made. Snakemake is the one way to make them."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def partial(studies: Studies = None, config: Words = None) -> None:
 def show(run: Annotated[str, typer.Argument(help="id, name or folder of a run")]) -> None:
     """Show what a run is: its outcome, settings, command and files, and the end of its log."""
     from espalier.results.page import run_table
-    from espalier.results.read.run_folders import find
+    from espalier.runs.folders import find
 
     print(run_table.told(find(run)))
 
@@ -100,8 +101,9 @@ def forget(
 ) -> None:
     """Remove runs, so that the next call of snakemake makes them again; also those not run because of them."""
     from espalier.results.read import run_folders
+    from espalier.runs.folders import find
 
-    chosen = [run_folders.find(name) for name in runs or ()]
+    chosen = [find(name) for name in runs or ()]
     if stale:
         from espalier.plan.configured import configured
         from espalier.plan.standing import Standing
@@ -119,16 +121,25 @@ def orphans(
 ) -> None:
     """List runs and prepared data that no study asks for, with their size.
 
-    Asked for is what any study of config/studies/ has, as it is written now, and any plan in results/studies/.
+    Asked for is what any study of config/studies/ has or starts from, as it is written now, and any plan in
+    results/studies/.
     """
     from espalier.plan.configured import STUDIES, configured
     from espalier.results.read import run_folders
     from espalier.results.read.planned_study import read
 
     plan = configured([path.stem for path in sorted(STUDIES.glob("*.yaml"))])
-    asked = [run.path for runs in plan.runs.values() for run in runs.values()]
+    planned = [run for runs in plan.runs.values() for run in runs.values()]
+    asked = [run.path for run in planned]
+    starts = [start.file for run in planned if (start := getattr(run.spec, "checkpoint", None))]
     for path in sorted(Path("results/studies").glob("*/plan.json")):
-        asked += [run["path"] for run in read(path)["runs"].values()]
+        runs = read(path)["runs"].values()
+        asked += [run["path"] for run in runs]
+        starts += [
+            file for run in runs for key in ("checkpoint", "checkpoint.file") if (file := run["settings"].get(key))
+        ]
+    # A run whose weights another starts from is asked for, however its path is written.
+    asked += [os.path.relpath(Path(start).resolve().parent) for start in starts]
     found = {path: run_folders.size(path) for path in run_folders.orphans(asked)}
     for path, size in found.items():
         if delete:
@@ -188,7 +199,7 @@ def predict(
 ) -> None:
     """Tell the class of every image in a folder. Exit code 1 where a file could not be read; the rest is answered."""
     from espalier.networks.answered_folder import answered
-    from espalier.results.read.run_folders import find
+    from espalier.runs.folders import find
 
     counts = answered(Path(run) if Path(run).exists() else find(run), images, output, strict=strict)
     print(f"{output}: {counts.images} images, {counts.unreadable} could not be read, {counts.per_second:.0f} a second")

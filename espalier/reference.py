@@ -18,6 +18,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     config = Config.model_json_schema()
     # Every key of a study may stand in the configuration as an override, there with nothing required.
     config["properties"] |= dict.fromkeys(Study.model_fields, True)
+    config["patternProperties"] = {rf"^({'|'.join(Study.model_fields)})\.": True}
     return {"study.schema.json": study, "config.schema.json": config}
 
 
@@ -34,9 +35,7 @@ def _tables() -> Iterator[str]:
     yield _table("A study", Study)
     yield _table("grid: one block", Block)
     yield _table("grid: one condition of `when`", Condition)
-    seen: set[type[Spec]] = set()
-    for name, field in Sections.model_fields.items():
-        yield from _sections(name, field.annotation, seen)
+    yield from _sections([(name, field.annotation) for name, field in Sections.model_fields.items()])
     for kind in ROOMS:
         yield f"## {kind}: what may be named\n\n"
         for entry in entries(kind).values():
@@ -50,17 +49,26 @@ def _tables() -> Iterator[str]:
         yield "\n"
 
 
-def _sections(path: str, annotation: Any, seen: set[type[Spec]]) -> Iterator[str]:
-    """A table of every section at a key path and below it, each section once."""
+def _sections(level: list[tuple[str, Any]]) -> Iterator[str]:
+    """A table of every section at key paths and below them, each section once, where its path is shortest."""
+    seen: set[type[Spec]] = set()
+    while level:
+        below = []
+        for path, annotation in level:
+            for section in _named_in(annotation):
+                if section not in seen:
+                    seen.add(section)
+                    yield _table(path, section)
+                    below += [(f"{path}.{name}", field.annotation) for name, field in section.model_fields.items()]
+        level = below
+
+
+def _named_in(annotation: Any) -> Iterator[type[Spec]]:
+    """The sections that a type is made of."""
     if isinstance(annotation, type) and issubclass(annotation, Spec) and not issubclass(annotation, Choice):
-        if annotation not in seen:
-            seen.add(annotation)
-            yield _table(path, annotation)
-            for name, field in annotation.model_fields.items():
-                yield from _sections(f"{path}.{name}", field.annotation, seen)
-        return
+        yield annotation
     for inner in get_args(annotation):
-        yield from _sections(path, inner, seen)
+        yield from _named_in(inner)
 
 
 def _table(title: str, spec: type[Spec]) -> str:

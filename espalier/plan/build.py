@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from espalier.errors import Mistake
 from espalier.plan.chain import Settings, chain
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
+from espalier.plan.starts import Starts
 from espalier.plan.study import Study
 from espalier.plan.study_file import find
 from espalier.settings.problems import Problem, StudyError
@@ -43,6 +45,8 @@ class PlannedStudy:
     points: tuple[Point, ...]
     overrides: Mapping[str, Any]
     """study keys that were laid over the file"""
+    warnings: tuple[Problem, ...] = ()
+    """what it says in vain"""
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -59,7 +63,7 @@ class Plan:
     """stage → name → run; a run that several points or studies ask for stands here once"""
 
     def summary(self) -> str:
-        """Runs asked, unique runs after sharing, and their number a stage."""
+        """Runs asked, unique runs after sharing, their number a stage, and a warning of whatever is said in vain."""
         lines = []
         asked = 0
         for name, planned in self.studies.items():
@@ -73,11 +77,17 @@ class Plan:
             )
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
         unique = sum(map(len, self.runs.values()))
-        return "\n".join([*lines, f"plan: {asked} runs asked, {unique} unique after sharing ({stages})"])
+        warnings = [f"warning: study {name}: {each}" for name, one in self.studies.items() for each in one.warnings]
+        return "\n".join([*lines, *warnings, f"plan: {asked} runs asked, {unique} unique after sharing ({stages})"])
 
 
-def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
+def build(
+    names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | None = None, asking: tuple[str, ...] = ()
+) -> Plan:
     """Plan the named studies of `folder`, with `overrides` laid over each.
+
+    Args:
+        asking: studies that start from the best of one another, and of the named ones
 
     Raises:
         StudyError: every mistake of every study, each with its place.
@@ -87,7 +97,7 @@ def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | Non
     for name in names:
         try:
             path = find(name, folder)
-            points = StudyPoints(path, overrides or {})
+            points = StudyPoints(path, overrides or {}, _starts(folder, (*asking, path.stem)))
             planned = _planned(path, points, overrides or {})
             if planned.name in studies:
                 message = f"two studies are named {planned.name!r}; their results would share a folder"
@@ -99,6 +109,19 @@ def build(names: Sequence[str], folder: Path, overrides: Mapping[str, Any] | Non
     if problems:
         raise StudyError(problems)
     return Plan(studies, _shared(studies))
+
+
+def _starts(folder: Path, asking: tuple[str, ...]) -> Starts:
+    """What finds the weights that a study starts from, of studies as their files stand."""
+
+    def planned(name: str) -> PlannedStudy:
+        path = find(name, folder)
+        if path.stem in asking:
+            raise Mistake(f"studies start from one another: {' → '.join((*asking, path.stem))}; name a run in one")
+        (study,) = build([name], folder, asking=asking).studies.values()
+        return study
+
+    return Starts(planned)
 
 
 def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
@@ -120,7 +143,8 @@ def _planned(path: Path, found: StudyPoints, overrides: Mapping[str, Any]) -> Pl
             points.append(Point(labels, repeat, runs))
     # A smoke run leaves the pages of the full study alone.
     name = path.stem if found.study.scale == "full" else f"{path.stem}-{found.study.scale}"
-    return PlannedStudy(name, str(path), found.study, found.axes, found.baseline, tuple(points), overrides)
+    settled = name, str(path), found.study, found.axes, found.baseline, tuple(points), overrides
+    return PlannedStudy(*settled, tuple(found.warnings))
 
 
 def _stages(settings: Settings, study: Study, repeat: int) -> dict[str, Spec]:

@@ -49,8 +49,10 @@ class Settings(Sections):
         return kind(**{key: getattr(self, key) for key in kind.model_fields})
 
     def unread(self) -> set[str]:
-        """Sections that only stages left out of the chain read; the one whose null leaves a stage out is read."""
+        """Sections that only stages left out of the chain read, and what only another control reads; the one whose null
+        leaves a stage out is read."""
         read = {key for name in self.stages() for key in STAGES[name].settings.model_fields}
+        read -= {"control_epochs"} if self.control != "scratch" else set()
         return set(type(self).model_fields) - read - {stage.name for stage in STAGES.values() if stage.optional}
 
     def reduced(self) -> "Settings":

@@ -1,11 +1,15 @@
 """The workflow's configuration: which studies, how they are run, and overrides of any study key."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Strict, ValidationError
+from pydantic import BeforeValidator, Field, Strict, ValidationError
 
 from espalier.plan.study import Study
+from espalier.plan.study_file import retyped
+from espalier.settings.bounded_yaml import shown
+from espalier.settings.keys import merged, nested
 from espalier.settings.plugins import listed
 from espalier.settings.problems import Problem, StudyError, describe, unknown
 from espalier.settings.registry import Spec
@@ -14,15 +18,27 @@ from espalier.settings.types import Count
 _PLACE = "config/config.yaml or --config"
 
 
+def _names(found: Any) -> Any:
+    """A list of names as `listed` reads it, those that YAML takes for numbers or dates as texts; null as nothing."""
+    found = listed(found)
+    if isinstance(found, list | tuple):
+        return [_text(one) for one in found]
+    return [] if found is None else [_text(found)] if _text(found) != found else found
+
+
+def _text(found: Any) -> Any:
+    return str(found) if isinstance(found, bool | int | float | date) else found
+
+
 class Config(Spec):
     """Keys of config/config.yaml; any key of a study may stand beside them and overrides it in every study."""
 
-    studies: Annotated[tuple[str, ...], BeforeValidator(listed), Strict(False)] = ("demo",)
-    """studies to run: names of files in config/studies/, or paths of study files"""
+    studies: Annotated[tuple[str, ...], BeforeValidator(_names), Strict(False), Field(min_length=1)] = ("demo",)
+    """studies to run: names of files in config/studies/, with or without .yaml, or paths of study files"""
     plugins: Annotated[tuple[str, ...], BeforeValidator(listed), Strict(False)] = ()
     """files of your own, relative to the repository, whose registered functions join the library's"""
     tracking: Annotated[
-        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(listed), Strict(False)
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(_names), Strict(False)
     ] = ()
     """what follows trainings while they run, each told every epoch; changes no run and no result"""
     fail_fast: Count | None = None
@@ -38,10 +54,22 @@ def read(config: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
     Raises:
         StudyError: a key is neither, or has a wrong value.
     """
-    own = {key: value for key, value in config.items() if key in Config.model_fields}
-    overrides = {key: value for key, value in config.items() if key in Study.model_fields}
+    own: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
+    problems = []
     allowed = [*Config.model_fields, *Study.model_fields]
-    problems = [Problem(key, unknown("key", key, allowed), _PLACE) for key in config if key not in allowed]
+    for key, given in config.items():
+        try:
+            typed = retyped(given)
+            if key in Config.model_fields:
+                own[key] = typed
+            elif str(key).partition(".")[0] in Study.model_fields:
+                # A dotted key is the path of one setting, as axes name it.
+                overrides = merged(overrides, nested({key: given}))
+            else:
+                problems.append(Problem(shown(key)[1:-1], unknown("key", key, allowed), _PLACE))
+        except ValueError as error:
+            problems.append(Problem(key, str(error), _PLACE))
     settings = Config()
     try:
         settings = Config.model_validate(own)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML, YAMLError
-
 from espalier.errors import Mistake
 from espalier.settings import plugins
+from espalier.settings.bounded_yaml import read, shown
 from espalier.settings.problems import StudyError
 from espalier.settings.words import value
 
@@ -43,11 +42,13 @@ def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> "Plan"
 
 def _read() -> dict[str, Any]:
     try:
-        found = YAML(typ="safe", pure=True).load(CONFIG.read_text())
+        found = read(CONFIG.read_text())
     except FileNotFoundError:
         raise Mistake(f"{CONFIG}: there is no such file; call espalier in the folder of the repository") from None
-    except (OSError, YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise Mistake(f"{CONFIG}: cannot be read ({error})") from None
+    if not isinstance(found, dict | None):
+        raise Mistake(f"{CONFIG}: found {shown(found)}, expected a mapping of keys to values")
     return found or {}
 
 
@@ -55,4 +56,7 @@ def _words(words: Sequence[str]) -> dict[str, Any]:
     pairs = [word.partition("=") for word in words]
     if wrong := [key for key, equals, _ in pairs if not equals]:
         raise Mistake(f"--config: found {wrong[0]!r}, expected key=value")
-    return {key: value(text) for key, _, text in pairs}
+    try:
+        return {key: value(text) for key, _, text in pairs}
+    except ValueError as error:
+        raise Mistake(f"--config: {error}") from None

@@ -6,6 +6,7 @@ from espalier.plan.chain import Settings
 from espalier.settings.registry import Choice
 from espalier.stages import STAGES
 from espalier.stages.definition import Misfits
+from espalier.stages.prune import started
 
 
 def misfits(settings: Settings) -> Misfits:
@@ -22,8 +23,21 @@ def _of_chain(settings: Settings) -> Misfits:
     yield from _of_model(settings.model, settings.dataset)
     if settings.control and settings.prune is None:
         yield "control", f"nothing is pruned; set prune; control {settings.control} compares with a pruned network"
+    if settings.control == "scratch":
+        yield from _from_scratch(settings)
     for name in settings.stages():
         yield from STAGES[name].misfits(settings)
+
+
+def _from_scratch(settings: Settings) -> Misfits:
+    """What keeps a control from being trained as long as the network that it is compared with."""
+    train, epochs = settings.train, settings.control_epochs
+    together = train.epochs + settings.fine_tune.epochs
+    if epochs is None and (why := started(settings.pretrained, settings.checkpoint, together)):
+        yield "control", why
+    elif epochs and train.warmup_epochs >= epochs:
+        warmup = f"a warm-up of {train.warmup_epochs:g} epochs, as train has it, is all of {epochs} epochs"
+        yield "control_epochs", f"{warmup}; make these more"
 
 
 def _of_model(model: Choice, dataset: Choice) -> Misfits:

@@ -1,6 +1,7 @@
 """The grid of a study: blocks of axes become points, each a set of changes to the study's own settings."""
 
 import itertools
+import math
 import operator
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -36,6 +37,12 @@ def expand(block: Block, index: int) -> Iterator[GridPoint]:
     product = [_changes(path, axis, (*where, "product")) for path, axis in block.product.items()]
     for combined in itertools.product(*product, _zipped(block.zip, (*where, "zip")), _listed(block, where)):
         yield dict(itertools.chain.from_iterable(part.items() for part in combined))
+
+
+def size(block: Block) -> int:
+    """How many points a block expands to."""
+    lengths = [*map(len, block.product.values()), max(map(len, block.zip.values()), default=1), len(block.points) or 1]
+    return math.prod(lengths)
 
 
 class UnequalAxes(ValueError):
@@ -107,6 +114,8 @@ def label(found: Any, without: Collection[str] = ()) -> str:
         return f"{label(found.model)} T={label(found.temperature)} weight={label(found.weight)}"
     if isinstance(found, Spec):
         settings = found.model_dump()
+        if not isinstance(settings, dict):
+            return label(settings)
         return " ".join(f"{key}={label(inner)}" for key, inner in settings.items()) or "default"
     if isinstance(found, tuple | list):
         named = any(isinstance(item, Choice) for item in found)

@@ -1,7 +1,7 @@
 """The configurations of one study: its grid resolved, checked, filtered and labelled."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,23 +9,32 @@ from typing import Any
 from pydantic import ValidationError
 
 from espalier.errors import DataError
-from espalier.plan import model_counts, scale, sources, teachers, unmet
+from espalier.plan import idle, model_counts, scale, sources, teachers, unmet
 from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import image_size, misfits
-from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches
+from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches, size
+from espalier.plan.starts import Starts
 from espalier.plan.study import SECTIONS, Block, load
 from espalier.settings.keys import flat, put
-from espalier.settings.problems import Problem, describe, unknown, written
+from espalier.settings.problems import Problem, StudyError, describe, unknown, written
 from espalier.settings.registry import Choice
+
+CHAINS = 100_000
+"""The most that a study may have, before `exclude`, `when` and budgets take some away: a plan of more takes longer than
+a quarter of an hour, and more memory than most machines have."""
 
 
 class StudyPoints:
     """The points of a study before repeats, and every mistake met on the way."""
 
-    def __init__(self, path: Path, overrides: Mapping[str, Any]):
+    def __init__(self, path: Path, overrides: Mapping[str, Any], starts: Starts):
         self.study, self._source, self.problems = load(path, overrides)
+        self._starts = starts
         self._labels: dict[tuple[str, Any], str] = {}
         blocks = self.study.grid or (Block(),)
+        if more := _too_many(blocks, self.study.times):
+            self._problem(*more)
+            raise StudyError(self.problems)
         expanded = [self._expanded(index, block) for index, block in enumerate(blocks)]
         self.axes = tuple(dict.fromkeys(path for points in expanded for changes in points for path in changes))
         resolved = [list(self._resolved(points)) for points in expanded]
@@ -36,6 +45,7 @@ class StudyPoints:
         self.configurations = [(settings, self.labels(settings)) for settings in unique]
         self.baseline = self._baseline()
         self._check(any(resolved))
+        self.warnings = self._idle(overrides, [changes for points in expanded for changes in points])
         self.cut = self._cut()
         if self.study.scale == "smoke":
             self.study = scale.shown(self.study)
@@ -86,6 +96,11 @@ class StudyPoints:
             except ValueError as error:
                 self._problem(changes[path].origin, path, str(error))
                 return None
+        nested, unfound = self._starts.resolved(nested)
+        for path, message in unfound:
+            self._problem(_origin(tuple(path.split(".")), changes), path, message)
+        if unfound:
+            return None
         try:
             settings = Settings.model_validate(nested)
         except ValidationError as error:
@@ -187,10 +202,18 @@ class StudyPoints:
                 key = str(error).partition(" ")[0]
                 self._problem(("dataset", key.rpartition(".")[2]), key, str(error).partition(" ")[2])
 
+    def _idle(self, overrides: Mapping[str, Any], points: list[GridPoint]) -> list[Problem]:
+        """What the study says in vain."""
+        chosen = [settings for settings, _ in self.configurations]
+        vain = [(path, message, "--config") for path, message in idle.overrides(overrides, points, chosen)]
+        late = dict.fromkeys(idle.schedules(chosen))
+        vain += [(path, message, self._source.place(tuple(path.split(".")))) for path, message in late]
+        return [Problem(path, message, place) for path, message, place in vain]
+
     def _baseline(self) -> dict[str, str] | None:
         base = {key: self._source.data[key] for key in SECTIONS if key in self._source.data}
         try:
-            return self.labels(Settings.model_validate(base))
+            return self.labels(Settings.model_validate(self._starts.resolved(base)[0]))
         except ValidationError:
             return None
 
@@ -198,6 +221,22 @@ class StudyPoints:
         problem = Problem(key, message, self._source.place(keys))
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _too_many(blocks: Sequence[Block], repeats: int) -> tuple[tuple, str, str] | None:
+    """(Keys in the file, key path, message) of a study with more chains than a plan can hold."""
+    points = sum(map(size, blocks))
+    if points * repeats <= CHAINS:
+        return None
+    keys, key = (("grid",), "grid") if points > CHAINS else (("repeats",), "repeats")
+    return (
+        keys,
+        key,
+        (
+            f"{points:,} points × {repeats:,} repeats are more than the {CHAINS:,} chains that a plan holds; "
+            "make it smaller, or several studies (docs/scale.md)"
+        ),
+    )
 
 
 def _origin(keys: tuple, changes: GridPoint) -> tuple:

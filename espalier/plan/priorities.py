@@ -39,6 +39,8 @@ def _epochs(run: Run) -> int:
     if isinstance(run.spec, TrainStage):
         return run.spec.train.epochs
     if isinstance(run.spec, PruneStage):
+        if run.spec.control_epochs:
+            return run.spec.control_epochs
         rounds = run.spec.prune.settings().get("rounds", 1)
         scratch = run.networks[0].spec.train.epochs if run.spec.control == "scratch" else 0
         return scratch + rounds * run.spec.fine_tune.epochs

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from espalier.runs import record as records
 from espalier.settings.registry import Spec
 from espalier.settings.words import words
 from espalier.stages import STAGES
@@ -36,7 +37,7 @@ class Run:
         identity += [{"stands_for": self.stands_for}] if self.stands_for else []
         identity += [{"teacher": self.teacher.id}] if self.teacher else []
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:10])
+        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[: records.DIGITS])
 
     def __hash__(self) -> int:
         return hash(self.id)

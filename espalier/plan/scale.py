@@ -29,7 +29,7 @@ BATCH = 32
 _ELSEWHERE = 32, 10
 """Pixels a side and classes of a stand-in for data whose own only the prepared file tells."""
 # A network that has learned nothing falls below its floor by chance alone: 3 rounds show that there are several.
-_MOST = {"quantize.calibration_images": 64, "export.calibration_images": 64, "prune.rounds": 3}
+_MOST = {"quantize.calibration_images": 64, "export.calibration_images": 64, "prune.rounds": 3, "control_epochs": 2}
 
 Shape = tuple[int | None, int | None]
 """Classes and image side of a full data set, as far as it states them."""
@@ -115,7 +115,7 @@ def _cuts(settings: Settings, classes: int, side: int) -> Iterator[tuple[str, An
         yield f"{section}.compile", False
         yield f"{section}.warmup_epochs", min(asked.warmup_epochs, epochs / 2)
     for path, most in _MOST.items():
-        if has(settings, path):
+        if has(settings, path) and attribute(settings, path) is not None:
             yield path, min(attribute(settings, path), most)
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, Strict, ValidationError
 from espalier.plan import teachers
 from espalier.plan.chain import Sections
 from espalier.plan.study_file import Source, retyped
-from espalier.settings.problems import Problem, describe, written
+from espalier.settings.problems import Problem, StudyError, describe, written
 from espalier.settings.registry import Spec, choice
 from espalier.settings.types import AlsoWritten, Bins, Count, Natural
 from espalier.stages import STAGES
@@ -120,7 +120,10 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Study,
     Raises:
         StudyError: the file cannot be read at all.
     """
-    source = Source(path, retyped(overrides or {}))
+    try:
+        source = Source(path, retyped(overrides or {}))
+    except ValueError as error:
+        raise StudyError([Problem("", str(error), "--config")]) from error
     problems = [
         Problem(".".join(map(str, keys)), f"{text!r} holds a control character; remove it", source.place(keys))
         for keys, text in _unprintable(source.data)

@@ -1,17 +1,20 @@
 """The text of a study file with its line numbers, and the overrides laid over it."""
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from espalier.settings.bounded_yaml import CHARACTERS, DEPTH, VALUES, Unreadable, read, shown
 from espalier.settings.keys import flat, merged
 from espalier.settings.problems import Problem, StudyError, unknown
 from espalier.settings.words import value
+
+ENDINGS = (".yaml", ".yml")
+_SHOWN = 80
 
 
 class Source:
@@ -41,14 +44,16 @@ class Source:
 
 def _read(path: Path) -> CommentedMap:
     try:
-        tree = YAML(typ="rt", pure=True).load(path.read_text())
+        # More is not looked at; the message then says what is too much.
+        with path.open(encoding="utf-8") as file:
+            tree = read(file.read(CHARACTERS + 1), typ="rt")
     except OSError as error:
         raise StudyError([Problem("", f"cannot be read: {error.strerror}", str(path))]) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None) if isinstance(error, MarkedYAMLError) else None
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        text = (getattr(error, "problem", None) or str(error)).splitlines()[0]
-        raise StudyError([Problem("", f"not valid YAML: {text}", place)]) from error
+    except Unreadable as error:
+        place = f"{path}:{error.line}" if error.line else str(path)
+        raise StudyError([Problem("", str(error), place)]) from error
+    except UnicodeDecodeError as error:
+        raise StudyError([Problem("", f"not valid YAML: {error.reason}", str(path))]) from error
     if not isinstance(tree, CommentedMap):
         raise StudyError([Problem("", "a study is a mapping of keys to values", f"{path}:1")])
     return tree
@@ -66,11 +71,21 @@ def _plain(node: Any) -> Any:
 
 
 def retyped(found: Any) -> Any:
-    """Overrides as YAML values: Snakemake hands every nested value of ``--config`` over as a text."""
+    """Overrides as YAML values: Snakemake hands every nested value of ``--config`` over as a text.
+
+    Raises:
+        ValueError: a text is no YAML, or there are more values than anyone means.
+    """
+    return _retyped(found, itertools.count(1), DEPTH)
+
+
+def _retyped(found: Any, counted: Iterator[int], deep: int) -> Any:
+    if next(counted) > VALUES or not deep:
+        raise ValueError(f"holds more than {VALUES:,} values, or nests them more than {DEPTH} deep; write fewer")
     if isinstance(found, Mapping):
-        return {str(key): retyped(inner) for key, inner in found.items()}
+        return {str(key): _retyped(inner, counted, deep - 1) for key, inner in found.items()}
     if isinstance(found, list):
-        return [retyped(inner) for inner in found]
+        return [_retyped(inner, counted, deep - 1) for inner in found]
     return value(found) if isinstance(found, str) else found
 
 
@@ -91,20 +106,35 @@ def _in_file(keys: tuple, data: Any) -> tuple:
 
 
 def find(name: str, folder: Path) -> Path:
-    """The file of a study, named by its file name in `folder` or by a path.
+    """The file of a study, named by its file name in `folder`, with or without its ending, or by a path.
 
     Raises:
         StudyError: there is none; the message names the nearest.
     """
-    by_path = name.endswith((".yaml", ".yml"))
-    stem = Path(name).stem if by_path else name
+    by_path = name.endswith(ENDINGS)
+    stem = Path(name).stem if by_path else Path(name).name
     # The name becomes a folder and a word of command lines.
     if not re.fullmatch(r"\w[\w.-]*", stem):
-        message = f"{stem!r} is no name for a study: use letters, digits, dots, - and _, a letter or digit first"
-        raise StudyError([Problem("studies", message, name)])
-    if by_path:
-        return Path(name)
-    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    if name not in known:
+        message = f"{shown(stem)} is no name for a study: use letters, digits, dots, - and _, a letter or digit first"
+        raise StudyError([Problem("studies", message, name[:_SHOWN])])
+    if by_path or "/" in name:
+        given = [Path(name)] if by_path else [Path(name + ending) for ending in ENDINGS]
+        inside = [folder / path for path in given if path.name == str(path)]
+        return next((path for path in (*given, *inside) if path.is_file()), given[0])
+    known = {path.stem: path for ending in reversed(ENDINGS) for path in sorted(folder.glob(f"*{ending}"))}
+    # Snakemake and YAML make a number of a name that is one, and 7 of 007.
+    alike = [stem for stem in known if stem == name or _number(stem) == _number(name) is not None]
+    if len(alike) > 1:
+        message = f"{' and '.join(alike)} are one number; name one by its path, {known[alike[0]]}"
+        raise StudyError([Problem("studies", message)])
+    if not alike:
         raise StudyError([Problem("studies", unknown("study", name, known))])
-    return known[name]
+    return known[alike[0]]
+
+
+def _number(text: str) -> int | float | None:
+    try:
+        found = value(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None

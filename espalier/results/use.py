@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
+from espalier.plan.best import best
 from espalier.plan.configured import configured
 from espalier.plan.manifest import manifest
 from espalier.stages import STAGES
@@ -58,10 +59,8 @@ def best_of(study: str) -> Path:
     Raises:
         Mistake: no chain of the study is done.
     """
-    found = frame(study)
-    done = found[found["state"] == "done"].dropna(subset="validation_top1")
-    if done.empty:
+    (planned,) = configured([study]).studies.values()
+    point = best(planned)
+    if point is None:
         raise Mistake(f"{study}: no chain is done yet; `espalier status {study}` tells how far it is")
-    row = done.loc[done["validation_top1"].idxmax()]
-    folders = [f"folder.{stage.name}" for stage in STAGES.values() if stage.changes]
-    return Path([row[name] for name in folders if isinstance(row.get(name), str)][-1])
+    return Path([run.path for run in point.runs.values() if STAGES[run.stage].changes][-1])

@@ -22,6 +22,8 @@ FILE = "run.json"
 CHECKPOINTS = "checkpoint"
 """Folder within a run's, with the states that it goes on from; gone when it has a record."""
 VERSION = 2
+DIGITS = 10
+"""Of a run's id."""
 _SEAL = ',\n  "sha256": "'
 """What stands between the content of a record and its SHA-256, which is of the text before."""
 DONE, DIVERGED, NOT_RUN = "done", "diverged", "not run"

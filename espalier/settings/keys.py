@@ -3,6 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from espalier.settings.bounded_yaml import shown
+
+_WEIGHTS = {"file", "run", "study"}
+"""What names the weights of a checkpoint."""
+
 
 def put(settings: dict, path: str, value: Any) -> None:
     """Set one key; a registry name on the way becomes a mapping with that name (``sgd`` → ``{name: sgd}``).
@@ -16,7 +21,7 @@ def put(settings: dict, path: str, value: Any) -> None:
         if isinstance(inner, str):
             inner = settings[key] = {"name": inner}
         if not isinstance(inner, dict):
-            raise ValueError(f"{path}: {key} is {inner!r}, which has no keys")
+            raise ValueError(f"{path}: {key} is {shown(inner)}, which has no keys")
         settings = inner
     settings[last] = value
 
@@ -24,8 +29,8 @@ def put(settings: dict, path: str, value: Any) -> None:
 def merged(settings: Mapping, changes: Mapping) -> dict:
     """`settings` with `changes` laid over it, mapping by mapping.
 
-    A change that names another registry entry replaces the whole mapping: the settings of one optimizer
-    mean nothing to another.
+    A change that names another registry entry, or other weights to start from, replaces the whole mapping: the settings
+    of one optimizer mean nothing to another.
     """
     result = dict(settings)
     for key, new in changes.items():
@@ -33,6 +38,7 @@ def merged(settings: Mapping, changes: Mapping) -> dict:
         if isinstance(new, Mapping):
             old = {"name": old} if isinstance(old, str) else old
             same = isinstance(old, Mapping) and new.get("name", old.get("name")) == old.get("name")
+            same = same and not (key == "checkpoint" and new.keys() & _WEIGHTS)
             new = merged(old if same else {}, new)
         result[key] = new
     return result

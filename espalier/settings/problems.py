@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from espalier.errors import Mistake
+from espalier.settings.bounded_yaml import shown
 from espalier.settings.registry import ROOMS, entries, presets
 
 
@@ -41,9 +42,13 @@ def _order(problem: Problem) -> tuple[str, int]:
 def unknown(what: str, found: str, allowed: Iterable[str]) -> str:
     """The message for a name that is not among the allowed ones, nearest first."""
     allowed = sorted(allowed)
-    near = difflib.get_close_matches(str(found), allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(found)[:_COMPARED], allowed, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {found!r}{hint} (allowed: {', '.join(allowed)})"
+    return f"unknown {what} {shown(found)}{hint} (allowed: {', '.join(allowed)})"
+
+
+_COMPARED = 80
+"""Characters of a name that are held against the allowed ones."""
 
 
 _EXPECTED = {
@@ -73,7 +78,7 @@ def describe(error: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
     context = error.get("ctx", {})
     key = ".".join(str(part) for part in written(loc, root))
     if kind == "extra_forbidden":
-        return key, unknown("key", str(loc[-1]), _siblings(loc[:-1], root))
+        return key, _nested(str(loc[-1])) or unknown("key", str(loc[-1]), _siblings(loc[:-1], root))
     if kind == "literal_error" and loc[-1] == "name":
         return key.removesuffix(".name"), unknown("name", found, re.findall(r"'([^']*)'", context["expected"]))
     if kind == "union_tag_invalid":
@@ -81,15 +86,26 @@ def describe(error: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
         kind = next((kind for kind in ROOMS if set(entries(kind)) == set(tags)), None)
         return key, unknown("name", context["tag"], [*tags, *(presets(kind) if kind else ())])
     if kind == "union_tag_not_found":
-        return key, f"found {found!r}, which has no name; write the name beside the settings"
+        return key, f"found {shown(found)}, which has no name; write the name beside the settings"
     if kind == "missing":
         return key, "missing; it has no default"
     if kind == "value_error":
         return key, str(context["error"])
     expected = _EXPECTED.get(kind)
     if expected is None:
-        return key, f"found {found!r}: {error['msg']}"
-    return key, f"found {found!r}, expected {expected.format(**context)}"
+        return key, f"found {shown(found)}: {error['msg']}"
+    return key, f"found {shown(found)}, expected {expected.format(**context)}"
+
+
+def _nested(key: str) -> str:
+    """What is said of a key path where a key stands; nothing of a key."""
+    parts = key.split(".")
+    if len(parts) == 1 or not all(parts):
+        return ""
+    inner = f"{parts[-1]}: …"
+    for part in reversed(parts[1:-1]):
+        inner = f"{part}: {{{inner}}}"
+    return f"{shown(key)} is a path; write its keys one in the other: {parts[0]}: {{{inner}}}"
 
 
 def written(loc: tuple, root: type[BaseModel]) -> tuple:

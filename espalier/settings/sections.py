@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Strict, TypeAdapter
 
 from espalier.settings.registry import Spec, choice
+from espalier.settings.start import Checkpoint
 from espalier.settings.types import (
     CORRUPTIONS,
     STRENGTHS,
@@ -65,7 +66,7 @@ class Teacher(Spec):
     """how the teacher is trained, what is not said as the chain's network is; it may have a teacher of its own"""
     pretrained: bool | None = None
     """whether the teacher starts from published weights; null for as the chain's network does"""
-    checkpoint: str | None = None
+    checkpoint: Checkpoint = None
     """weights that the teacher starts from; null for those of the chain's network"""
     seed: Natural | None = None
     """the teacher's seed, one for all repeats; null for that of each repeat"""

@@ -115,7 +115,7 @@ class Folds(BaseModel):
 class AlsoWritten:
     """A shorter form that a validator accepts beside a type's own; the JSON schema learns of it here."""
 
-    schema: Literal["name", "list", "item"]
+    schema: Literal["name", "list", "item", "text", "mapping"]
     names: tuple[str, ...] = ()
     presets: tuple[str, ...] = ()
     """names that may also stand in a mapping, with settings beside them that the type cannot list"""
@@ -126,6 +126,8 @@ class AlsoWritten:
             "name": {"enum": list(self.names)},
             "list": {"type": "array", "minItems": 1},
             "item": own.get("items", {}),
+            "text": {"type": "string"},
+            "mapping": {"type": "object"},
         }
         preset = {"type": "object", "properties": {"name": {"enum": list(self.presets)}}, "required": ["name"]}
         return {"anyOf": [short[self.schema], own, *([preset] if self.presets else [])]}

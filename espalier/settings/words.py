@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML, YAMLError
 
+from espalier.settings.bounded_yaml import Unreadable, read, shown
 from espalier.settings.keys import flat, put
 from espalier.settings.problems import Problem, StudyError, describe
 from espalier.settings.registry import Spec
@@ -16,12 +16,12 @@ def value(text: str) -> Any:
     """A text as YAML 1.2 reads it: ``1e-3`` is a number, ``no`` a text, ``[1, 2]`` a list.
 
     Raises:
-        ValueError: the text is not YAML.
+        ValueError: the text is not YAML, or more of it than anyone means.
     """
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(f"{text!r} cannot be read as a value") from error
+        return read(text)
+    except Unreadable as error:
+        raise ValueError(f"{shown(text)} cannot be read as a value: {error}") from error
 
 
 def words(spec: Spec) -> list[str]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Strict
 
-from espalier.errors import ArtifactError
+from espalier.errors import ArtifactError, Mistake
 from espalier.runs import record as records
 from espalier.runs.columns import BEST_EPOCH, HISTORY, LAYERS, write_rows
 from espalier.settings.registry import Spec, choice
 from espalier.settings.sections import FineTuning, Training
-from espalier.settings.types import Natural
+from espalier.settings.types import Count, Natural
 from espalier.stages.definition import Misfits, Outcome, stage
 from espalier.stages.train import training_misfits
 
@@ -28,6 +28,9 @@ class PruneStage(Spec):
     """what pruned networks are compared with: random weights or channels pruned, or the pruned structure trained
     from scratch for the epochs of training and fine-tuning together; meant as an axis beside null, which is the pruned
     network itself"""
+    control_epochs: Count | None = None
+    """epochs of the control from scratch; null for those of training and fine-tuning together. Must be said where the
+    network that is pruned starts from other weights, whose own training is no part of these"""
     fine_tune: FineTuning = FineTuning()
     """how the pruned network is trained"""
     augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
@@ -45,6 +48,21 @@ def _misfits(settings: PruneStage) -> Misfits:
     if settings.fine_tune.early_stopping and facts.get("trains"):
         yield "fine_tune.early_stopping", f"{settings.prune.name} could end before its ratio is reached; leave it out"
     yield from training_misfits("fine_tune", settings.fine_tune)
+
+
+def started(pretrained: bool, checkpoint: object, epochs: int) -> str | None:
+    """Why the epochs of a control from scratch must be said: what its parent starts from has been trained before.
+
+    Args:
+        epochs: of the parent's training and of fine-tuning together
+    """
+    if not (pretrained or checkpoint):
+        return None
+    start = "published weights" if pretrained else "a checkpoint"
+    return (
+        f"scratch would be trained for {epochs} epochs, and what it is compared with starts from {start}, whose "
+        "training is not counted; set control_epochs to the epochs of both, or leave scratch out"
+    )
 
 
 @stage(
@@ -129,6 +147,7 @@ def _recipe(spec: PruneStage, parent: Path) -> Training:
 
     Raises:
         ArtifactError: the parent is no training, or does not say how it was done.
+        Mistake: the parent starts from other weights, and the epochs are not said.
     """
     if spec.control != "scratch":
         return spec.fine_tune
@@ -136,5 +155,10 @@ def _recipe(spec: PruneStage, parent: Path) -> Training:
     if told["stage"] != "train":
         raise ArtifactError(f"{parent}: its stage is {told['stage']}, and training from scratch follows train")
     train = Training.model_validate_json(json.dumps(told["spec"].get("train", {})))
-    given = {"epochs": train.epochs + spec.fine_tune.epochs, "processes": spec.fine_tune.processes, "compile": False}
+    epochs = train.epochs + spec.fine_tune.epochs
+    if spec.control_epochs is None and (
+        why := started(told["spec"].get("pretrained"), told["spec"].get("checkpoint"), epochs)
+    ):
+        raise Mistake(f"control: {why}")
+    given = {"epochs": spec.control_epochs or epochs, "processes": spec.fine_tune.processes, "compile": False}
     return train.model_copy(update=given)

@@ -11,6 +11,7 @@ from espalier.settings.registry import Spec, choice
 from espalier.settings.sections import Quantization
 from espalier.settings.types import Natural
 from espalier.stages.definition import Misfits, Outcome, stage
+from espalier.stages.train import warmup_misfits
 
 if TYPE_CHECKING:
     from espalier.stages.frame.stage_run import StageRun
@@ -51,6 +52,7 @@ def _misfits(settings: QuantizeStage) -> Misfits:
         yield "quantize.fine_tune", message
     if not train.epochs:
         yield "quantize.fine_tune.epochs", "0 trains nothing; leave fine_tune out"
+    yield from warmup_misfits("quantize.fine_tune", train)
     for name in ("processes", "nodes"):
         if getattr(train, name) > 1:
             yield f"quantize.fine_tune.{name}", "quantization-aware fine-tuning runs in one process; use 1"

@@ -14,8 +14,12 @@ from espalier.runs.columns import HISTORY, write_rows
 from espalier.runs.log import log
 from espalier.settings.registry import Choice, Spec, choice, entries
 from espalier.settings.sections import Training
+from espalier.settings.start import Checkpoint, Start
 from espalier.settings.types import AUGMENT_STAGES, Natural
 from espalier.stages.definition import Misfits, Outcome, stage
+
+_NO_WEIGHTS = (".json", ".csv", ".log", ".esp", ".onnx", ".pt2")
+"""Endings of files that lie beside weights."""
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +40,9 @@ class TrainStage(Spec):
     """how the network is trained"""
     pretrained: bool = False
     """start from the ImageNet weights that torchvision or timm publish, as far as their shapes fit"""
-    checkpoint: str | None = None
-    """start from weights of your own: a file in safetensors, or a state dict saved by torch"""
+    checkpoint: Checkpoint = None
+    """start from weights of your own: a file in safetensors or a state dict saved by torch, by its path or with more
+    settings, a run, or the best of a study"""
     seed: Natural = 0
     """seed of initialization, order, augmentation and dropout"""
 
@@ -48,14 +53,28 @@ def _misfits(settings: TrainStage) -> Misfits:
         yield "pretrained", _fitting(model)
     if settings.checkpoint and settings.pretrained:
         yield "checkpoint", "pretrained starts from other weights; keep one of the two"
-    if settings.checkpoint and not Path(settings.checkpoint).is_file():
-        yield "checkpoint", f"there is no file {settings.checkpoint!r}; name one that holds weights"
+    if settings.checkpoint:
+        yield from _misfits_of_start(settings.checkpoint, train)
     if not train.epochs and not (settings.checkpoint or settings.pretrained):
         yield "train.epochs", "0 leaves a network untrained; name a checkpoint that it starts from, or train it"
     yield from augmentation_misfits(settings.augment)
     yield from training_misfits("train", train)
     if train.compile and train.processes > 1:
         yield "train.compile", "steps of several processes are not compiled; set it to false, or processes to 1"
+
+
+def _misfits_of_start(start: Start, train: Training) -> Misfits:
+    if start.file is None:
+        yield "checkpoint", "the plan finds the network of a run or a study; by hand, name its file"
+    elif Path(start.file).is_dir():
+        yield "checkpoint", f"{start.file!r} is a folder; name a file in it, or a run: {{run: {Path(start.file).name}}}"
+    elif not Path(start.file).is_file():
+        yield "checkpoint", f"there is no file {start.file!r}; name one that holds weights"
+    elif Path(start.file).suffix in _NO_WEIGHTS:
+        yield "checkpoint", f"{start.file!r} holds no state dict; name a file in safetensors or of torch, or a run"
+    for key, what in {"new_classifier": "a new last layer", "new_statistics": "new running statistics"}.items():
+        if getattr(start, key) and not train.epochs:
+            yield f"checkpoint.{key}", f"0 epochs leave {what} untrained; give train.epochs, or leave this out"
 
 
 def _fitting(model: Choice) -> str:
@@ -78,7 +97,9 @@ def augmentation_misfits(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str
 
 
 def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
-    """Every (key path, message) of processes that cannot share the batches of a training, and of a teacher in vain."""
+    """Every (key path, message) of processes that cannot share the batches of a training, of a warm-up that does not
+    end within it, and of a teacher in vain."""
+    yield from warmup_misfits(section, train)
     if train.teacher and not train.epochs:
         yield f"{section}.teacher", "in 0 epochs nothing is learned of it; leave it out"
     if train.batch_size < train.processes:
@@ -87,6 +108,13 @@ def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]
     if train.processes % train.nodes:
         message = f"{train.nodes} nodes share processes equally, not {train.processes}; make these a multiple"
         yield f"{section}.nodes", message
+
+
+def warmup_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
+    """(key path, message) of a warm-up that leaves the schedule no step."""
+    if train.epochs and train.warmup_epochs >= train.epochs:
+        left = f"leaves {train.scheduler.name} nothing of a training of {train.epochs} epochs"
+        yield f"{section}.warmup_epochs", f"a warm-up of {train.warmup_epochs:g} epochs {left}; make it shorter"
 
 
 @stage(
@@ -128,7 +156,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     accelerator = device.accelerate(spec.train.precision)
     data = run.load(accelerator.device)
     if spec.checkpoint:
-        run.read[spec.checkpoint] = own_weights.checksum(Path(spec.checkpoint))
+        run.read[spec.checkpoint.file] = own_weights.checksum(Path(spec.checkpoint.file))
     checkpoints = run.checkpoints()
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
@@ -173,7 +201,7 @@ def _untrained(model: "torch.nn.Module", data: "Resident", spec: TrainStage) -> 
 
     found = validated(model, data, spec.train)
     if not math.isfinite(found["loss"]):
-        start = spec.checkpoint or "the published weights"
+        start = spec.checkpoint.file if spec.checkpoint else "the published weights"
         raise ArtifactError(f"{start}: the validation loss with these weights is {found['loss']}; use others")
     return {"epoch": 0} | {f"validation_{name}": value for name, value in found.items()}
 
@@ -205,7 +233,7 @@ def build(
         left = pretrained.load(model, spec.model)
         log.info("published weights loaded; initialized from the seed: %s", ", ".join(left) or "nothing")
     if spec.checkpoint and fresh:
-        own_weights.load(model, Path(spec.checkpoint))
-        log.info("weights of %s loaded", spec.checkpoint)
+        told = own_weights.load(model, spec.checkpoint)
+        log.info("weights of %s loaded", "; ".join([spec.checkpoint.file, *told]))
     layout = torch.channels_last if spec.train.channels_last else torch.contiguous_format
     return model.to(where, memory_format=layout), policy

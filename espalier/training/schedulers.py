@@ -3,6 +3,9 @@
 Settings speak of epochs; `Span` says how many optimizer steps these are. Schedules that run to the end of
 training (cosine, one_cycle) span the steps after the warm-up; epochs at which the rate is cut (step,
 multi_step) are epochs of training, so a warm-up does not move them.
+
+Facts: `cuts` and `period` name the setting with the epochs of the first cut, or of the first period, by which the plan
+tells of a training that ends before.
 """
 
 from dataclasses import dataclass
@@ -38,7 +41,7 @@ def constant(optimizer: Optimizer, span: Span):
     return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
-@register("scheduler")
+@register("scheduler", cuts="epochs")
 def step(optimizer: Optimizer, span: Span, *, epochs: Count = 30, gamma: Fraction = 0.1):
     """The learning rate is multiplied by `gamma` every so many epochs.
 
@@ -50,7 +53,7 @@ def step(optimizer: Optimizer, span: Span, *, epochs: Count = 30, gamma: Fractio
     return _under_way(lr_scheduler.StepLR(optimizer, size, gamma), span, gamma ** (span.warmup // size))
 
 
-@register("scheduler")
+@register("scheduler", cuts="milestones")
 def multi_step(optimizer: Optimizer, span: Span, *, milestones: Counts = (60, 120, 160), gamma: Fraction = 0.2):
     """The learning rate is multiplied by `gamma` at given epochs.
 
@@ -112,7 +115,7 @@ def cosine(optimizer: Optimizer, span: Span, *, min_lr: NonNegative = 0.0):
     return lr_scheduler.CosineAnnealingLR(optimizer, span.main, min_lr)
 
 
-@register("scheduler")
+@register("scheduler", period="epochs")
 def cosine_restarts(
     optimizer: Optimizer, span: Span, *, epochs: Positive = 10.0, multiple: Count = 2, min_lr: NonNegative = 0.0
 ):

@@ -2,26 +2,30 @@
 
 import argparse
 import csv
+import datetime
 import json
 import pickle
 import random
+import re
 import signal
 
 import pytest
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import save_file
+from torch.optim.swa_utils import AveragedModel
 
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.metrics.accuracy import score
-from espalier.networks import artifact
-from espalier.networks.own_weights import checksum, load
+from espalier.networks import artifact, own_weights
+from espalier.networks.own_weights import checksum
 from espalier.plan.build import build
 from espalier.quantization.weights import nearest
 from espalier.runs.columns import HISTORY
 from espalier.settings.problems import StudyError
 from espalier.settings.registry import choice
+from espalier.settings.start import Start
 from support.scripts_as_run import interrupt, preloaded, run, script
 
 MODEL = {"name": "resnet", "blocks": [1, 1], "channels": [4, 8]}
@@ -41,17 +45,22 @@ def weights():
     return network(seed=7).state_dict()
 
 
+def load(model, path, **settings):
+    return own_weights.load(model, Start(file=str(path), **settings))
+
+
 def loads(path, weights):
     model = network()
     load(model, path)
     return all(torch.equal(one, weights[name]) for name, one in model.state_dict().items())
 
 
-@pytest.mark.parametrize("place", [None, "state_dict", "model", "net"])
-@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.module."])
+@pytest.mark.parametrize("place", [None, "state_dict", "model", "net", "model_state_dict"])
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.module.", "model.", "net.", "model._orig_mod."])
 def test_a_state_dict_saved_by_torch_is_read_where_scripts_put_it(place, wrapper, weights, tmp_path):
     wrapped = {wrapper + name: tensor for name, tensor in weights.items()}
-    torch.save({place: wrapped, "epoch": 3} if place else wrapped, tmp_path / "weights.pt")
+    kept = {place: wrapped, "optimizer": {"state": {}}, "epoch": 3, "args": argparse.Namespace(lr=0.1)}
+    torch.save(kept if place else wrapped, tmp_path / "weights.pt")
     assert loads(tmp_path / "weights.pt", weights)
 
 
@@ -89,7 +98,7 @@ def test_counts_of_batches_may_be_missing_and_nothing_else(weights, tmp_path):
     save_file({name: one for name, one in weights.items() if name not in counts}, tmp_path / "a.safetensors")
     load(network(), tmp_path / "a.safetensors")
     save_file({name: one for name, one in weights.items() if "running_mean" not in name}, tmp_path / "b.safetensors")
-    with pytest.raises(ArtifactError, match=r"missing \(.*running_mean"):
+    with pytest.raises(ArtifactError, match=r"running statistics .* missing \(.*running_mean.*new_statistics"):
         load(network(), tmp_path / "b.safetensors")
 
 
@@ -98,7 +107,8 @@ def test_weights_of_another_network_are_refused_with_names_and_shapes(weights, t
     model = network(channels=[4, 12])
     before = {name: one.clone() for name, one in model.state_dict().items()}
     with pytest.raises(
-        ArtifactError, match=r"of 32 tensors 16 of another shape \(classifier\.weight is \(10, 8\) and not \(10, 12\)"
+        ArtifactError,
+        match=r"32 tensors 16 of another shape \(classifier\.weight is \(10, 8\) and not \(10, 12\).*: it is of this ",
     ):
         load(model, tmp_path / "weights.safetensors")
     assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
@@ -108,31 +118,154 @@ def renamed(weights, old, new):
     return {name.replace(old, new): one for name, one in weights.items() if "num_batches" not in name}
 
 
-def test_other_names_for_the_same_tensors_are_told_and_not_guessed(weights, tmp_path):
+def test_other_names_for_the_same_tensors_are_told_with_the_change_and_not_guessed(weights, tmp_path):
     first = next(iter(weights))
     torch.save(renamed(weights, "", ""), tmp_path / "same.pt")
     load(network(), tmp_path / "same.pt")
-    torch.save({f"net.{name}": one for name, one in weights.items()}, tmp_path / "weights.pt")
-    with pytest.raises(ArtifactError, match=rf"same order and shapes.* Rename net\.{first} → {first}, .*…"):
+    torch.save({f"encoder.{name}": one for name, one in weights.items()}, tmp_path / "weights.pt")
+    told = rf"same order and shapes.* Rename encoder\.{first} → {first}, .*…: "
+    with pytest.raises(ArtifactError, match=told + re.escape("checkpoint.rename: {'^encoder\\.': ''}")):
         load(network(), tmp_path / "weights.pt")
+    load(network(), tmp_path / "weights.pt", rename={r"^encoder\.": ""})
 
 
 def test_of_other_names_only_those_that_differ_are_shown(weights, tmp_path):
     last = [name.rpartition(".")[0] for name in weights][-1]
     torch.save(renamed(weights, f"{last}.", "linear."), tmp_path / "weights.pt")
-    pairs = rf"Rename linear\.weight → {last}\.weight, linear\.bias → {last}\.bias$"
-    with pytest.raises(ArtifactError, match=pairs):
+    pairs = rf"Rename linear\.weight → {last}\.weight, linear\.bias → {last}\.bias: "
+    with pytest.raises(ArtifactError, match=pairs + re.escape(f"checkpoint.rename: {{'^linear\\.': '{last}.'}}")):
         load(network(), tmp_path / "weights.pt")
 
 
 def test_names_are_changed_as_asked_one_after_the_other(weights, tmp_path):
     last = [name.rpartition(".")[0] for name in weights][-1]
-    others = {f"net.{name}": one for name, one in renamed(weights, f"{last}.", "linear.").items()}
-    torch.save(others, tmp_path / "weights.pt")
+    others = {f"encoder.{name}": one for name, one in renamed(weights, f"{last}.", "linear.").items()}
+    torch.save(others | {"criterion.weight": torch.ones(10)}, tmp_path / "weights.pt")
     model = network()
-    load(model, tmp_path / "weights.pt", [(r"^net\.", ""), (r"^linear\.(\w+)$", rf"{last}.\1")])
+    rename = {r"^encoder\.": "", r"^linear\.(\w+)$": rf"{last}.\1", r"^criterion\.": None}
+    load(model, tmp_path / "weights.pt", rename=rename)
     for name, one in model.state_dict().items():
         assert "num_batches" in name or torch.equal(one, weights[name]), name
+
+
+@pytest.mark.parametrize("content", ["places", "names", "module"])
+@pytest.mark.parametrize("asked", [None, "raw", "ema"])
+def test_of_raw_weights_and_their_average_the_raw_ones_are_taken_unless_asked(content, asked, weights, tmp_path):
+    average = network(seed=9).state_dict()
+    counted = {"n_averaged": torch.tensor(5), **{f"module.{name}": one for name, one in average.items()}}
+    kept = {
+        "places": {"state_dict": weights, "state_dict_ema": average, "epoch": 3},
+        "names": {f"model.{name}": one for name, one in weights.items()}
+        | {f"ema_model.{name}": one for name, one in counted.items()},
+        "module": {"model": weights, "model_ema": counted},
+    }
+    torch.save(kept[content], tmp_path / "weights.pt")
+    model = network()
+    told = "; ".join(load(model, tmp_path / "weights.pt", weights=asked))
+    expected = average if asked == "ema" else weights
+    assert all(torch.equal(one, expected[name]) for name, one in model.state_dict().items())
+    assert ("EMA weights" in told and "are taken" in told) if asked == "ema" else "raw weights" in told
+    assert ("checkpoint.weights: ema takes these" in told) == (asked is None)
+
+
+@pytest.mark.parametrize("wrapped", [AveragedModel, torch.nn.DataParallel])
+def test_what_torch_itself_puts_before_names_is_removed(wrapped, weights, tmp_path):
+    torch.save(wrapped(network(seed=7)).state_dict(), tmp_path / "weights.pt")
+    assert loads(tmp_path / "weights.pt", weights)
+
+
+def test_an_average_alone_is_taken_and_one_that_is_not_there_refused(weights, tmp_path):
+    torch.save({"model_ema": weights}, tmp_path / "ema.pt")
+    model = network()
+    assert load(model, tmp_path / "ema.pt") == ["EMA weights (model_ema) are taken, the only ones there"]
+    with pytest.raises(ArtifactError, match="holds EMA weights alone"):
+        load(model, tmp_path / "ema.pt", weights="raw")
+    torch.save({"model": weights}, tmp_path / "raw.pt")
+    with pytest.raises(ArtifactError, match="holds no EMA weights"):
+        load(model, tmp_path / "raw.pt", weights="ema")
+
+
+def test_counts_of_libraries_are_left_out_and_told(weights, tmp_path):
+    layers = {name.rpartition(".")[0] for name in weights}
+    counts = {f"{layer}.{key}": torch.zeros(1) for layer in layers for key in ("total_ops", "total_params")}
+    wrapped = {f"module.{name}": one for name, one in (weights | counts).items()}
+    torch.save(wrapped | {"n_averaged": torch.tensor(7)}, tmp_path / "weights.pt")
+    model = network()
+    told = load(model, tmp_path / "weights.pt")
+    assert all(torch.equal(one, weights[name]) for name, one in model.state_dict().items())
+    assert any("module." in one for one in told)
+    assert any("n_averaged (1)" in one and f"total_ops ({len(layers)})" in one for one in told)
+
+
+def test_another_number_of_classes_starts_the_last_layer_anew_where_asked(weights, tmp_path):
+    others = weights | {"classifier.weight": torch.ones(7, 8), "classifier.bias": torch.ones(7)}
+    torch.save(others, tmp_path / "weights.pt")
+    mend = "classifier, is of 7 classes and the data have 10: checkpoint.new_classifier: true"
+    with pytest.raises(ArtifactError, match=mend):
+        load(network(), tmp_path / "weights.pt")
+    model, before = network(), network()
+    assert "started anew: classifier" in load(model, tmp_path / "weights.pt", new_classifier=True)
+    for name, one in model.state_dict().items():
+        expected = before.state_dict() if name.startswith("classifier.") else weights
+        assert torch.equal(one, expected[name]), name
+
+
+def test_missing_statistics_start_anew_where_asked(weights, tmp_path):
+    torch.save({name: one for name, one in weights.items() if "running" not in name}, tmp_path / "weights.pt")
+    told = load(network(), tmp_path / "weights.pt", new_statistics=True)
+    assert f"started anew: {sum('running' in name for name in weights)} running statistics" in told
+
+
+def changed(weights, *gone, **more):
+    return {name: one for name, one in weights.items() if name not in gone} | more
+
+
+REASONS = {
+    "masked": (
+        lambda w: changed(
+            w, "stem.0.weight", **{"stem.0.weight_orig": w["stem.0.weight"], "stem.0.weight_mask": w["stem.0.weight"]}
+        ),
+        r"1 are masked by torch\.nn\.utils\.prune \(stem\.0\.weight\): save after prune\.remove",
+    ),
+    "parametrized": (
+        lambda w: changed(w, "stem.0.weight", **{"stem.0.parametrizations.weight.original": w["stem.0.weight"]}),
+        r"parts of weights \(parametrizations: .*remove_parametrizations",
+    ),
+    "channels": (
+        lambda w: changed(w, **{"stem.0.weight": w["stem.0.weight"][:, :1]}),
+        r"the first layer, stem\.0, takes 1 channel\(s\) and the images have 3",
+    ),
+    "more": (
+        lambda w: changed(w, **{"criterion.weight": torch.ones(10)}),
+        r"1 are unknown to the network \(criterion\.weight \(10,\)\): checkpoint\.rename: \{'\^criterion\\\.': null\}",
+    ),
+    "behind": (
+        lambda w: {f"student.{name}": one for name, one in w.items()} | {"teacher.weight": torch.ones(3)},
+        r"behind 'student\.', beside 1 others: checkpoint\.rename: \{'\^student\\\.': '', '\^teacher\\\.': null\}",
+    ),
+    "headless": (
+        lambda w: changed(w, "classifier.weight", "classifier.bias"),
+        r"the last layer, classifier, is missing: checkpoint\.new_classifier: true",
+    ),
+    "another network": (
+        lambda w: {"conv1.weight": torch.ones(6, 3, 5, 5), "fc.weight": torch.ones(10, 84)},
+        r"none fits, .*: it is of another network; set model",
+    ),
+    "two reasons": (
+        lambda w: changed(
+            {n: t for n, t in w.items() if "running" not in n}, **{"classifier.weight": torch.ones(7, 8)}
+        ),
+        r"running statistics.*new_statistics: true; the last layer, classifier, is of 7 classes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), REASONS.values(), ids=REASONS)
+def test_every_misfit_has_its_own_reason_and_mend(change, message, weights, tmp_path):
+    torch.save(change(weights), tmp_path / "weights.pt")
+    with pytest.raises(ArtifactError, match=message) as raised:
+        load(network(), tmp_path / "weights.pt")
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +275,13 @@ def test_names_are_changed_as_asked_one_after_the_other(weights, tmp_path):
         (("^", r"\2"), "invalid group reference"),
         (("^nets", ""), r"'\^nets' is in no name of .*weights\.pt"),
         ((r"\.weight$|\.bias$", ""), "two tensors are named"),
+        ((".", None), "leaves out every tensor"),
     ],
 )
 def test_a_change_of_names_that_cannot_be_is_refused(rename, message, weights, tmp_path):
     torch.save(weights, tmp_path / "weights.pt")
     with pytest.raises(Mistake, match=message):
-        load(network(), tmp_path / "weights.pt", [rename])
+        load(network(), tmp_path / "weights.pt", rename=[rename])
 
 
 def test_one_name_with_and_without_a_wrapper_is_not_guessed(weights, tmp_path):
@@ -203,9 +337,9 @@ def test_what_holds_no_weights_is_one_error_and_no_code_is_run(content, weights,
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_what_a_script_kept_beside_the_weights_is_named_without_torchs_advice_to_run_it(zipped, weights, tmp_path):
-    kept = {"state_dict": weights, "args": argparse.Namespace(lr=0.1)}
+    kept = {"state_dict": weights, "date": datetime.date(2024, 1, 5)}
     torch.save(kept, tmp_path / "weights.pt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ArtifactError, match=r"also holds a argparse\.Namespace; save model\.state_dict") as error:
+    with pytest.raises(ArtifactError, match=r"also holds a datetime\.date; save model\.state_dict") as error:
         load(network(), tmp_path / "weights.pt")
     assert "weights_only" not in str(error.value)
 

@@ -34,10 +34,14 @@ def test_overrides_keep_their_types_through_the_command_line(planned):
         "grid=[]",
         "tables=[]",
         "figures=[]",
+        "fine_tune={epochs: 3}",
+        "preload=false",
+        "fail_fast=null",
     )
-    done = planned.snakemake("-n", "-p", "--config", "studies=demo", *words)
+    done = planned.snakemake("-n", "-p", "--config", "studies=demo.yaml", *words)
     text = done.stdout + done.stderr
     assert "train.epochs=2" in text and "train.optimizer.lr=0.001" in text and "seed=8" in text
+    assert "warning: study demo: --config: fine_tune.epochs: does nothing, since no chain of the study reads it" in text
 
 
 @pytest.mark.parametrize("words", [("--config", "study=demo"), ("--config", "studies=dmo"), ("--config", "repeats=x")])

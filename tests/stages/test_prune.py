@@ -8,6 +8,7 @@ import torch
 
 from espalier.networks import artifact
 from espalier.pruning.masks import rows as layer_sparsity
+from espalier.runs import record as records
 from support.scripts_as_run import interrupted_to_the_end, preloaded, run, script, table
 
 PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=4", "seed=1"]
@@ -189,6 +190,19 @@ def test_a_control_from_scratch_needs_a_parent_that_was_trained(parent, digits, 
     done = run("prune", second, "--parents", first, "--data", digits, "prune=structured", "control=scratch")
     assert done.returncode == 2
     assert "training from scratch follows train" in done.stderr
+
+
+def test_a_control_from_scratch_of_a_parent_with_other_weights_is_told_its_epochs(digits, tmp_path):
+    parent = tmp_path / "resnet-00000000ce"
+    parent.mkdir()
+    spec = {"model": {"name": "resnet"}, "checkpoint": "mine.pt", "train": {"epochs": 2}}
+    records.write(parent, {"run": "00000000ce", "stage": "train", "outcome": "done", "spec": spec}, [], {})
+    words = ["--parents", parent, "--data", digits, "prune=magnitude", "control=scratch", "fine_tune.epochs=1"]
+    done = run("prune", tmp_path / "run-00000000cf", *words)
+    assert done.returncode == 2
+    assert "control: scratch would be trained for 3 epochs" in done.stderr and "set control_epochs" in done.stderr
+    done = run("prune", tmp_path / "run-00000000cf", *words, "control_epochs=40")
+    assert "resnet-00000000ce/model.json" in done.stderr, "it goes on, and finds no network here"
 
 
 def test_rounds_end_when_nothing_more_can_go(parent, digits, tmp_path):

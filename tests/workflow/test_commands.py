@@ -127,3 +127,20 @@ def test_runs_of_studies_are_one_table(done, tmp_path):
     best = shown.loc[shown["validation_top1"].idxmax(), "folder.train"]
     assert str(load(study="tiny", best=True).path) == best
     assert "name a file that ends in" in call("runs", "tiny", "-o", "out.xlsx", code=2)
+
+
+def test_a_study_starts_from_weights_of_another_one_however_they_are_written(done):
+    train = runs(done, "train")[0]
+    path = train.relative_to(done.folder) / "model.safetensors"
+    files = [str(path), f"./{path}", f"results/../{path}", str(done.folder / path), {"run": train.name[-10:]}]
+    points = json.dumps([{"checkpoint": file} for file in [*files, {"study": "tiny", "best": True}]])
+    lines = [line for line in (done.folder / "config/studies/tiny.yaml").read_text().splitlines() if ":" in line]
+    head = [line for line in lines if line.startswith(("title", "dataset", "model"))]
+    (done.folder / "config/studies/after.yaml").write_text("\n".join([*head, f"grid: {{points: {points}}}\n"]))
+    listed = done.snakemake("-n", "--config", "studies=after")
+    # The same path, a run's id and perhaps the best are one run; each other way to write the path is one of its own.
+    assert re.search(r"train +[45]\n", listed.stdout + listed.stderr), listed.stdout
+    for name in ("config/studies/tiny.yaml", "results/studies/tiny/plan.json"):
+        (done.folder / name).unlink()
+    done.edit("config/studies/after.yaml", json.dumps({"study": "tiny", "best": True}), "null")
+    assert str(train.relative_to(done.folder)) not in call("orphans")

@@ -128,15 +128,13 @@ def data_of(stage):
 
 
 def networks_of(stage):
-    """Input function: the record of each run that a run may read, its teacher's too, and weights that it starts from."""
+    """Input function: the record of each run that a run may read, its teacher's too. Weights of a user's own that it
+    starts from are none: they are there when the plan is made, and what lies under results/ Snakemake would make.
+    """
 
     def files(wildcards):
         run = PLAN.runs[stage][wildcards.run]
-        read = [f"{each.path}/run.json" for each in to_read(run, run.before)]
-        start = getattr(run.spec, "checkpoint", None)
-        if start and not STANDING.complete(run):
-            read.append(start)
-        return [ancient(file) for file in read]
+        return [ancient(f"{each.path}/run.json") for each in to_read(run, run.before)]
 
     return files
 

@@ -1,4 +1,4 @@
-"""Runs on disk by their names: found, shown, forgotten, and those that no study asks for."""
+"""Runs on disk: forgotten, and those that no study asks for."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -6,30 +6,9 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.runs import record as records
+from espalier.runs.folders import DATA, folders
 from espalier.runs.owner import name_for, owner, words
 from espalier.runs.record import NOT_RUN
-
-RUNS, DATA = Path("results/runs"), Path("results/data")
-
-
-def folders() -> list[Path]:
-    """The folders of all runs that lie here."""
-    return sorted(path for path in RUNS.glob("*/*") if path.is_dir())
-
-
-def find(name: str) -> Path:
-    """The folder of a run, named by its path, its folder's name or its id.
-
-    Raises:
-        Mistake: there is none, or more than one.
-    """
-    told = Path(name).resolve()
-    found = [path for path in folders() if name in (path.name, records.identifier(path)) or path.resolve() == told]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise Mistake(f"{name}: several runs have this name ({', '.join(map(str, found))}); name one by its path")
-    raise Mistake(f"{name}: no run of this id, name or path lies in {RUNS}; `espalier status` knows those of a study")
 
 
 def forget(chosen: Iterable[Path]) -> list[Path]:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
-
 from espalier.errors import Mistake
 from espalier.settings import expressions
+from espalier.settings.bounded_yaml import read as read_yaml
 
 _UNITS = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
 
@@ -95,8 +94,8 @@ def read(folder: Path) -> Profile:
     """
     path = Path(folder, "config.yaml")
     try:
-        keys = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
+        keys = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise Mistake(f"{path}: cannot be read as a profile ({error}); name its folder with --profile") from error
     if not isinstance(keys, Mapping):
         raise Mistake(f"{path}: holds no keys; name another profile with --profile")

@@ -1,0 +1,41 @@
+"""The best chain of a study, of those that are done: what a notebook loads and what other studies start from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espalier.runs import record as records
+
+if TYPE_CHECKING:
+    from espalier.plan.build import PlannedStudy, Point
+
+_METRIC = "validation_top1"
+
+
+def best(study: "PlannedStudy", root: Path = Path()) -> "Point | None":
+    """The point with the highest validation top-1 at the end of its chain; None while no chain is done.
+
+    Args:
+        root: what the paths of the plan are relative to
+
+    Raises:
+        ArtifactError: a run's record or metrics are damaged.
+    """
+    scores = [(found, point) for point in study.points if (found := _score(point, root)) is not None]
+    return max(scores, key=lambda pair: pair[0])[1] if scores else None
+
+
+def unended(study: "PlannedStudy", root: Path = Path()) -> int:
+    """How many runs of a study have not ended, well or not.
+
+    Raises:
+        ArtifactError: a run's record is damaged.
+    """
+    return sum(records.read(root / run.path) is None for run in study.runs.values() if run.parent)
+
+
+def _score(point: "Point", root: Path) -> float | None:
+    found = [records.read(root / run.path) for run in point.runs.values() if run.parent]
+    if not all(record and record.outcome == records.DONE for record in found):
+        return None
+    measured = [float(record.metrics[_METRIC]) for record in found if record.metrics.get(_METRIC)]
+    return measured[-1] if measured else None

@@ -1,0 +1,28 @@
+"""Where runs lie, and one of them by its name."""
+
+from pathlib import Path
+
+from espalier.errors import Mistake
+from espalier.runs import record as records
+
+RUNS, DATA = Path("results/runs"), Path("results/data")
+
+
+def folders() -> list[Path]:
+    """The folders of all runs that lie here."""
+    return sorted(path for path in RUNS.glob("*/*") if path.is_dir())
+
+
+def find(name: str) -> Path:
+    """The folder of a run, named by its path, its folder's name or its id.
+
+    Raises:
+        Mistake: there is none, or more than one.
+    """
+    told = Path(name).resolve()
+    found = [path for path in folders() if name in (path.name, records.identifier(path)) or path.resolve() == told]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Mistake(f"{name}: several runs have this name ({', '.join(map(str, found))}); name one by its path")
+    raise Mistake(f"{name}: no run of this id, name or path lies in {RUNS}; `espalier status` knows those of a study")

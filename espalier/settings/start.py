@@ -1,0 +1,74 @@
+"""Weights of a user's own that a network starts from: the key `checkpoint`, in short the path of a file."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Strict, model_serializer, model_validator
+
+from espalier.settings.registry import Spec
+from espalier.settings.types import AlsoWritten
+
+
+def _pairs(found: Any) -> Any:
+    return tuple(found.items()) if isinstance(found, Mapping) else found
+
+
+def _text(found: Any) -> Any:
+    # Ids and names of studies may be digits alone, which YAML reads as a number.
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else found
+
+
+Name = Annotated[str, BeforeValidator(_text)]
+Pair = Annotated[tuple[str, str | None], Strict(False)]
+Renames = Annotated[tuple[Pair, ...], Strict(False), BeforeValidator(_pairs), AlsoWritten("mapping")]
+
+
+class Start(Spec):
+    """Weights of your own that a network starts from: of a file, of a run, or of the best chain of a study."""
+
+    file: str | None = None
+    """file in safetensors, or a state dict saved by torch; where nothing else is said, the path alone will do"""
+    run: Name | None = None
+    """instead of a file, the run that made the weights: its id, the name of its folder, or its path"""
+    study: Name | None = None
+    """instead of a file, the study that made the weights, with `best: true`; all its runs must have ended"""
+    best: Literal[True] | None = None
+    """said with `study`: the network of the chain with the highest validation top-1, as `espalier.load` takes it"""
+    weights: Literal["raw", "ema"] | None = None
+    """which weights of a file that also holds their moving average (EMA); null takes raw ones where it has both"""
+    rename: Renames = ()
+    """regular expression → what it becomes, one after the other, in the names of the file's tensors; null leaves
+    tensors whose names have it out"""
+    new_classifier: bool = False
+    """start the last layer anew, for another number of classes"""
+    new_statistics: bool = False
+    """start running statistics of normalization anew where the file has none; training learns them"""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        named = [key for key in ("file", "run", "study") if getattr(self, key) is not None]
+        if len(named) != 1:
+            raise ValueError(f"found {' and '.join(named) or 'none'} of file, run and study; name one of them")
+        if (self.study is None) != (self.best is None):
+            raise ValueError("study and best: true go together: {study: NAME, best: true}")
+        return self
+
+    @model_serializer
+    def _short(self) -> str | dict[str, Any]:
+        """What differs from the defaults; of a file alone its path, as it has been written since the first version."""
+        told = {name: getattr(self, name) for name in type(self).model_fields}
+        told = {name: value for name, value in told.items() if value != type(self).model_fields[name].default}
+        return told["file"] if told.keys() == {"file"} else told
+
+
+def _whole(found: Any) -> Any:
+    if isinstance(found, str):
+        return {"file": found}
+    if isinstance(found, Mapping) and "name" in found:
+        # Where an override or an axis sets one key of what is written in short, the path has become a name.
+        return {"file": found["name"]} | {key: value for key, value in found.items() if key != "name"}
+    return found
+
+
+Checkpoint = Annotated[Start | None, BeforeValidator(_whole), AlsoWritten("text")]
+"""The type of the key."""
