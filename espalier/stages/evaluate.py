@@ -84,7 +84,10 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
         found = score(model, data.batches("test", BATCH, pixels=pixels), predictions.add if is_end else None)
         rows.append(row | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in found.items()})
         if is_end:
-            scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
+            scores, end = (
+                found,
+                {"params": cost.params(model), "macs": cost.macs(model, data.image_size, data.channels)},
+            )
         if asked.corruptions and row["kept"] and row["format"] == EAGER:
             line.append((model, {name: value for name, value in row.items() if name in CORRUPTED}))
     write_rows(run.folder / "scores.csv", SCORES, rows)
