@@ -166,6 +166,11 @@ class Prepared:
     checksum: str
     protocol: str = "clean"
 
+    @property
+    def channels(self) -> int:
+        """Of its images."""
+        return next(iter(self.splits.values())).images.shape[1]
+
     @classmethod
     def read(cls, path: Path, splits: Iterable[str] = ("train", "validation")) -> "Prepared":
         """Map a prepared file, verify its checksum and hand out `splits`; test is for `evaluate` alone.

@@ -85,11 +85,11 @@ COARSE = np.array([int(number) for number in _NUMBERS.split()])
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize(("name", "kind"), [("mnist", datasets.MNIST), ("fashion_mnist", datasets.FashionMNIST)])
-def test_idx_files_become_three_equal_channels(name, kind, compressed, tmp_path, monkeypatch):
+def test_idx_files_become_images_of_one_channel(name, kind, compressed, tmp_path, monkeypatch):
     images, labels = mnist(tmp_path, kind, monkeypatch, compressed=compressed)
     dataset = built(tmp_path, name, validation=0.25)
-    assert dataset.images.shape == (60, 3, 28, 28)
-    assert np.array_equal(whole(dataset), np.repeat(images[..., None], 3, axis=3))
+    assert dataset.images.shape == (60, 1, 28, 28)
+    assert np.array_equal(whole(dataset), images[..., None])
     assert np.array_equal(dataset.labels, labels)
     assert counts(dataset) == {"train": 30, "validation": 10, "test": 20}
     assert len(dataset.classes) == entries("dataset")[name].facts["classes"]
@@ -246,7 +246,7 @@ def test_the_tenths_of_all_images_have_no_other_validation(tmp_path, monkeypatch
 def test_gray_is_what_pillow_calls_gray(tmp_path, monkeypatch):
     images, _ = cifar(tmp_path, datasets.CIFAR10, monkeypatch)
     found = whole(built(tmp_path, "cifar10", grayscale=True))
-    assert np.array_equal(found, np.repeat(found[..., :1], 3, axis=3))
+    assert found.shape == (*images.shape[:3], 1)
     assert abs(found[..., 0] - images @ (0.299, 0.587, 0.114)).max() < 1
 
 

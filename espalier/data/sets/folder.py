@@ -36,7 +36,7 @@ def folder(
     Args:
         path: folder of the images; a relative one lies in ESPALIER_DATA, or here where that is not set
         image_size: height and width in pixels
-        grayscale: turn colours to gray, in three equal channels
+        grayscale: turn colours to gray, which is one channel
         split: official for train/ and test/ as they are, or a stratified 80/10/10 of all images; null for official
             where it is there
         validation: fraction of the official train split set aside for validation; 80/10/10 has its own tenth
