@@ -20,7 +20,7 @@ def misfits(settings: Spec, channels: int) -> Iterator[tuple[str, str]]:
     asked = getattr(getattr(settings, "evaluate", None), "corruptions", None)
     undefined = [name for name in asked.names if name in _OF_COLOURS] if asked else []
     if undefined and channels not in (1, 3):
-        told = f"{' and '.join(undefined)} need gray or RGB images; set names to others"
+        told = f"defined for gray or RGB images alone: {', '.join(undefined)}; set names to others"
         yield "evaluate.corruptions", f"{told}; the number of channels is {channels}"
 
 

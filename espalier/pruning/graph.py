@@ -99,9 +99,10 @@ def _mapped_when_changed() -> Iterator[None]:
 def pruner(
     model: nn.Module,
     image_size: int,
-    channels: int,
     importance: "Callable[[Group], Tensor]",
     ratio: float,
+    *,
+    channels: int = 3,
     **options: object,
 ) -> "BasePruner":
     """A pruner that keeps what the network's facts say is to be kept; used within `traceable`.

@@ -66,7 +66,7 @@ def prune(
         "isomorphic": scope == "isomorphic",
     }
     with traceable(model):
-        chosen = pruner(model, image_size, channels, _score(importance, seed, drawn), ratio, **options)
+        chosen = pruner(model, image_size, _score(importance, seed, drawn), ratio, channels=channels, **options)
         for _ in range(steps):
             if gradients is not None:
                 model.zero_grad()

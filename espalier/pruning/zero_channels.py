@@ -41,7 +41,7 @@ def shrink(model: nn.Module, image_size: int, channels: int = 3) -> Removed:
     while prunable(model):
         smaller = copy.deepcopy(model)
         with traceable(smaller):
-            made = pruner(smaller, image_size, channels, lambda group: None, 0.5)
+            made = pruner(smaller, image_size, lambda group: None, 0.5, channels=channels)
             going = _going(made, smaller, _seen(smaller, images))
             for layer, outputs in going:
                 remove = made.DG.get_pruner_of_module(layer).prune_out_channels

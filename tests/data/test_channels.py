@@ -112,7 +112,7 @@ def test_a_teacher_s_augmentations_are_judged_too():
 def test_every_corruption_is_refused_by_its_name_or_gives_images_of_as_many_channels(name, channels):
     if said := told([], channels, evaluate={"corruptions": {"names": [name]}}):
         assert said[0][0] == "evaluate.corruptions"
-        assert said[0][1] == f"{name} need gray or RGB images; set names to others; {TOLD} {channels}"
+        assert said[0][1] == f"defined for gray or RGB images alone: {name}; set names to others; {TOLD} {channels}"
         assert name in ("brightness", "jpeg")
         return
     source = images(channels)[:3].permute(0, 3, 1, 2)

@@ -5,6 +5,7 @@ import os
 import shutil
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.error import URLError
 
 import numpy as np
@@ -15,6 +16,7 @@ from torchvision import datasets
 
 from espalier.data.official_files import DOWNLOADS
 from espalier.data.prepared import SPLITS, DataError, Prepared, write
+from espalier.data.sets.digits import digits
 from espalier.settings.registry import choice, entries
 from espalier.stages.frame.command_line import main
 from support.published_files import cifar, fine_names, folder, food101, mnist
@@ -255,6 +257,18 @@ def prepared(monkeypatch, root, *words):
     monkeypatch.setenv("ESPALIER_DATA", str(root))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     main(["prepare", str(root / "out.safetensors"), *words])
+
+
+def test_a_data_set_whose_images_have_other_channels_than_it_states_is_refused(tmp_path, monkeypatch, capsys):
+    """Networks would be counted for other images than they are trained on."""
+    true = digits(None)
+    equal = replace(true, images=true.images.expand(-1, 3, -1, -1))
+    monkeypatch.setattr("espalier.data.sets.digits.digits", lambda source, **_: equal)
+    with pytest.raises(SystemExit):
+        prepared(monkeypatch, tmp_path, "dataset.name=digits")
+    told = "dataset digits states 1 channels, and its images have 3; register it with the fact channels=3"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_statistics_are_told_beside_the_published_ones(tmp_path, monkeypatch, capsys):

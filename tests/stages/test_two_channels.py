@@ -2,15 +2,19 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from espalier import load
+from espalier.data.feed import Feed
 from espalier.data.prepared import write
+from espalier.data.resident import Resident
 from espalier.data.sets.arrays import arrays
-from espalier.errors import ArtifactError, DataError
+from espalier.data.sets.digits import digits as digits_of
+from espalier.errors import ArtifactError, DataError, Mistake
 from espalier.networks import artifact
 from support.digits_runs import made
 
@@ -76,6 +80,28 @@ def test_a_network_is_refused_on_images_of_other_channels(trained, digits, tmp_p
     told = r"made for \(classes, image size, channels\) \(3, 8, 2\), and .* has \(10, 8, 1\)"
     with pytest.raises(ArtifactError, match=told):
         made(tmp_path / "net-00000000b9", digits, stage="evaluate", parents=(trained,))
+
+
+def test_what_is_not_defined_for_two_channels_is_refused_when_a_run_starts(data, trained, tmp_path):
+    with pytest.raises(
+        Mistake, match="augment: grayscale: needs RGB images; leave it out; the number of channels is 2"
+    ):
+        made(tmp_path / "net-00000000c1", data, MODEL, "augment=[grayscale]")
+    corrupted = "evaluate={corruptions: {names: [jpeg, contrast]}}"
+    told = r"evaluate\.corruptions: defined for gray or RGB images alone: jpeg; set names to others"
+    with pytest.raises(Mistake, match=told):
+        made(tmp_path / "net-00000000c2", data, corrupted, stage="evaluate", parents=(trained,))
+    assert not (tmp_path / "net-00000000c1/run.json").exists()
+
+
+def test_a_file_of_three_equal_channels_from_before_is_read_as_what_it_is(tmp_path):
+    dataset = digits_of(None, image_size=SIDE)
+    equal = replace(dataset, images=dataset.images.expand(-1, 3, -1, -1))
+    write(tmp_path / "equal.safetensors", equal, {"name": "cifar10", "grayscale": True})
+    write(tmp_path / "gray.safetensors", dataset, {"name": "cifar10", "grayscale": True})
+    before, now = (Feed.of(Resident.load(tmp_path / f"{name}.safetensors")) for name in ("equal", "gray"))
+    assert (before.channels, before.grayscale, len(before.mean)) == (3, True, 3)
+    assert (now.channels, now.grayscale, now.mean) == (1, False, before.mean[:1])
 
 
 @pytest.mark.slow
