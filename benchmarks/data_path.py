@@ -157,7 +157,8 @@ def efficiency_table(
     row("network", "policy", "real ÷ constant", "range", "control: constant ÷ constant", "range")
     row(*["---"] * 6)
     for network in args.networks:
-        model = TypeAdapter(choice("model")).validate_python(NETWORKS[network]).build(few.num_classes, few.image_size)
+        made = TypeAdapter(choice("model")).validate_python(NETWORKS[network])
+        model = made.build(few.num_classes, few.image_size, few.channels)
         model = model.to(where, memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
         step = partial(trained, model, optimizer, cast)

@@ -69,7 +69,7 @@ def quantized(network: Network, weights: dict[str, Quantized]) -> Network:
     quantization = Quantization(weights, {}, {})
     install(network.model, quantization)
     sizes = network.num_classes, network.image_size
-    return Network(network.model, network.choice, *sizes, network.shapes, quantization)
+    return Network(network.model, network.choice, *sizes, network.shapes, quantization, network.feed)
 
 
 def values(tensor: Quantized | Tensor) -> Tensor:
@@ -79,7 +79,8 @@ def values(tensor: Quantized | Tensor) -> Tensor:
 @torch.no_grad()
 def difference(network: Network, path: Path) -> float:
     """Largest difference of the decoded network's logits, of the largest logit's size."""
-    images = torch.randn(64, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(0))
+    shape = 64, network.channels, network.image_size, network.image_size
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     logits = network.model(images)
     return float((coded_network.load(path).model(images) - logits).abs().max() / logits.abs().max())
 

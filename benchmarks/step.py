@@ -74,7 +74,8 @@ class Loop:
     def __init__(self, network: object, data: Resident, pil: Callable, rungs: tuple[str, ...], batch: int) -> None:
         self.where, self.rungs, self.batch = data.device, rungs, batch
         torch.manual_seed(0)
-        model = TypeAdapter(choice("model")).validate_python(network).build(data.num_classes, data.image_size)
+        made = TypeAdapter(choice("model")).validate_python(network)
+        model = made.build(data.num_classes, data.image_size, data.channels)
         layout = torch.channels_last if self._has("channels_last") else torch.contiguous_format
         self.model = model.to(self.where, memory_format=layout).train()
         fused = self._has("fused optimizer") or None

@@ -1,6 +1,7 @@
 """Colours and tones of whole chunks of uint8 images, a parameter an image, in torchvision's own arithmetic.
 
-Each function takes uint8 images (n, H, W, C), contiguous, of one or three channels, and gives new ones; on a CPU
+Each function takes uint8 images (n, H, W, C), contiguous, of one or three channels (brightness alone is defined for
+others too, as `espalier.data.channel_rules` tells), and gives new ones; on a CPU
 they equal those of `torchvision.transforms.v2.functional` bit for bit, up to 65,793 pixels (256 x 256; beyond it
 the mean of `adjust_contrast` is rounded in an order that depends on the batch, which moves a value by one level at
 most). Parameters are float64 (n,), because torchvision subtracts a factor from 1 before it rounds to float32.
@@ -24,16 +25,16 @@ _BLOCK = 3 << 15
 def planes_of(images: Tensor) -> Tensor:
     """The channels of uint8 (n, H, W, C) as planes, float32 (n, C, H * W)."""
     n, height, width, channels = images.shape
-    if channels == 1:
-        return images.view(n, 1, height * width).float()
+    if channels != 3:
+        return images.view(n, height * width, channels).transpose(1, 2).float()
     shifts = torch.tensor([[0], [8], [16]], dtype=torch.int32, device=images.device)
     return (packed(images).view(n, 1, height * width) >> shifts).bitwise_and_(255).float()
 
 
 def images_of(planes: Tensor, shape: torch.Size) -> Tensor:
     """Planes of whole numbers from 0 to 255 as uint8 images of `shape`."""
-    if planes.shape[1] == 1:
-        return planes.to(torch.uint8).view(shape)
+    if planes.shape[1] != 3:
+        return planes.transpose(1, 2).to(torch.uint8).reshape(shape)
     red, green, blue = planes.unbind(1)
     return unpacked(red.add(green, alpha=1 << 8).add_(blue, alpha=1 << 16).int().view(shape[:3]))
 

@@ -144,9 +144,11 @@ def _jpeg(images: Tensor, quality: int, _: _Draws) -> Tensor:
 def _each(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
     """Images changed one by one, as Pillow's."""
     found = torch.empty_like(images, memory_format=torch.contiguous_format)
-    for own, image in zip(found, images.permute(0, 2, 3, 1).numpy(), strict=True):
-        pixels = np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)
-        own[:] = torch.from_numpy(np.atleast_3d(change(Image.fromarray(pixels))).copy()).permute(2, 0, 1)
+    for own, image in zip(found, images, strict=True):
+        # Pillow would take two or four channels for gray or colours beside their opacity.
+        for part, pixels in zip(*(each.split(3 if len(image) == 3 else 1) for each in (own, image)), strict=True):
+            changed = change(Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).contiguous().numpy()))
+            part[:] = torch.from_numpy(np.atleast_3d(changed).copy()).permute(2, 0, 1)
     return found
 
 

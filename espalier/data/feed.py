@@ -23,9 +23,10 @@ class Feed(BaseModel):
     image_size: Annotated[int, Field(ge=1, le=1 << 20)]
     """height and width in pixels"""
     channels: Annotated[int, Field(ge=1, le=1 << 10)]
-    """of the input: RGB for three"""
+    """of the input: gray for one, RGB for three"""
     grayscale: bool = False
-    """whether colours are turned to gray, which then stands in every channel"""
+    """whether colours are turned to gray, which then stands in each of three channels; gray of one channel needs no
+    word"""
     mean: list[float]
     """of each channel, of pixels in [0, 1]"""
     std: list[float]

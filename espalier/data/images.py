@@ -2,9 +2,9 @@
 
 Another size than the source's is reached as torchvision's `Resize` and `CenterCrop` reach it on Pillow images: the
 shorter side becomes `image_size` (bilinear, antialiased), then the middle is kept. Grayscale, palette and transparent
-images become RGB as torchvision's loader makes them, which drops transparency and turns no image as its EXIF data says,
-unless they are asked to be upright and opaque. Gray of more than 8 bits is refused, since Pillow would clip it, where
-it keeps the upper 8 bits of deeper colours.
+images become RGB as torchvision's loader makes them, or all become gray, of one channel (Pillow's L). That drops
+transparency and turns no image as its EXIF data says, unless they are asked to be upright and opaque. Gray of more than
+8 bits is refused, since Pillow would clip it, where it keeps the upper 8 bits of deeper colours.
 """
 
 import os
@@ -45,15 +45,20 @@ class Images(Protocol):
 
 
 def square(image: "Image", size: int, grayscale: bool) -> np.ndarray:
-    """An image of any size as uint8 (size, size, 3)."""
+    """An image of any size as uint8 (size, size, 3), or gray (size, size, 1)."""
     from torchvision.transforms.v2.functional import center_crop, resize
 
-    if grayscale:
-        image = image.convert("L")
-    image = image.convert("RGB")
+    image = image.convert("L" if grayscale else "RGB")
     if image.size != (size, size):
         image = center_crop(resize(image, [size]), [size, size])
-    return np.asarray(image)
+    return np.asarray(image).reshape(size, size, -1)
+
+
+def square_planes(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Channels of any number and meaning, uint8 (H, W, C), as uint8 (size, size, C): each resized by itself."""
+    from PIL import Image
+
+    return np.concatenate([square(Image.fromarray(plane), size, True) for plane in np.moveaxis(pixels, 2, 0)], 2)
 
 
 @dataclass(frozen=True)
@@ -61,18 +66,26 @@ class Arrays:
     """Images that their source holds decoded."""
 
     pixels: np.ndarray
-    """uint8 (N, H, W), or (N, H, W, 3)"""
+    """uint8 (N, H, W), or (N, H, W, C)"""
     image_size: int
     grayscale: bool = False
+    """whether RGB is turned to gray"""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return len(self.pixels), 3, self.image_size, self.image_size
+        return len(self.pixels), 1 if self.grayscale else self._stored, self.image_size, self.image_size
 
     def image(self, place: int) -> np.ndarray:
         from PIL import Image
 
-        return square(Image.fromarray(self.pixels[place]), self.image_size, self.grayscale)
+        pixels = self.pixels[place].reshape(*self.pixels.shape[1:3], self._stored)
+        if self._stored != 3:
+            return square_planes(pixels, self.image_size)
+        return square(Image.fromarray(pixels), self.image_size, self.grayscale)
+
+    @property
+    def _stored(self) -> int:
+        return self.pixels.shape[3] if self.pixels.ndim > 3 else 1
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ class Files:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return len(self.paths), 3, self.image_size, self.image_size
+        return len(self.paths), 1 if self.grayscale else 3, self.image_size, self.image_size
 
     def names(self, places: Iterable[int]) -> list[str]:
         """Names of files relative to `root`, with slashes; empty where there is none."""

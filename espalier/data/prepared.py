@@ -232,6 +232,11 @@ class Prepared:
     sizes: Mapping[str, int] = field(default_factory=dict)
     """split → its images, of all splits"""
 
+    @property
+    def channels(self) -> int:
+        """Of its images."""
+        return next(iter(self.splits.values())).images.shape[1]
+
     @classmethod
     def read(cls, path: Path, splits: Iterable[str] = ("train", "validation")) -> "Prepared":
         """Map a prepared file, verify its checksum and hand out `splits`; test is for `evaluate` alone.

@@ -101,7 +101,6 @@ class Resident:
         self.mean, self.std, self.checksum = prepared.mean, prepared.std, prepared.checksum
         self.protocol, self.splits = prepared.protocol, prepared.splits
         self.settings, self.sizes = prepared.settings, prepared.sizes
-        self.grayscale = bool(prepared.settings.get("grayscale", False))
         images = {name: split.images.permute(0, 2, 3, 1) for name, split in prepared.splits.items()}
         if on_device is None:
             on_device = fits(sum(each.nbytes for each in images.values()), self.device)
@@ -109,6 +108,8 @@ class Resident:
         self._images = {name: each.to(self.device) for name, each in images.items()} if on_device else images
         self._labels = {name: split.labels.to(self.device) for name, split in prepared.splits.items()}
         self.image_size, _, self.channels = next(iter(images.values())).shape[1:]
+        # Of files from before gray images had one channel.
+        self.grayscale = self.channels > 1 and bool(prepared.settings.get("grayscale", False))
         self._normalize = Normalization(self.mean, self.std, self.image_size, self.device)
         if compiled is None:
             compiled = self.device.type == "cpu" and "train" in images and images["train"].nbytes >= _WORTH

@@ -1,6 +1,7 @@
 """Reading whole chunks of uint8 images pixel by pixel, three colours at once as one 32-bit word.
 
-`gather` reads at whole rows and columns, `sample` at places between them.
+`gather` reads at whole rows and columns, `sample` at places between them. Images of other than one or three channels
+are read channel by channel.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,18 @@ from torch.nn.functional import grid_sample
 
 Interpolation = Literal["nearest", "bilinear"]
 
+GRAY_OR_RGB = (1, 3)
+"""Numbers of channels of which a pixel is one word."""
+
 _TOGETHER = 1 << 16
 """Pixels made at once on a CPU, so that its cache holds the floats between."""
+
+
+def by_channel(function: Callable[..., Tensor], images: Tensor, *others: object) -> Tensor:
+    """`function` of images (n, H, W, C) and others: of each channel by itself, where they are not packed."""
+    if images.shape[3] in GRAY_OR_RGB:
+        return function(images, *others)
+    return torch.cat([function(one.contiguous(), *others) for one in images.split(1, 3)], 3)
 
 
 def packed(images: Tensor) -> Tensor:
@@ -71,7 +82,7 @@ def gather(images: Tensor, index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
     height, width, channels = images.shape[1:]
     inside_rows, inside_cols = (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
     lines, cols = rows.clamp(0, height - 1) + height * index.view(-1, 1, 1), cols.clamp(0, width - 1)
-    if images.is_cuda or rows.shape[2] != 1 or cols.shape[1] != 1:
+    if images.is_cuda or rows.shape[2] != 1 or cols.shape[1] != 1 or channels not in GRAY_OR_RGB:
         picked = images.flatten(0, 1)[lines, cols]
         return picked.mul_((inside_rows & inside_cols).unsqueeze(-1))
 
@@ -108,6 +119,10 @@ def sample(images: Tensor, grid: Tensor, interpolation: Interpolation, fill: Lit
     Returns:
         uint8 (n, H', W', C), contiguous
     """
+    return by_channel(_sample, images, grid, interpolation, fill)
+
+
+def _sample(images: Tensor, grid: Tensor, interpolation: Interpolation, fill: Literal[0] | None) -> Tensor:
     words, channels = packed(images), images.shape[3]
     if interpolation == "nearest" and channels == 3:
         # Words are only copied, so that any 32 bits may pass for a float.

@@ -147,6 +147,7 @@ def stated(model: CompactTransformer, heads: int) -> nn.Module:
 def cct(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     layers: Count = 6,
     heads: Count = 4,
@@ -185,7 +186,7 @@ def cct(
             size = ((size + 2 * padding - kernel) // stride) // 2 + 1
         return size
 
-    widths = [3, *[64] * (convs - 1), dim]
+    widths = [in_channels, *[64] * (convs - 1), dim]
     tokenizer = nn.Sequential()
     for inputs, outputs in itertools.pairwise(widths):
         tokenizer.append(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False))

@@ -20,6 +20,7 @@ from espalier.settings.types import Count, Fraction, Literal, Positive
 def cvt(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     layers: Count = 2,
     heads: Count = 2,
@@ -48,7 +49,7 @@ def cvt(
         stochastic_depth: probability that the last layer is skipped for an image; it grows linearly from 0
     """
     refuse("cvt", image_size, patch=patch, dim=dim, heads=heads)
-    tokenizer = nn.Sequential(nn.Conv2d(3, dim, patch, patch))
+    tokenizer = nn.Sequential(nn.Conv2d(in_channels, dim, patch, patch))
     tokens = (image_size // patch) ** 2
     rates = (dropout, attention_dropout, stochastic_depth)
     model = CompactTransformer(num_classes, tokenizer, tokens, dim, layers, heads, mlp_ratio, positional, rates)

@@ -24,6 +24,7 @@ from espalier.settings.types import Count, Counts, Fraction
 def densenet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     growth_rate: Count = 12,
     blocks: Counts = (6, 12, 24, 16),
@@ -44,7 +45,7 @@ def densenet(
     stem = 2 * growth_rate
     model = DenseNet(growth_rate, blocks, stem, bn_size=bottleneck, drop_rate=dropout, num_classes=num_classes)
     # 7x7 stride 2, normalization, ReLU, max-pool → 3x3 stride 1: 32×32 input
-    model.features.conv0 = nn.Conv2d(3, stem, 3, padding=1, bias=False)
+    model.features.conv0 = nn.Conv2d(in_channels, stem, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.features.conv0.weight)
     del model.features.norm0, model.features.relu0, model.features.pool0
     return declare(model, Facts(classifier="classifier", first="features.conv0"))

@@ -1,7 +1,11 @@
+from functools import partial
+
 from torch import nn
+from torch.nn.init import kaiming_normal_
 from torchvision.models.efficientnet import EfficientNet, MBConvConfig
 
 from espalier.models.facts import Facts, declare
+from espalier.models.stem import of_channels
 from espalier.settings.registry import register
 from espalier.settings.types import Fraction, Natural, Positive
 
@@ -26,6 +30,7 @@ STAGES = (
 def efficientnet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     width: Positive = 1.0,
     depth: Positive = 1.0,
@@ -47,6 +52,7 @@ def efficientnet(
     """
     stages = [MBConvConfig(*stage, width_mult=width, depth_mult=depth) for stage in STAGES]
     model = EfficientNet(stages, dropout, stochastic_depth, num_classes, last_channel=head or None)
+    model.features[0][0] = of_channels(model.features[0][0], in_channels, partial(kaiming_normal_, mode="fan_out"))
     model.features[0][0].stride = (1, 1)  # stride 2 → 1: 32×32 input
     if not head:
         # 1x1 convolution to 1280 channels → none, as in the small-image form

@@ -17,6 +17,7 @@ from espalier.settings.types import Fraction, Literal
 def ghostnet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     version: Literal["v2", "v3"] = "v2",
     dropout: Fraction = 0.2,
@@ -30,6 +31,8 @@ def ghostnet(
         dropout: probability that a feature is dropped before the classifier
     """
     refuse("ghostnet", image_size)
-    model = timm.create_model(f"ghostnet{version}_100", num_classes=num_classes, drop_rate=dropout)
+    model = timm.create_model(
+        f"ghostnet{version}_100", num_classes=num_classes, in_chans=in_channels, drop_rate=dropout
+    )
     model.conv_stem.stride = (1, 1)  # stride 2 → 1: 32×32 input
     return declare(model, Facts(classifier="classifier", first="conv_stem"))

@@ -38,7 +38,7 @@ class TwiceInception(Inception):
 
 
 @register("model")
-def googlenet(num_classes: int, image_size: int, *, dropout: Fraction = 0.0) -> nn.Module:
+def googlenet(num_classes: int, image_size: int, in_channels: int = 3, *, dropout: Fraction = 0.0) -> nn.Module:
     """GoogLeNet (Szegedy et al. 2015, arXiv 1409.4842) with batch normalization, for small images.
 
     One 3x3 stem convolution, no auxiliary classifiers; every convolution has a bias beside its normalization. Takes
@@ -50,7 +50,7 @@ def googlenet(num_classes: int, image_size: int, *, dropout: Fraction = 0.0) -> 
     blocks = [BiasedConv, TwiceInception, InceptionAux]
     model = GoogLeNet(num_classes, aux_logits=False, init_weights=False, blocks=blocks, dropout=dropout)
     # 7x7 stride 2, pooling, 1x1, 3x3, pooling → one 3x3 to 192 channels: 32×32 input
-    model.conv1 = BiasedConv(3, 192, 3, padding=1)
+    model.conv1 = BiasedConv(in_channels, 192, 3, padding=1)
     model.maxpool1 = model.conv2 = model.conv3 = model.maxpool2 = nn.Identity()
     # padding instead of a window that hangs over the edge: down to 1×1 maps
     model.maxpool3 = nn.MaxPool2d(3, stride=2, padding=1)

@@ -1,9 +1,13 @@
+from functools import partial
+
 from torch import Tensor, nn
+from torch.nn.init import kaiming_normal_
 from torchvision.models.mobilenetv2 import InvertedResidual, MobileNetV2
 from torchvision.ops.misc import Conv2dNormActivation
 
 from espalier.models.facts import Facts, declare
 from espalier.models.rules import refuse
+from espalier.models.stem import of_channels
 from espalier.settings.registry import register
 from espalier.settings.types import Counts, Fraction, Literal, Positive
 
@@ -45,6 +49,7 @@ class ProjectedResidual(InvertedResidual):
 def mobilenetv2(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     width: Positive = 1.0,
     stem_stride: Literal[1, 2] = 1,
@@ -73,5 +78,6 @@ def mobilenetv2(
         block=ProjectedResidual if shortcut == "projection" else InvertedResidual,
         dropout=dropout,
     )
+    model.features[0][0] = of_channels(model.features[0][0], in_channels, partial(kaiming_normal_, mode="fan_out"))
     model.features[0][0].stride = (stem_stride, stem_stride)  # stride 2 → 1: 32×32 input
     return declare(model, Facts(classifier="classifier.1", first="features.0.0"))

@@ -30,7 +30,7 @@ class Head(nn.Module):
     },
 )
 def preact_resnet(
-    num_classes: int, image_size: int, *, depth: Literal[18, 34] = 18, final_norm: bool = True
+    num_classes: int, image_size: int, in_channels: int = 3, *, depth: Literal[18, 34] = 18, final_norm: bool = True
 ) -> nn.Module:
     """PreAct ResNet (He et al. 2016, arXiv 1603.05027) for small images: 3x3 stem without pooling.
 
@@ -51,7 +51,7 @@ def preact_resnet(
         num_classes=0,
     )
     # 7x7 stride 2, max-pool → 3x3 stride 1: 32×32 input
-    model.stem = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    model.stem = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.stem.weight, mode="fan_out", nonlinearity="relu")
     # 1x1 convolution on the pooled map → the same as a linear layer
     model.head = Head(512, num_classes)

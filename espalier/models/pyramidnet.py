@@ -27,9 +27,9 @@ class PyramidBlock(nn.Module):
 
 
 class PyramidNet(nn.Module):
-    def __init__(self, num_classes: int, blocks: int, alpha: int) -> None:
+    def __init__(self, num_classes: int, in_channels: int, blocks: int, alpha: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16))
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16))
         widths = [round(16 + alpha * number / (3 * blocks)) for number in range(3 * blocks + 1)]
         self.blocks = nn.Sequential(
             *(
@@ -54,7 +54,9 @@ class PyramidNet(nn.Module):
     depths={"depth": (20, 38, 56, 74, 110)},
     presets={"pyramidnet110_a48": {"depth": 110, "alpha": 48}},
 )
-def pyramidnet(num_classes: int, image_size: int, *, depth: Count = 110, alpha: Count = 48) -> PyramidNet:
+def pyramidnet(
+    num_classes: int, image_size: int, in_channels: int = 3, *, depth: Count = 110, alpha: Count = 48
+) -> PyramidNet:
     """PyramidNet of basic blocks (Han et al. 2017, arXiv 1610.02915), whose width grows in every block.
 
     Three stages, of which the second and the third halve the resolution; takes images of any size.
@@ -65,7 +67,7 @@ def pyramidnet(num_classes: int, image_size: int, *, depth: Count = 110, alpha: 
     """
     refuse("pyramidnet", image_size, depth=depth)
     blocks = (depth - 2) // 6
-    model = PyramidNet(num_classes, blocks, alpha)
+    model = PyramidNet(num_classes, in_channels, blocks, alpha)
     # Zero channels have fixed places: whatever is added to them must keep its width.
     added = ("stem.0", *(f"blocks.{block}.conv2" for block in range(3 * blocks)))
     return declare(model, Facts(classifier="classifier", first="stem.0", unprunable=added))

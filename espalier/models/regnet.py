@@ -37,6 +37,7 @@ from espalier.settings.types import Count, Counts, Fraction, NonNegative, Positi
 def regnetx(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     depth: Count = 13,
     initial_width: Count = 24,
@@ -73,6 +74,7 @@ def regnetx(
     )
     model = RegNet(
         RegNetCfg(depth, w0=initial_width, wa=slope, wm=width_factor, group_size=group_width, stem_width=stem),
+        in_chans=in_channels,
         num_classes=num_classes,
         drop_rate=dropout,
         zero_init_last=False,  # a zero scale keeps every gradient from the branch at the first step

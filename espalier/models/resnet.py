@@ -56,6 +56,7 @@ class ResNet(nn.Module):
     def __init__(
         self,
         num_classes: int,
+        in_channels: int,
         blocks: tuple[int, ...],
         channels: tuple[int, ...],
         dropout: float,
@@ -64,7 +65,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, channels[0], 3, padding=1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU()
+            nn.Conv2d(in_channels, channels[0], 3, padding=1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU()
         )
         stages, width = [], channels[0]
         for stage, (count, outputs) in enumerate(zip(blocks, channels, strict=True)):
@@ -114,6 +115,7 @@ class ResNet(nn.Module):
 def resnet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     blocks: Counts = (1, 1, 1),
     channels: Counts = (16, 32, 64),
@@ -134,7 +136,7 @@ def resnet(
         se_reduction: channels per hidden unit of each block's squeeze-and-excitation, e.g. 16; 0 for none
     """
     refuse("resnet", image_size, blocks=blocks, channels=channels, shortcut=shortcut)
-    model = ResNet(num_classes, blocks, channels, dropout, shortcut, se_reduction)
+    model = ResNet(num_classes, in_channels, blocks, channels, dropout, shortcut, se_reduction)
     # Zero channels have fixed places: with option A, whatever is added to them must keep its width.
     padded = ("stem.0", *(f"stages.{block}.conv2" for block in range(sum(blocks)))) if shortcut == "A" else ()
     return declare(model, Facts(classifier="classifier", first="stem.0", unprunable=padded))

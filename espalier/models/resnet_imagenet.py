@@ -1,7 +1,11 @@
+from functools import partial
+
 from torch import nn
+from torch.nn.init import kaiming_normal_
 from torchvision.models import resnet18, resnet34
 
 from espalier.models.facts import Facts, declare
+from espalier.models.stem import of_channels
 from espalier.settings.registry import register
 from espalier.settings.types import Literal, Natural
 
@@ -24,6 +28,7 @@ from espalier.settings.types import Literal, Natural
 def resnet_imagenet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     depth: Literal[18, 34] = 18,
     stem: Literal["imagenet", "cifar"] = "imagenet",
@@ -37,10 +42,11 @@ def resnet_imagenet(
         upsample: side to which the network first resizes its images bilinearly, e.g. 224; 0 to leave them
     """
     model = {18: resnet18, 34: resnet34}[depth](num_classes=num_classes)
+    model.conv1 = of_channels(model.conv1, in_channels, partial(kaiming_normal_, mode="fan_out"))
     if stem == "cifar":
         # 7x7 stride 2, max-pool → 3x3 stride 1: 32×32 input
-        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+        model.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
+        kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
     if not upsample:
         return declare(model, Facts(classifier="fc", first="conv1"))

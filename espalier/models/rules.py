@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from espalier.settings.expressions import value
+from espalier.settings.misdeclared import GIVEN
 from espalier.settings.registry import Entry, entries
+
+_GIVEN = len(GIVEN["model"])
+_TAKING = "have its function take in_channels after image_size, and build its first layer for as many"
 
 
 def smallest(entry: Entry, settings: Mapping[str, Any] | None = None) -> int:
@@ -16,13 +20,19 @@ def smallest(entry: Entry, settings: Mapping[str, Any] | None = None) -> int:
     return value(entry.facts.get("smallest", 1), _complete(entry, settings or {}))
 
 
-def misfit(entry: Entry, settings: Mapping[str, Any], image_size: int | None) -> str | None:
-    """Why a model cannot be built for images of this side, from its facts `same_length`, `smallest`, `requires`.
+def misfit(
+    entry: Entry, settings: Mapping[str, Any], image_size: int | None, in_channels: int | None = 3
+) -> str | None:
+    """Why a model cannot be built for images of this side and so many channels, from its facts `same_length`,
+    `smallest`, `requires`.
 
-    `requires` maps a rule, of the settings and `image_size`, to what is said where it does not hold; where the side
-    is unknown, rules that name it are passed over, as is the smallest side.
+    `requires` maps a rule, of the settings, `image_size` and `in_channels`, to what is said where it does not hold;
+    where one of these two is unknown, rules that name it are passed over, as is the smallest side.
     """
-    known = _complete(entry, settings) | {"image_size": image_size}
+    images = {"image_size": image_size, "in_channels": in_channels}
+    known = _complete(entry, settings) | images
+    if entry.given < _GIVEN and in_channels not in (3, None):
+        return f"{entry.name} is made for 3 channels, and these images have {in_channels}; {_TAKING}"
     lengths = {key: len(known[key]) for key in entry.facts.get("same_length", ())}
     if len(set(lengths.values())) > 1:
         text = " and ".join(f"{key} has {length}" for key, length in lengths.items())
@@ -30,19 +40,19 @@ def misfit(entry: Entry, settings: Mapping[str, Any], image_size: int | None) ->
     if image_size is not None and image_size < (side := smallest(entry, settings)):
         return f"{entry.name} takes images of {side}x{side} and more, and these have {image_size}x{image_size}"
     for rule, message in entry.facts.get("requires", {}).items():
-        judged = image_size is not None or "image_size" not in rule
+        judged = not any(each is None and name in rule for name, each in images.items())
         if judged and not value(rule, known):
             return f"{entry.name}: {message.format(**known)}"
     return None
 
 
-def refuse(name: str, image_size: int, **settings: Any) -> None:
+def refuse(name: str, image_size: int, in_channels: int | None = None, **settings: Any) -> None:
     """Stop the model `name` from being built with settings, defaults where not given, that do not fit.
 
     Raises:
         ValueError: what does not fit.
     """
-    if message := misfit(entries("model")[name], settings, image_size):
+    if message := misfit(entries("model")[name], settings, image_size, in_channels):
         raise ValueError(message)
 
 

@@ -6,6 +6,7 @@ from torchvision.models.shufflenetv2 import InvertedResidual
 
 from espalier.models.facts import Facts, declare
 from espalier.models.rules import refuse
+from espalier.models.stem import of_channels
 from espalier.settings.registry import register
 from espalier.settings.types import Count, Counts
 
@@ -38,6 +39,7 @@ class ShuffledUnit(InvertedResidual):
 def shufflenetv2(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     stem: Count = 24,
     blocks: Counts = (4, 8, 4),
@@ -57,6 +59,7 @@ def shufflenetv2(
     """
     refuse("shufflenetv2", image_size, blocks=blocks, channels=channels)
     model = ShuffleNetV2(list(blocks), [stem, *channels, head], num_classes, inverted_residual=ShuffledUnit)
+    model.conv1[0] = of_channels(model.conv1[0], in_channels)
     model.conv1[0].stride = (1, 1)  # stride 2 → 1: 32×32 input
     model.maxpool = nn.Identity()  # 3x3 stride 2 → none: 32×32 input
     # Halves are cut and shuffled at fixed channels: what is shuffled must keep its width.

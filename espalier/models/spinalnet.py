@@ -8,6 +8,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from espalier.models.facts import Facts, declare
 from espalier.models.rules import refuse
+from espalier.models.stem import of_channels
 from espalier.settings.registry import register
 from espalier.settings.types import Count, Counts, Fraction, Literal
 
@@ -77,6 +78,7 @@ def on_halves(
 def spinal_cnn(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     channels: Counts = (32, 64, 128, 128, 256, 256),
     hidden: Count = 128,
@@ -96,7 +98,7 @@ def spinal_cnn(
     refuse("spinal_cnn", image_size, channels=channels, layers=layers)
     stages = len(channels) // 2
     modules: list[nn.Module] = []
-    for before, inner, outputs in zip((3, *channels[1::2]), channels[::2], channels[1::2], strict=False):
+    for before, inner, outputs in zip((in_channels, *channels[1::2]), channels[::2], channels[1::2], strict=False):
         modules += [nn.Conv2d(before, inner, 3, padding=1), nn.BatchNorm2d(inner), nn.ReLU()]
         modules += [nn.Conv2d(inner, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     size = channels[-1] * (image_size // 2**stages) ** 2
@@ -126,6 +128,7 @@ def spinal_cnn(
 def spinal_vgg(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     depth: Literal[11, 13, 16, 19] = 11,
     hidden: Count = 512,
@@ -142,6 +145,7 @@ def spinal_vgg(
     """
     refuse("spinal_vgg", image_size, layers=layers)
     features = make_layers(cfgs[{11: "A", 13: "B", 16: "D", 19: "E"}[depth]], batch_norm=True)
+    features[0] = of_channels(features[0], in_channels)
     start(features)
     # 224×224 input and three layers of 4096 → 32×32 input and the spinal head
     last = str(max(index for index, module in enumerate(features) if isinstance(module, nn.Conv2d)))
@@ -177,6 +181,7 @@ class LinearBlock(nn.Module):
 def spinal_resnet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     blocks: Counts = (2, 2, 2, 2),
     channels: Counts = (32, 64, 128, 256),
@@ -196,7 +201,11 @@ def spinal_resnet(
     """
     refuse("spinal_resnet", image_size, blocks=blocks, channels=channels)
     width = channels[0]
-    modules: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    modules: list[nn.Module] = [
+        nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
     for stage, (count, outputs) in enumerate(zip(blocks, channels, strict=True)):
         last_stage = len(modules)
         for block in range(count):

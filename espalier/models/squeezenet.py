@@ -3,6 +3,7 @@ from torchvision.models import SqueezeNet
 
 from espalier.models.facts import Facts, declare
 from espalier.models.rules import refuse
+from espalier.models.stem import of_channels
 from espalier.settings.registry import register
 from espalier.settings.types import Fraction, Literal
 
@@ -26,6 +27,7 @@ from espalier.settings.types import Fraction, Literal
 def squeezenet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     version: Literal["1.0", "1.1"] = "1.0",
     stem: Literal["small", "imagenet"] = "small",
@@ -45,8 +47,9 @@ def squeezenet(
     model = SqueezeNet(version.replace(".", "_"), num_classes, dropout)
     if stem == "small":
         # stride 2 without padding → 3x3 stride 1: 32×32 input
-        first = nn.Conv2d(3, model.features[0].out_channels, 3, padding=1)
+        first = nn.Conv2d(in_channels, model.features[0].out_channels, 3, padding=1)
         nn.init.kaiming_uniform_(first.weight)
         nn.init.zeros_(first.bias)
         model.features[0] = first
+    model.features[0] = of_channels(model.features[0], in_channels, nn.init.kaiming_uniform_)
     return declare(model, Facts(classifier="classifier.1", first="features.0"))

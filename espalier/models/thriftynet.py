@@ -22,7 +22,7 @@ class ThriftyNet(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        # Newest first; the pixels stand in the first three channels.
+        # Newest first; the pixels stand in the first channels.
         maps = [pad(x, (0, 0, 0, 0, 0, self.filters - x.shape[1]))]
         for step, (norm, mix) in enumerate(zip(self.norms, self.mix, strict=True), start=1):
             out = mix[0] * relu(self.conv(maps[0]))
@@ -37,12 +37,13 @@ class ThriftyNet(nn.Module):
 @register(
     "model",
     smallest="2 ** ((steps - 1) // pool_every)",
-    requires={"filters >= 3": "{filters} filters cannot hold the 3 channels of an image"},
+    requires={"filters >= in_channels": "{filters} filters cannot hold the {in_channels} channels of an image"},
     depths={"steps": (7, 11, 15, 19)},
 )
 def thriftynet(
     num_classes: int,
     image_size: int,
+    in_channels: int = 3,
     *,
     filters: Count = 64,
     steps: Count = 15,
@@ -55,12 +56,12 @@ def thriftynet(
     have fewer maps than weights: 10 of the 39,524 parameters of the defaults at 10 classes never learn.
 
     Args:
-        filters: channels of the convolution, at least the 3 of an image
+        filters: channels of the convolution, at least those of an image
         steps: how often the convolution is applied
         history: latest maps that a step mixes in
         pool_every: steps between 2x2 max-poolings
     """
-    refuse("thriftynet", image_size, filters=filters, steps=steps, pool_every=pool_every)
+    refuse("thriftynet", image_size, in_channels, filters=filters, steps=steps, pool_every=pool_every)
     model = ThriftyNet(num_classes, filters, steps, history, pool_every)
     # The convolution reads what it writes.
     return declare(model, Facts(classifier="classifier", first="conv", unprunable=("conv",)))

@@ -11,7 +11,7 @@ from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.files import replacing, write_text
 from espalier.models.facts import FORMAT
-from espalier.networks.network import Network, structure
+from espalier.networks.network import Network, channels_of, structure
 from espalier.runs import record as records
 from espalier.settings.registry import Choice, choice
 
@@ -97,9 +97,9 @@ def load(folder: Path) -> Network:
     except (SafetensorError, OSError) as error:
         raise _unusable(path, f"it is cut short or damaged ({error})") from error
     try:
-        built = structure(record.choice, record.num_classes, record.image_size, record.shapes)
+        built = structure(record.choice, record.num_classes, record.image_size, channels_of(record.feed), record.shapes)
         built.load_state_dict(weights)
-    except (RuntimeError, Mistake) as error:
+    except (RuntimeError, ValueError, Mistake) as error:
         reason = " ".join(str(error).split())
         raise _unusable(path, f"it does not fit {folder / 'model.json'}: {reason}") from error
     quantization = _installed(built, folder) if record.levels else None
@@ -139,17 +139,18 @@ def _installed(model: "nn.Module", folder: Path) -> "Quantization":
     return quantization
 
 
-def check(network: Network, folder: Path, data_file: Path, num_classes: int, image_size: int) -> None:
+def check(network: Network, folder: Path, data_file: Path, num_classes: int, image_size: int, channels: int) -> None:
     """Refuse a network that is not made for a data set.
 
     Raises:
-        ArtifactError: it has another number of classes or another image size.
+        ArtifactError: it has another number of classes or of channels, or another image size.
     """
-    made, found = (network.num_classes, network.image_size), (num_classes, image_size)
+    made = (network.num_classes, network.image_size, network.channels)
+    found = (num_classes, image_size, channels)
     if made != found:
         raise ArtifactError(
-            f"{Path(folder) / 'model.json'}: made for (classes, image size) {made}, and {data_file} has {found}; "
-            "use it on the data set that it was trained on"
+            f"{Path(folder) / 'model.json'}: made for (classes, image size, channels) {made}, and {data_file} has "
+            f"{found}; use it on the data set that it was trained on"
         )
 
 

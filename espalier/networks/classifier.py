@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from espalier.data.feed import Feed
-from espalier.data.images import DEEP, Files, square
+from espalier.data.images import DEEP, Files, square, square_planes
 from espalier.data.photographs import as_seen
+from espalier.data.sampling import GRAY_OR_RGB
 from espalier.errors import ArtifactError, DataError
 from espalier.export.forms import FORMS, FP32
 from espalier.networks import artifact, coded_network
@@ -24,6 +25,8 @@ BATCH = 64
 READERS = 4
 """Files decoded at once."""
 _BATCH_DIMS = 4
+_IMAGE_DIMS = 3
+"""Dimensions of an image that is (H, W, C) or (C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,10 @@ class Classifier:
         """The class of each image.
 
         Args:
-            images: one or several of: a path, a Pillow image, uint8 (H, W), (H, W, 3) as an array, uint8 (C, H, W) as a
+            images: one or several of: a path, a Pillow image, uint8 (H, W), (H, W, C) as an array, uint8 (C, H, W) as a
                 tensor; an array (n, H, W, C) or tensor (n, C, H, W) is several. Any size: each is brought to the
-                network's as the training images were
+                network's as the training images were. Images become gray or RGB, whichever the network takes; one
+                of other channels takes arrays and tensors of as many
             batch: images at once
 
         Raises:
@@ -159,22 +163,40 @@ def _pixels(image: Any, feed: Feed) -> np.ndarray:
     Raises:
         DataError: it is none.
     """
+    if isinstance(image, torch.Tensor):
+        image = (image.permute(1, 2, 0) if image.ndim == _IMAGE_DIMS else image).numpy()
+    if isinstance(image, np.ndarray):
+        return _of_array(image, feed)
+    if feed.channels not in GRAY_OR_RGB:
+        where = f"{image}: " if isinstance(image, str | Path) else ""
+        raise DataError(f"{where}the network takes {feed.channels} channels; give arrays uint8 (H, W, {feed.channels})")
+    return _of_picture(image, feed)
+
+
+def _of_array(image: np.ndarray, feed: Feed) -> np.ndarray:
     from PIL import Image
 
+    taken = GRAY_OR_RGB if feed.channels in GRAY_OR_RGB else (feed.channels,)
+    if image.dtype != np.uint8 or image.ndim not in (2, _IMAGE_DIMS) or (image.shape[2:] or (1,))[0] not in taken:
+        forms = "(H, W) or (H, W, 3)" if taken == GRAY_OR_RGB else f"(H, W, {feed.channels})"
+        raise DataError(f"an image must be uint8 {forms}, or a tensor (C, H, W); found {image.dtype} {image.shape}")
+    if feed.channels not in GRAY_OR_RGB:
+        return square_planes(image, feed.image_size)
+    return _of_picture(Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image), feed)
+
+
+def _of_picture(image: Any, feed: Feed) -> np.ndarray:
+    """A file or a Pillow image, as a network of one or three channels takes it."""
+    from PIL import Image
+
+    gray = feed.grayscale or feed.channels == 1
     if isinstance(image, str | Path):
         own = {"upright": bool(feed.exif_orientation), "background": feed.background}
-        return Files([Path(image)], feed.image_size, feed.grayscale, **own).image(0)
-    if isinstance(image, torch.Tensor):
-        image = image.permute(1, 2, 0).numpy() if image.ndim == 3 else image.numpy()
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
-            raise DataError(
-                f"an image must be uint8 (H, W) or (H, W, 3), or a tensor (C, H, W); found {image.dtype} {image.shape}"
-            )
-        image = Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image)
-    if not isinstance(image, Image.Image):
+        found = Files([Path(image)], feed.image_size, gray, **own).image(0)
+    elif not isinstance(image, Image.Image):
         raise DataError(f"{type(image).__name__} is no image: give a path, a Pillow image, an array or a tensor")
-    if image.mode.startswith(DEEP):
+    elif image.mode.startswith(DEEP):
         raise DataError(f"an image has more than 8 bits a channel (mode {image.mode}); convert it")
-    seen = as_seen(image, bool(feed.exif_orientation), feed.background)
-    return square(seen, feed.image_size, feed.grayscale)
+    else:
+        found = square(as_seen(image, bool(feed.exif_orientation), feed.background), feed.image_size, gray)
+    return np.repeat(found, feed.channels, 2) if found.shape[2] < feed.channels else found

@@ -15,7 +15,7 @@ from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
-from espalier.networks.network import Network, structure
+from espalier.networks.network import Network, channels_of, structure
 from espalier.quantization.folding import fold as fold_in
 from espalier.quantization.folding import foldable, folded_levels
 from espalier.quantization.qparams import Quantized
@@ -23,7 +23,6 @@ from espalier.quantization.quantized import Quantization, install
 
 Tensors = dict[str, Quantized | Tensor]
 
-_CHANNELS = 3
 _WEIGHT = ".weight"
 _HALF_BITS = 11
 """significant bits of a 16-bit float"""
@@ -48,7 +47,7 @@ def tensors_of(
     pairs: dict[str, str] = {}
     if fold:
         size = network.image_size
-        pairs = foldable(model, torch.zeros(1, _CHANNELS, size, size))
+        pairs = foldable(model, torch.zeros(1, network.channels, size, size))
         weights = folded_levels(model, weights, pairs)
         fold_in(model, pairs)
     paths = [*weighted(model)]
@@ -107,8 +106,9 @@ def rebuild(contents: Contents, path: Path) -> Network:
 @torch.no_grad()
 def _rebuilt(contents: Contents) -> Network:
     record = parse(contents.record)
+    feed = Feed.model_validate(record.feed) if record.feed else None
     with Bounded(LIMIT):
-        model = structure(record.model, record.num_classes, record.image_size, record.shapes)
+        model = structure(record.model, record.num_classes, record.image_size, channels_of(feed), record.shapes)
     fold_in(model, record.folded)
     if len(model.get_submodule(facts_of(model).classifier).weight) != record.num_classes:
         raise ValueError(f"its classifier has not {record.num_classes} outputs")
@@ -128,7 +128,6 @@ def _rebuilt(contents: Contents) -> Network:
     model.load_state_dict(state)
     install(model, quantization)
     sizes = record.num_classes, record.image_size
-    feed = Feed.model_validate(record.feed) if record.feed else None
     return Network(model.eval(), record.model, *sizes, record.shapes, quantization if any(quantization) else None, feed)
 
 

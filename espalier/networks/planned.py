@@ -1,7 +1,7 @@
 """Counts of the networks of a plan, before anything is trained: python -m espalier.networks.planned
 
-Standard input has a JSON list of [model, classes, image size, pruning or null]; on standard output comes a list of
-{params, macs}, or {error} for a network that cannot be built or pruned so.
+Standard input has a JSON list of [model, classes, image size, channels, pruning or null]; on standard output comes a
+list of {params, macs}, or {error} for a network that cannot be built or pruned so.
 """
 
 import json
@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 
 from espalier.errors import Mistake
 from espalier.metrics import cost
+from espalier.networks.network import structure
 from espalier.settings.registry import choice
 
 
-def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, int]:
+def count(model: Any, classes: int, image_size: int, channels: int, prune: Any) -> dict[str, int]:
     """`params` and `macs` (multiply-accumulates of one image), with the channels left that `prune` leaves.
 
     Args:
@@ -29,14 +30,16 @@ def count(model: Any, classes: int, image_size: int, prune: Any) -> dict[str, in
     """
     # Counting needs shapes alone: nothing is allocated on the meta device.
     with torch.device("meta"):
-        network = TypeAdapter(choice("model")).validate_python(model).build(classes, image_size)
+        network = structure(TypeAdapter(choice("model")).validate_python(model), classes, image_size, channels)
     if prune:
         from espalier.pruning import structured
 
         # At local scope widths depend on the ratio and on which layers are cut, not on what is in them.
         chosen = {key: prune[key] for key in ("steps", "round_to") if key in prune}
-        structured.prune(network, image_size, prune["ratio"], prune.get("importance", "l1"), drawn=True, **chosen)
-    return {"params": cost.params(network), "macs": cost.macs(network, image_size)}
+        structured.prune(
+            network, image_size, prune["ratio"], prune.get("importance", "l1"), drawn=True, channels=channels, **chosen
+        )
+    return {"params": cost.params(network), "macs": cost.macs(network, image_size, channels)}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from espalier.models.facts import facts_of
 from espalier.settings.registry import Choice
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 
@@ -16,7 +17,10 @@ def load(model: "nn.Module", choice: Choice) -> list[str]:
     """Copy the weights that fit the settings into `model`; the names of its tensors that stay initialized.
 
     Those are the ones of a name or shape that the published network has not, such as a stem for small images or the
-    classifier of another number of classes. The state of torch's random generator stays what it was.
+    classifier of another number of classes. The first layer of a network whose images have not three channels gets
+    weights adapted as timm adapts them: for one channel the sum over red, green and blue; for others the three,
+    repeated and cut to as many channels, times 3 over their number. The state of torch's random generator stays what it
+    was.
 
     Raises:
         Mistake: nothing is published that fits, or it can be neither found nor fetched, or it is damaged.
@@ -28,11 +32,22 @@ def load(model: "nn.Module", choice: Choice) -> list[str]:
     place, origin, found = {"torchvision": _torchvision, "timm": _timm}[library](name)
     own = model.state_dict()
     published = {key: found.get(_published_name(model, key)) for key in own}
+    stem = f"{facts_of(model).first}.weight"
+    published[stem] = _of_channels(published.get(stem), own[stem].shape)
     fitting = {key: one for key, one in published.items() if one is not None and one.shape == own[key].shape}
     if not fitting:
         raise Mistake(f"pretrained: no tensor of {origin} ({place}) fits {choice.name}; leave the key out")
     model.load_state_dict(fitting, strict=False)
     return [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
+
+
+def _of_channels(weight: "Tensor | None", shape: "torch.Size") -> "Tensor | None":
+    """The weight of a first convolution for images of three channels, as that of `shape` where only they differ."""
+    if weight is None or weight.ndim != len(shape) or weight.shape[1] != 3:
+        return weight
+    from timm.models import adapt_input_conv
+
+    return adapt_input_conv(shape[1], weight)
 
 
 def _published_name(model: "nn.Module", key: str) -> str:

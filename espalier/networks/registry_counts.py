@@ -17,7 +17,7 @@ from espalier.networks.single_pass import Counts, counts
 from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import Choice, choice, entries, preset_names, presets
 
-CLASSES = 10
+CLASSES, CHANNELS = 10, 3
 SIDES = (16, 24, 32, 48, 64, 96, 128, 160, 192, 224)
 USUAL_SIDE = 32
 STANDARD_SIDE = 224
@@ -112,11 +112,11 @@ class _Size(NamedTuple):
 @cache
 def _size(model: Choice, side: int) -> _Size | None:
     """The network for images of `side`; None where they are too small for it."""
-    if rules.misfit(model.entry(), model.settings(), side):
+    if rules.misfit(model.entry(), model.settings(), side, CHANNELS):
         return None
     with torch.device("meta"):
-        network = model.build(CLASSES, side)
-    return _Size(cost.params(network), cost.layers(network), counts(network, side))
+        network = model.build(CLASSES, side, CHANNELS)
+    return _Size(cost.params(network), cost.layers(network), counts(network, side, CHANNELS))
 
 
 def _about(name: str, model: Choice, side: int) -> Row:

@@ -30,7 +30,7 @@ _FUSED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention
 
 
 @torch.enable_grad()
-def counts(model: nn.Module, image_size: int) -> Counts:
+def counts(model: nn.Module, image_size: int, channels: int = 3) -> Counts:
     """Count a network that is on the meta device and made for this alone: it is left in another mode."""
     first = read = 0
     own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
@@ -60,6 +60,6 @@ def counts(model: nn.Module, image_size: int) -> Counts:
         counter = stack.enter_context(FlopCounterMode(display=False, custom_mapping=_FUSED))
         stack.enter_context(FusedAttention())
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor))
-        model(torch.zeros(1, 3, image_size, image_size, device="meta"))
+        model(torch.zeros(1, channels, image_size, image_size, device="meta"))
     macs = counter.get_total_flops() // 2
     return Counts(macs, 3 * macs - first, read, sum(storage.nbytes() for storage in storages.values()))

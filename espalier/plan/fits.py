@@ -1,5 +1,6 @@
 """Settings that are each legal and do not fit together, found before any job from what entries state of themselves."""
 
+from espalier.data import channel_rules, stated
 from espalier.models import rules
 from espalier.plan import teachers
 from espalier.plan.chain import Settings
@@ -16,11 +17,13 @@ def misfits(settings: Settings) -> Misfits:
     yield from known
     for path, _, spec in teachers.asked(settings, settings.stages()):
         found = [*_of_model(spec.model, settings.dataset), *STAGES["train"].misfits(spec)]
+        found += channel_rules.misfits(spec, stated.channels(settings.dataset))
         yield from ((f"{path}.{key}", message) for key, message in found if (key, message) not in known)
 
 
 def _of_chain(settings: Settings) -> Misfits:
     yield from _of_model(settings.model, settings.dataset)
+    yield from channel_rules.misfits(settings, stated.channels(settings.dataset))
     if settings.control and settings.prune is None:
         yield "control", f"nothing is pruned; set prune; control {settings.control} compares with a pruned network"
     if settings.control == "scratch":
@@ -41,10 +44,5 @@ def _from_scratch(settings: Settings) -> Misfits:
 
 
 def _of_model(model: Choice, dataset: Choice) -> Misfits:
-    if message := rules.misfit(model.entry(), model.settings(), image_size(dataset)):
+    if message := rules.misfit(model.entry(), model.settings(), stated.image_size(dataset), stated.channels(dataset)):
         yield "model", message
-
-
-def image_size(dataset: Choice) -> int | None:
-    """Side of a data set's images in pixels; None where only the prepared file tells."""
-    return {**dataset.entry().facts, **dataset.settings()}.get("image_size")

@@ -22,6 +22,7 @@ class Network(NamedTuple):
     model: Choice
     classes: int
     image_size: int
+    channels: int
     prune: Choice | None = None
     """structured pruning whose widths do not depend on weights"""
 
@@ -31,7 +32,8 @@ def _key(network: Network) -> str:
     files = [network.model.entry().path, *(sorted(_PRUNING.glob("*.py")) if network.prune else ())]
     source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
     settings = " ".join(part.model_dump_json(exclude_defaults=True) for part in parts)
-    return f"{settings} classes={network.classes} image_size={network.image_size} source={source}"
+    sizes = f"classes={network.classes} image_size={network.image_size} channels={network.channels}"
+    return f"{settings} {sizes} source={source}"
 
 
 def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[str, Any]]:
@@ -49,8 +51,8 @@ def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[
     wanted = {key: network for key, network in zip(keys, networks, strict=True) if key not in table}
     if wanted:
         asked = [
-            [model.model_dump(mode="json"), classes, size, prune and prune.model_dump(mode="json")]
-            for model, classes, size, prune in wanted.values()
+            [model.model_dump(mode="json"), classes, size, channels, prune and prune.model_dump(mode="json")]
+            for model, classes, size, channels, prune in wanted.values()
         ]
         done = subprocess.run(
             [sys.executable, *_PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False

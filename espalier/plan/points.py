@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from espalier.data import stated
 from espalier.errors import DataError
 from espalier.plan import idle, model_counts, scale, sources, teachers, unmet
 from espalier.plan.chain import Settings, chain
-from espalier.plan.fits import image_size, misfits
+from espalier.plan.fits import misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches, size
 from espalier.plan.starts import Starts
 from espalier.plan.study import SECTIONS, Block, load
@@ -287,13 +288,18 @@ def _structure(settings: Settings) -> Choice | None:
     return prune if by_count else None
 
 
-def _shape(settings: Settings) -> tuple[int | None, int | None]:
-    """Classes and image side of a data set, from its entry in the registry; None what only the prepared file tells."""
+def _shape(settings: Settings) -> tuple[int | None, int | None, int]:
+    """Classes, image side and channels of a data set, from its entry in the registry; None what only the prepared file
+    tells."""
     given = settings.dataset.settings()
     facts = given | settings.dataset.entry().facts
     by_setting = (table[given[key]] for key, table in facts.get("classes_by", {}).items() if given[key] in table)
     classes = len(given["keep"]) if given.get("keep") else next(by_setting, facts.get("classes"))
-    return classes or _own_classes(settings.dataset), image_size(settings.dataset)
+    return (
+        classes or _own_classes(settings.dataset),
+        stated.image_size(settings.dataset),
+        stated.channels(settings.dataset),
+    )
 
 
 def _own_classes(dataset: Choice) -> int | None:

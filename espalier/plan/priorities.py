@@ -4,9 +4,9 @@ The longest of the jobs that are ready, given to whoever is free, ends at most a
 (Graham 1969, doi:10.1137/0117039).
 """
 
+from espalier.data import stated
 from espalier.plan import model_counts
 from espalier.plan.build import Plan
-from espalier.plan.fits import image_size
 from espalier.plan.runs import Run
 from espalier.stages.prune import PruneStage
 from espalier.stages.quantize import QuantizeStage
@@ -52,5 +52,5 @@ def _epochs(run: Run) -> int:
 def _network(run: Run) -> model_counts.Network:
     dataset = run.data.spec.dataset
     trained = run if isinstance(run.spec, TrainStage) else run.networks[0]
-    size = image_size(dataset) or _IMAGE_SIZE
-    return model_counts.Network(trained.spec.model, dataset.entry().facts.get("classes", _CLASSES), size)
+    size, classes = stated.image_size(dataset) or _IMAGE_SIZE, dataset.entry().facts.get("classes", _CLASSES)
+    return model_counts.Network(trained.spec.model, classes, size, stated.channels(dataset))

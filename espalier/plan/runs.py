@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from espalier.data import stated
 from espalier.runs import record as records
 from espalier.settings.registry import Spec
 from espalier.settings.words import words
@@ -28,12 +29,16 @@ class Run:
     teacher: "Run | None" = None
     """the run whose answers it learns"""
     id: str = field(init=False)
-    """ten hexadecimal digits over stage, settings that differ from their defaults, and ids of the runs it reads"""
+    """ten hexadecimal digits over stage, settings that differ from their defaults, channels of a data set that are not
+    three, and ids of the runs it reads"""
 
     def __post_init__(self) -> None:
         settings = self.spec.model_dump(exclude_defaults=True, mode="json")
         identity = [self.stage, settings, self.parent.id if self.parent else None]
         identity += [run.id for run in self.branches]
+        # The same settings once meant three equal channels.
+        if (dataset := getattr(self.spec, "dataset", None)) and (channels := stated.channels(dataset)) != stated.USUAL:
+            identity += [{"channels": channels}]
         identity += [{"stands_for": self.stands_for}] if self.stands_for else []
         identity += [{"teacher": self.teacher.id}] if self.teacher else []
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))

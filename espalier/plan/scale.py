@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from espalier.data import stated
 from espalier.models import rules
 from espalier.plan import teachers
 from espalier.plan.chain import Settings
@@ -31,8 +32,8 @@ _ELSEWHERE = 32, 10
 # A network that has learned nothing falls below its floor by chance alone: 3 rounds show that there are several.
 _MOST = {"quantize.calibration_images": 64, "export.calibration_images": 64, "prune.rounds": 3, "control_epochs": 2}
 
-Shape = tuple[int | None, int | None]
-"""Classes and image side of a full data set, as far as it states them."""
+Shape = tuple[int | None, int | None, int]
+"""Classes, image side and channels of a full data set, as far as it states them."""
 
 
 def cut(
@@ -45,9 +46,9 @@ def cut(
         return [None] * len(chosen), wrong
     found: list[Settings | None] = []
     sides = _sides(chosen)
-    for settings, (classes, side) in zip(chosen, shapes, strict=True):
+    for settings, (classes, side, channels) in zip(chosen, shapes, strict=True):
         side = side or _ELSEWHERE[0]
-        shape = classes or _ELSEWHERE[1], min(side, sides.get(settings.dataset, side))
+        shape = classes or _ELSEWHERE[1], min(side, sides.get(settings.dataset, side)), channels
         try:
             found.append(smoke(settings, shape, study.smoke))
             wrong += misfits(found[-1])
@@ -57,11 +58,11 @@ def cut(
     return found, list(dict.fromkeys(wrong))
 
 
-def smoke(settings: Settings, shape: tuple[int, int], own: Mapping[str, Any]) -> Settings:
+def smoke(settings: Settings, shape: tuple[int, int, int], own: Mapping[str, Any]) -> Settings:
     """One configuration cut to what takes seconds.
 
     Args:
-        shape: classes and image side of the smoke run
+        shape: classes, image side and channels of the smoke run
         own: key paths that the study itself sets; those that these settings have not are left out
 
     Raises:
@@ -98,8 +99,8 @@ def _with(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     return Settings.model_validate(nested)
 
 
-def _cuts(settings: Settings, classes: int, side: int) -> Iterator[tuple[str, Any]]:
-    yield "dataset", {"name": "stand_in", "image_size": side, "classes": classes}
+def _cuts(settings: Settings, classes: int, side: int, channels: int) -> Iterator[tuple[str, Any]]:
+    yield "dataset", {"name": "stand_in", "image_size": side, "classes": classes, "channels": channels}
     # Published weights would have to be fetched.
     yield "pretrained", False
     for asked in teachers.asked(settings, STAGES):
@@ -133,11 +134,13 @@ def _sides(chosen: Sequence[Settings]) -> dict[Choice, int]:
     for settings in chosen:
         taught = (asked.spec.model for asked in teachers.asked(settings, STAGES))
         models.setdefault(settings.dataset, set()).update((settings.model, *taught))
-    taken = {dataset: _smallest(networks) for dataset, networks in models.items()}
+    taken = {dataset: _smallest(networks, stated.channels(dataset)) for dataset, networks in models.items()}
     return {dataset: side for dataset, side in taken.items() if side}
 
 
-def _smallest(networks: Iterable[Choice]) -> int | None:
+def _smallest(networks: Iterable[Choice], channels: int) -> int | None:
     """The smallest side that every network takes, where there is one."""
     facts = [(network.entry(), network.settings()) for network in networks]
-    return next((side for side in sorted(SIDES) if not any(rules.misfit(*each, side) for each in facts)), None)
+    return next(
+        (side for side in sorted(SIDES) if not any(rules.misfit(*each, side, channels) for each in facts)), None
+    )

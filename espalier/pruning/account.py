@@ -32,14 +32,14 @@ def layer_rows(model: nn.Module) -> list[dict[str, Any]]:
 
 def account(model: nn.Module, parent: nn.Module, data: Resident, file: Path) -> dict[str, Any]:
     """Columns of metrics.csv: `model` against its `parent`, and the size of the file that holds it."""
-    params, macs = cost.params(model), cost.macs(model, data.image_size)
+    params, macs = cost.params(model), cost.macs(model, data.image_size, data.channels)
     row = {
         "params": params,
         "macs": macs,
         "nonzeros": nonzeros(model),
         "sparsity": sparsity(model),
         "params_left": 100 * params / cost.params(parent),
-        "macs_left": 100 * macs / cost.macs(parent, data.image_size),
+        "macs_left": 100 * macs / cost.macs(parent, data.image_size, data.channels),
         "file_bytes": file.stat().st_size,
     }
     for batch in BATCHES:

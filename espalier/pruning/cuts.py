@@ -25,6 +25,7 @@ class Subject:
 
     model: nn.Module
     image_size: int
+    channels: int
     seed: int
     """of whatever is chosen at random in this round"""
     control: Literal["random", "scratch"] | None
@@ -58,7 +59,7 @@ class Cut:
         """Lowest validation top-1 in percent with which a round is good, where the network had `before`."""
         return -math.inf
 
-    def finish(self, model: nn.Module, image_size: int) -> nn.Module:
+    def finish(self, model: nn.Module, image_size: int, channels: int) -> nn.Module:
         """The network to keep."""
         return model
 
@@ -77,11 +78,11 @@ class Masked(Cut):
         masks = self._masks(subject.model, kept)
         return self._check(masks, self._chosen(subject, self.ratio, kept, subject.seed))
 
-    def finish(self, model: nn.Module, image_size: int) -> nn.Module:
+    def finish(self, model: nn.Module, image_size: int, channels: int) -> nn.Module:
         if self.shrink:
             from espalier.pruning.zero_channels import shrink
 
-            removed = shrink(model, image_size)
+            removed = shrink(model, image_size, channels)
             log.info("%d channels of zeros removed, with %d parameters", removed.channels, removed.params)
         return model
 
@@ -165,6 +166,7 @@ class Structured(Cut):
             self.ratio,
             self.importance,
             self.scope,
+            channels=subject.channels,
             steps=self.steps,
             round_to=self.round_to,
             seed=subject.seed,
@@ -193,7 +195,14 @@ class TwoPhase(Cut):
             if chance
             else weakest.magnitude(among, self.zeroed, floor=None),
         )
-        prune(subject.model, subject.image_size, self.ratio, "random" if chance else "l1", seed=subject.seed)
+        prune(
+            subject.model,
+            subject.image_size,
+            self.ratio,
+            "random" if chance else "l1",
+            channels=subject.channels,
+            seed=subject.seed,
+        )
         return None
 
 

@@ -97,7 +97,13 @@ def _mapped_when_changed() -> Iterator[None]:
 
 
 def pruner(
-    model: nn.Module, image_size: int, importance: "Callable[[Group], Tensor]", ratio: float, **options: object
+    model: nn.Module,
+    image_size: int,
+    importance: "Callable[[Group], Tensor]",
+    ratio: float,
+    *,
+    channels: int = 3,
+    **options: object,
 ) -> "BasePruner":
     """A pruner that keeps what the network's facts say is to be kept; used within `traceable`.
 
@@ -106,7 +112,7 @@ def pruner(
     """
     tp = torch_pruning()
     facts = facts_of(model)
-    image = torch.zeros(1, 3, image_size, image_size).to(next(model.parameters()))
+    image = torch.zeros(1, channels, image_size, image_size).to(next(model.parameters()))
     made = tp.pruner.BasePruner(
         model,
         image,

@@ -81,7 +81,7 @@ class Pruning:
             return self.parent
         model = self._rebuilt(rounds.good.shapes).cpu()
         model.load_state_dict(rounds.good.weights)
-        return self.cut.finish(model, self.data.image_size)
+        return self.cut.finish(model, self.data.image_size, self.data.channels)
 
     def scores(self, rounds: Rounds) -> dict[str, Any]:
         """What the network to keep scored, and after how many rounds and epochs: columns of metrics.csv."""
@@ -120,8 +120,7 @@ class Pruning:
         rounds.shapes = shapes(model)
         if self.control == "scratch":
             device.seed(self.accelerator.device, self.seed, "init")
-            fresh = self.choice.build(self.data.num_classes, self.data.image_size)
-            model = initialized(fresh, rounds.shapes)
+            model = initialized(self._built(), rounds.shapes)
         if rounds.kept is not None:
             masks.apply(model, rounds.kept)
         return self._placed(model)
@@ -204,6 +203,7 @@ class Pruning:
         return Subject(
             model=model,
             image_size=self.data.image_size,
+            channels=self.data.channels,
             seed=key("prune", self.seed, len(rounds.rows) + 1),
             control=self.control,
             gradients=self._gradients,
@@ -211,8 +211,10 @@ class Pruning:
 
     def _rebuilt(self, widths: dict[str, Any] | None) -> nn.Module:
         """The parent's network with the given widths, freshly initialized, on the device."""
-        model = self.choice.build(self.data.num_classes, self.data.image_size)
-        return self._placed(rebuild(model, widths) if widths else model)
+        return self._placed(rebuild(self._built(), widths) if widths else self._built())
+
+    def _built(self) -> nn.Module:
+        return self.choice.build(self.data.num_classes, self.data.image_size, self.data.channels)
 
     def _placed(self, model: nn.Module) -> nn.Module:
         layout = torch.channels_last if self.train.channels_last else torch.contiguous_format

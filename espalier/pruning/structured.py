@@ -28,6 +28,7 @@ def prune(
     importance: Importance = "l1",
     scope: Scope = "local",
     *,
+    channels: int = 3,
     steps: int = 1,
     round_to: int | None = None,
     seed: int = 0,
@@ -43,6 +44,7 @@ def prune(
     objects afterwards: make the optimizer then. On the meta device only chance can choose, which tells the counts.
 
     Args:
+        channels: of the images
         steps: number of prunings that reach the ratio, each ranking anew
         round_to: widths become multiples of it, by removing more
         seed: of chance
@@ -64,7 +66,7 @@ def prune(
         "isomorphic": scope == "isomorphic",
     }
     with traceable(model):
-        chosen = pruner(model, image_size, _score(importance, seed, drawn), ratio, **options)
+        chosen = pruner(model, image_size, _score(importance, seed, drawn), ratio, channels=channels, **options)
         for _ in range(steps):
             if gradients is not None:
                 model.zero_grad()

@@ -27,7 +27,7 @@ class Removed(NamedTuple):
     params: int
 
 
-def shrink(model: nn.Module, image_size: int) -> Removed:
+def shrink(model: nn.Module, image_size: int, channels: int = 3) -> Removed:
     """Remove, in place, the channels that contribute nothing in evaluation mode.
 
     Such a channel is ignored by every layer that reads it (its columns are zero), or is zero for every image: all
@@ -37,37 +37,37 @@ def shrink(model: nn.Module, image_size: int) -> Removed:
     that structured pruning keeps. Outputs are compared in double precision, to 1e-9 relative; where they differ,
     nothing is removed. One channel of a layer always stays.
     """
-    before, count = params(model), 0
+    before, count, images = params(model), 0, _images(image_size, channels)
     while prunable(model):
         smaller = copy.deepcopy(model)
         with traceable(smaller):
-            made = pruner(smaller, image_size, lambda group: None, 0.5)
-            going = _going(made, smaller, _seen(smaller, image_size))
-            for layer, channels in going:
+            made = pruner(smaller, image_size, lambda group: None, 0.5, channels=channels)
+            going = _going(made, smaller, _seen(smaller, images))
+            for layer, outputs in going:
                 remove = made.DG.get_pruner_of_module(layer).prune_out_channels
-                made.DG.get_pruning_group(layer, remove, channels).prune()
-        if not going or not _equal(model, smaller, image_size):
+                made.DG.get_pruning_group(layer, remove, outputs).prune()
+        if not going or not _equal(model, smaller, images):
             break
-        count += sum(len(channels) for _, channels in going)
+        count += sum(len(outputs) for _, outputs in going)
         rebuild(model, shapes(smaller)).load_state_dict(smaller.state_dict())
     return Removed(count, before - params(model))
 
 
-def _images(model: nn.Module, image_size: int) -> Tensor:
+def _images(image_size: int, channels: int) -> Tensor:
+    """Four images of noise, float64, the same ones every time."""
     rng = np.random.Generator(np.random.PCG64(key("zero channels")))
-    return torch.from_numpy(rng.standard_normal((4, 3, image_size, image_size))).to(next(model.parameters()))
+    return torch.from_numpy(rng.standard_normal((4, channels, image_size, image_size)))
 
 
 @torch.no_grad()
-def _equal(model: nn.Module, smaller: nn.Module, image_size: int) -> bool:
+def _equal(model: nn.Module, smaller: nn.Module, images: Tensor) -> bool:
     exact = [copy.deepcopy(one).double().eval() for one in (model, smaller)]
-    images = _images(exact[0], image_size)
-    expected, found = (one(images) for one in exact)
+    expected, found = (one(images.to(next(one.parameters()))) for one in exact)
     return bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())
 
 
 @torch.no_grad()
-def _seen(model: nn.Module, image_size: int) -> dict[nn.Module, Tensor]:
+def _seen(model: nn.Module, images: Tensor) -> dict[nn.Module, Tensor]:
     """Convolution or linear layer → for each input channel, whether it ever differs from zero."""
     seen: dict[nn.Module, Tensor] = {}
 
@@ -77,7 +77,7 @@ def _seen(model: nn.Module, image_size: int) -> dict[nn.Module, Tensor]:
         seen[layer] = seen[layer] | nonzero if layer in seen else nonzero
 
     hooks = [layer.register_forward_hook(look) for layer in weighted(model).values()]
-    model(_images(model, image_size))
+    model(images.to(next(model.parameters())))
     for hook in hooks:
         hook.remove()
     return seen

@@ -25,6 +25,8 @@ class Entry:
     facts: dict[str, Any]
     settings: dict[str, tuple[str, Any, str]]
     """Setting → (type as written, default or ..., description)."""
+    given: int = 0
+    """how many things it takes before its settings"""
     path: Path = Path()
     """the file that holds the function"""
     line: int = 0
@@ -79,7 +81,8 @@ def declared(path: Path, module: str, plugin: bool = False) -> list[Entry]:
                 for arg, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
             }
             facts = {word.arg: ast.literal_eval(word.value) for word in mark.keywords}
-            about = (kind_of(mark), function.name, module, doc, facts, settings)
+            given = len(function.args.posonlyargs) + len(function.args.args)
+            about = (kind_of(mark), function.name, module, doc, facts, settings, given)
             found.append(Entry(*about, path, function.lineno, captioned, plugin))
     return found
 

@@ -13,7 +13,7 @@ from espalier.settings import types
 
 GIVEN = {
     "dataset": ("source",),
-    "model": ("num_classes", "image_size"),
+    "model": ("num_classes", "image_size", "in_channels"),
     "augmentation": (),
     "optimizer": ("parameters",),
     "scheduler": ("optimizer", "span"),
@@ -25,6 +25,8 @@ GIVEN = {
     "figure": ("frame", "history", "study"),
 }
 """Kind → what a function of it is given, before its settings."""
+OPTIONAL = "in_channels"
+"""What a function need not take: a network that does not is for images of three channels."""
 TAKEN = ("name", "plugin", "settings", "build", "entry")
 """What a choice has beside the settings of its function, which none of them can be called."""
 
@@ -135,7 +137,9 @@ def _wrong_mark(mark: ast.Call) -> _Wrong:
 
 
 def _wrong_arguments(function: ast.FunctionDef, kind: str) -> _Wrong:
-    args, given = function.args, GIVEN[kind]
+    args = function.args
+    taken = [arg.arg for arg in (*args.posonlyargs, *args.args)]
+    given = tuple(name for name in GIVEN[kind] if name != OPTIONAL or name in taken)
     for star, more in (("*", args.vararg), ("**", args.kwarg)):
         if more:
             yield more, f"{function.name} takes {star}{more.arg}; write out each setting with its type"

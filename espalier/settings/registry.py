@@ -63,8 +63,9 @@ class Choice(Spec):
         return {key: getattr(self, key) for key in type(self).model_fields if key not in TAKEN}
 
     def build(self, *args: Any, **kwargs: Any) -> Any:
-        """Import the registered function and call it with these settings."""
-        return self.entry().load()(*args, **self.settings(), **kwargs)
+        """Import the registered function and call it with these settings, and with as much of `args` as it takes."""
+        entry = self.entry()
+        return entry.load()(*args[: entry.given], **self.settings(), **kwargs)
 
     @classmethod
     def entry(cls) -> "Entry":

@@ -92,7 +92,7 @@ def encode(run: "StageRun", spec: EncodeStage) -> Outcome:
     row |= {"dense_bytes": dense_bytes, "compression": dense_bytes / size, **seconds}
     row |= {f"validation_{name}": value for name, value in found.items()}
     said = f"{size} bytes, 1/{row['compression']:.1f}: validation top-1 {found['top1']:.2f} %"
-    return Outcome(row, said, {"params": row["params"], "macs": cost.macs(model, data.image_size)})
+    return Outcome(row, said, {"params": row["params"], "macs": cost.macs(model, data.image_size, data.channels)})
 
 
 def _levels(parts: "list[Part]", tensors: "Tensors") -> dict[str, Any]:

@@ -90,7 +90,8 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
         )
         rows.append(row | {"images": data.size("test")} | {f"test_{metric}": value for metric, value in found.items()})
         if is_end:
-            scores, end = found, {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
+            macs = cost.macs(model, data.image_size, data.channels)
+            scores, end = found, {"params": cost.params(model), "macs": macs}
         if asked.corruptions and row["kept"]:
             named = {name: value for name, value in row.items() if name in CORRUPTED}
             line.append(scored._replace(row=named))

@@ -104,7 +104,7 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     facts = {
         "cpu": cpu,
         "params": cost.params(own.model),
-        "macs": cost.macs(own.model, data.image_size),
+        "macs": cost.macs(own.model, data.image_size, data.channels),
         "opset": onnx_files.QUANTIZED_OPSET if quantized else onnx_files.OPSET,
         "exporter": {library: metadata.version(library) for library in _LIBRARIES},
         "input": spec.export.input,

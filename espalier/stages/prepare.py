@@ -6,7 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from espalier.errors import Mistake
+from espalier.data import stated
+from espalier.errors import DataError, Mistake
 from espalier.files import leftovers
 from espalier.runs.owner import name_for, owning
 from espalier.settings.registry import Spec, choice
@@ -56,6 +57,9 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
             for left in leftovers(output.parent, output.name):
                 left.unlink()
             images = dataset.build(Path(source) if source else None)
+            if (own := images.images.shape[1]) != (said := stated.channels(dataset)):
+                mend = f"register it with the fact channels={own}, or a setting of that name"
+                raise DataError(f"dataset {dataset.name} states {said} channels, and its images have {own}; {mend}")
             if spec.protocol == "published":
                 images = published(images)
             metadata = write(output, images, dataset.model_dump(mode="json"), threads)

@@ -145,7 +145,7 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     grid.cells.write(run.folder / "cells.safetensors")
     write_rows(run.folder / "grid.csv", GRID, rows)
     write_rows(run.folder / "history.csv", HISTORY, history)
-    counted = {"params": cost.params(model), "macs": cost.macs(model, data.image_size)}
+    counted = {"params": cost.params(model), "macs": cost.macs(model, data.image_size, data.channels)}
     row = counted | {"nonzeros": nonzeros(model), "sparsity": sparsity(model)}
     row |= widths | sizes.row(made) | scores | {name: trained.get(name, "") for name in _TRAINED}
     row |= {"file_bytes": (run.folder / "model.safetensors").stat().st_size}

@@ -161,7 +161,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     teacher = run.taught_by(spec.train)
-    size, macs = cost.params(model), cost.macs(model, data.image_size)
+    size, macs = cost.params(model), cost.macs(model, data.image_size, data.channels)
     if saved is None:
         log.info("%s: %d parameters, %d MACs, on %s", spec.model.name, size, macs, accelerator.device)
     run.ready()
@@ -221,12 +221,13 @@ def build(
 
     from espalier.data.policy import Policy
     from espalier.networks import own_weights, pretrained
+    from espalier.networks.network import structure
     from espalier.site import device
 
     try:
         policy = Policy(spec.augment)
         device.seed(where, spec.seed, "init")
-        model = spec.model.build(data.num_classes, data.image_size)
+        model = structure(spec.model, data.num_classes, data.image_size, data.channels)
     except ValueError as error:
         raise Mistake(str(error)) from error
     if spec.pretrained and fresh:

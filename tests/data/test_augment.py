@@ -213,5 +213,5 @@ def test_every_augmentation_gives_an_epoch_and_states_its_stage(name, tmp_path):
     assert sum(len(batch.inputs) for batch in batches) == data.size("train")
     assert all(batch.inputs.isfinite().all() for batch in batches)
     entry = entries("augmentation")[name]
-    assert entry.facts == {"stage": policy(name).operations[0].stage}
+    assert entry.facts["stage"] == policy(name).operations[0].stage
     assert choice("augmentation")

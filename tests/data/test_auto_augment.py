@@ -52,7 +52,7 @@ def places(key, magnitude, size):
 
 
 def wrong(result, image, reference, key, magnitude):
-    """Which values of a result uint8 (H, W, 3) are not those of torchvision's operation on an image."""
+    """Which values of a result uint8 (H, W, C) are not those of torchvision's operation on an image."""
 
     def theirs(image):
         planes = image.permute(2, 0, 1).contiguous()
@@ -68,12 +68,12 @@ def wrong(result, image, reference, key, magnitude):
     return wrong_in_warps(result[None], image[None], places(key, magnitude, len(image)), "nearest", None, exact[None])
 
 
-@pytest.mark.parametrize("size", [SIZE, 17])
+@pytest.mark.parametrize(("size", "channels"), [(SIZE, 3), (17, 3), (17, 1)])
 @pytest.mark.parametrize("name", REFERENCES)
-def test_every_operation_at_every_magnitude_equals_torchvisions_pixel_by_pixel(name, size):
+def test_every_operation_at_every_magnitude_equals_torchvisions_pixel_by_pixel(name, size, channels):
     settings = [(key, magnitude) for key, magnitudes in space(name, size).items() for magnitude in magnitudes]
     draw = torch.Generator().manual_seed(0)
-    batch = torch.randint(0, 256, (len(settings), size, size, 3), dtype=torch.uint8, generator=draw)
+    batch = torch.randint(0, 256, (len(settings), size, size, channels), dtype=torch.uint8, generator=draw)
     table = auto.columns(settings, np.arange(len(settings))[:, None], size)
     out = operation(name).apply(batch.clone(), *table)
     for image, result, setting in zip(batch, out, settings, strict=True):

@@ -77,8 +77,9 @@ def test_hue_equals_torchvisions_for_every_order_of_channels_and_ties():
     assert torch.equal(colour.adjust_hue(batch, turns), theirs("adjust_hue", batch, turns.tolist()))
 
 
-def test_planes_are_the_channels_and_back():
-    batch = images(SHAPES[1])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_planes_are_the_channels_and_back(channels):
+    batch = images((48, 7, 5, channels))
     planes = colour.planes_of(batch)
     assert torch.equal(planes, batch.permute(0, 3, 1, 2).flatten(2).float())
     assert torch.equal(colour.images_of(planes, batch.shape), batch)
@@ -108,8 +109,9 @@ def jitter(**settings):
     return policy({"name": "color_jitter", **settings}).operations[0]
 
 
-def test_jitter_is_torchvisions_operations_in_the_drawn_order():
-    batch, operation = images((60, 16, 16, 3)), jitter(**JITTER)
+@pytest.mark.parametrize("channels", [3, 1])
+def test_jitter_is_torchvisions_operations_in_the_drawn_order(channels):
+    batch, operation = images((60, 16, 16, channels)), jitter(**JITTER)
     order, factors = operation.draw(rng(), len(batch), 16)
     names, before = [f"adjust_{name}" for name in JITTER], batch
     for steps in range(1, len(JITTER) + 1):
@@ -146,9 +148,9 @@ def test_jitter_leaves_out_operations_without_strength():
     assert torch.equal(nothing.apply(batch.clone(), *nothing.draw(rng(), 100, 8)), batch)
 
 
-@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
-def test_grayscale_takes_the_colour_of_drawn_images_alone(p):
-    batch = torch.randint(0, 256, (2000, 3, 3, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize(("p", "channels"), [(0.0, 3), (0.3, 3), (1.0, 3), (1.0, 1)])
+def test_grayscale_takes_the_colour_of_drawn_images_alone(p, channels):
+    batch = torch.randint(0, 256, (2000, 3, 3, channels), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     operation = policy({"name": "grayscale", "p": p}).operations[0]
     (drawn,) = operation.draw(rng(), 2000, 3)
     assert drawn.float().mean() == pytest.approx(p, abs=0.04)

@@ -15,10 +15,11 @@ def rng(seed=0):
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def test_the_rectangle_is_that_of_torchvisions_erase():
+@pytest.mark.parametrize("channels", [3, 1])
+def test_the_rectangle_is_that_of_torchvisions_erase(channels):
     operation = RandomErasing(0.8, *USUAL, 1.5)
     table = operation.draw(rng(), 300, SIZE)
-    inputs = torch.randn(300, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(300, SIZE, SIZE, channels, generator=torch.Generator().manual_seed(0))
     out = operation.apply(inputs.clone(), *table)
     for before, after, top, bottom, left, right in zip(
         inputs, out, *(edge.tolist() for edge in table[:4]), strict=True

@@ -141,8 +141,9 @@ def test_resized_crop_is_torchvisions_on_every_image(size, channels, interpolati
         assert torch.equal(out, theirs(source))
 
 
-def test_crop_and_flips_are_torchvisions_on_every_image():
-    source, size, padding = images(9), 9, 4
+@pytest.mark.parametrize("channels", [3, 1])
+def test_crop_and_flips_are_torchvisions_on_every_image(channels):
+    source, size, padding = images(9, channels), 9, 4
     steps = [PadCrop(padding), HorizontalFlip(0.5), VerticalFlip(0.5)]
     (down, right), (across,), (upright,) = tables = [
         each.draw(rng(seed), COUNT, size) for seed, each in enumerate(steps)
@@ -193,7 +194,7 @@ def test_geometry_composed_is_one_operation_after_the_other(order, interpolation
     assert torch.equal(augmented(images(size), *steps), expected)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_what_lies_beyond_the_first_and_the_last_image_is_black(channels):
     source, size = images(5, channels, count=2), 5
     shifts = torch.cartesian_prod(torch.arange(2), torch.arange(-6, 7), torch.arange(-6, 7), torch.arange(2))

@@ -5,6 +5,7 @@ import os
 import shutil
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.error import URLError
 
 import numpy as np
@@ -15,6 +16,7 @@ from torchvision import datasets
 
 from espalier.data.official_files import DOWNLOADS
 from espalier.data.prepared import SPLITS, DataError, Prepared, write
+from espalier.data.sets.digits import digits
 from espalier.settings.registry import choice, entries
 from espalier.stages.frame.command_line import main
 from support.published_files import cifar, fine_names, folder, food101, mnist
@@ -85,11 +87,11 @@ COARSE = np.array([int(number) for number in _NUMBERS.split()])
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize(("name", "kind"), [("mnist", datasets.MNIST), ("fashion_mnist", datasets.FashionMNIST)])
-def test_idx_files_become_three_equal_channels(name, kind, compressed, tmp_path, monkeypatch):
+def test_idx_files_become_images_of_one_channel(name, kind, compressed, tmp_path, monkeypatch):
     images, labels = mnist(tmp_path, kind, monkeypatch, compressed=compressed)
     dataset = built(tmp_path, name, validation=0.25)
-    assert dataset.images.shape == (60, 3, 28, 28)
-    assert np.array_equal(whole(dataset), np.repeat(images[..., None], 3, axis=3))
+    assert dataset.images.shape == (60, 1, 28, 28)
+    assert np.array_equal(whole(dataset), images[..., None])
     assert np.array_equal(dataset.labels, labels)
     assert counts(dataset) == {"train": 30, "validation": 10, "test": 20}
     assert len(dataset.classes) == entries("dataset")[name].facts["classes"]
@@ -246,7 +248,7 @@ def test_the_tenths_of_all_images_have_no_other_validation(tmp_path, monkeypatch
 def test_gray_is_what_pillow_calls_gray(tmp_path, monkeypatch):
     images, _ = cifar(tmp_path, datasets.CIFAR10, monkeypatch)
     found = whole(built(tmp_path, "cifar10", grayscale=True))
-    assert np.array_equal(found, np.repeat(found[..., :1], 3, axis=3))
+    assert found.shape == (*images.shape[:3], 1)
     assert abs(found[..., 0] - images @ (0.299, 0.587, 0.114)).max() < 1
 
 
@@ -255,6 +257,18 @@ def prepared(monkeypatch, root, *words):
     monkeypatch.setenv("ESPALIER_DATA", str(root))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     main(["prepare", str(root / "out.safetensors"), *words])
+
+
+def test_a_data_set_whose_images_have_other_channels_than_it_states_is_refused(tmp_path, monkeypatch, capsys):
+    """Networks would be counted for other images than they are trained on."""
+    true = digits(None)
+    equal = replace(true, images=true.images.expand(-1, 3, -1, -1))
+    monkeypatch.setattr("espalier.data.sets.digits.digits", lambda source, **_: equal)
+    with pytest.raises(SystemExit):
+        prepared(monkeypatch, tmp_path, "dataset.name=digits")
+    told = "dataset digits states 1 channels, and its images have 3; register it with the fact channels=3"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_statistics_are_told_beside_the_published_ones(tmp_path, monkeypatch, capsys):

@@ -16,6 +16,9 @@ def count(model):
     ("model", "params"),
     [
         (lambda: lenet(10, 32), 62_006),
+        (lambda: lenet(10, 32, 1), 61_706),
+        (lambda: lenet(10, 28, 1, filters=(20, 50), hidden=(500,)), 431_080),
+        (lambda: mlp(10, 28, 1, hidden=(300, 100)), 266_610),
         (lambda: mlp(10, 16, hidden=(64,)), 3 * 256 * 64 + 64 + 64 * 10 + 10),
         (lambda: mlp(10, 8, hidden=(32, 16)), 192 * 32 + 32 + 32 * 16 + 16 + 16 * 10 + 10),
     ],
@@ -36,6 +39,35 @@ def test_every_model_trains_every_parameter_at_any_size(name, size):
     for label, parameter in model.named_parameters():
         assert parameter.grad is not None, label
         assert parameter.grad.abs().sum() > 0, label
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("name", entries("model"))
+def test_every_model_reads_images_of_any_channels(name, channels):
+    """As many weights of the first layer for each channel; the rest of the network is the same."""
+    entry = entries("model")[name]
+    side = max(16, smallest(entry))
+    with torch.device("meta"):
+        usual, model = (entry.load()(7, side, each) for each in (3, channels))
+        assert model(torch.empty(2, channels, side, side)).shape == (2, 7)
+    shapes = {key: (one.shape, model.state_dict()[key].shape) for key, one in usual.state_dict().items()}
+    differing = {key: pair for key, pair in shapes.items() if pair[0] != pair[1]}
+    first = f"{model.facts.first}.weight"
+    assert differing.keys() == ({first} if name != "thriftynet" else set())
+    assert all(3 * own.numel() == channels * before.numel() for before, own in differing.values())
+
+
+@pytest.mark.parametrize("name", [name for name in entries("model") if name not in ("mlp", "thriftynet")])
+def test_a_first_layer_for_other_channels_starts_with_the_variance_of_its_kind(name):
+    """By the numbers that it writes, as for three channels, or by those that it reads."""
+    torch.manual_seed(0)
+    side = max(16, smallest(entries("model")[name]))
+    three, twelve = (entries("model")[name].load()(7, side, channels) for channels in (3, 12))
+    first = [model.get_submodule(model.facts.first) for model in (three, twelve)]
+    ratio = (first[1].weight.var() / first[0].weight.var()).item()
+    assert ratio == pytest.approx(1, rel=0.25) or ratio == pytest.approx(1 / 4, rel=0.25)
+    if first[0].bias is not None:
+        assert (first[0].bias.abs().max() == 0) == (first[1].bias.abs().max() == 0)
 
 
 @pytest.mark.parametrize("name", entries("model"))

@@ -66,9 +66,9 @@ UNFITTING = [
 ]
 
 
-def planned(name, settings, side):
+def planned(name, settings, side, channels=3):
     """What the plan says of a study's settings."""
-    dataset = {"name": "digits", "image_size": side}
+    dataset = {"name": "stand_in", "image_size": side, "channels": channels}
     asked = {"dataset": dataset, "model": {"name": name, **settings}}
     return [text for _, text in misfits(Settings.model_validate(asked))]
 
@@ -128,6 +128,23 @@ def test_the_network_refuses_in_the_words_of_the_plan(name, settings, side):
         with pytest.raises(ValueError) as error:
             entries("model")[name].load()(7, side, **settings)
     assert str(error.value) == messages[0]
+
+
+@pytest.mark.parametrize(("filters", "channels", "fits"), [(2, 1, True), (2, 2, True), (2, 3, False), (3, 4, False)])
+def test_filters_that_hold_no_image_are_refused_by_the_plan_and_the_network(filters, channels, fits):
+    said = planned("thriftynet", {"filters": filters}, 16, channels)
+    assert said == ([] if fits else [f"thriftynet: {filters} filters cannot hold the {channels} channels of an image"])
+    if not fits:
+        with pytest.raises(ValueError, match=said[0]):
+            entries("model")["thriftynet"].load()(7, 16, channels, filters=filters)
+
+
+def test_a_network_that_takes_no_channels_is_refused_where_images_have_others_than_three():
+    plain = Entry("model", "plain", "", "", {}, {}, given=2)
+    assert rules.misfit(plain, {}, 16, 3) is None
+    assert "plain is made for 3 channels, and these images have 1; have its function take" in rules.misfit(
+        plain, {}, 16, 1
+    )
 
 
 @pytest.mark.parametrize(("name", "settings"), UNFITTING)

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from espalier import load
 from espalier.cli import app
 from espalier.data.feed import Feed
+from espalier.data.images import square
 from espalier.errors import ArtifactError, DataError, Mistake
+from espalier.networks.classifier import _pixels
 from support.published_files import folder as images_of
 from support.scripts_as_run import ENVIRONMENT, run
 
@@ -113,6 +115,39 @@ def test_an_image_is_the_same_in_every_form(chain):
 def test_what_is_no_image_is_told(chain, image, message):
     with pytest.raises(DataError, match=message):
         load(chain[1]["train"]).predict(image)
+
+
+def feed(channels, **more):
+    numbers = [0.5] * channels
+    return Feed(image_size=6, channels=channels, mean=numbers, std=numbers, classes=["ash", "beech"], **more)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "LA", "RGBA", "CMYK"])
+def test_an_image_of_any_mode_becomes_what_the_network_takes(mode, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).convert(mode)
+    image.save(tmp_path / "some.tif")
+    gray, colours = square(image, 6, True), square(image, 6, False)
+    for form in (image, tmp_path / "some.tif"):
+        assert np.array_equal(_pixels(form, feed(1)), gray)
+        assert np.array_equal(_pixels(form, feed(3)), colours)
+        # Of networks from before gray images had one channel.
+        assert np.array_equal(_pixels(form, feed(3, grayscale=True)), gray.repeat(3, 2))
+    assert gray.shape == (6, 6, 1)
+    assert np.array_equal(
+        np.asarray(image.convert("L").resize((8, 6), Image.Resampling.BILINEAR))[:, 1:7], gray[..., 0]
+    )
+
+
+def test_arrays_become_gray_or_rgb_too_and_others_stay_what_they_are():
+    colours = np.random.default_rng(1).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    gray = np.asarray(Image.fromarray(colours).convert("L"))
+    assert np.array_equal(_pixels(colours, feed(1))[..., 0], gray)
+    assert np.array_equal(_pixels(gray[..., None], feed(3)), gray[..., None].repeat(3, 2))
+    four = np.concatenate([colours, gray[..., None]], 2)
+    assert np.array_equal(_pixels(torch.from_numpy(four).permute(2, 0, 1), feed(4)), four)
+    with pytest.raises(DataError, match="the network takes 4 channels"):
+        _pixels(Image.fromarray(four), feed(4))
 
 
 def test_a_long_stream_is_read_as_it_is_answered(chain):

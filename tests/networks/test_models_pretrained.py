@@ -85,6 +85,38 @@ def test_what_differs_stays_initialized_and_is_named(written, network, weights, 
             assert torch.equal(tensor, published.state_dict()[name.replace(*renamed)]), name
 
 
+def adapted(weight, channels):
+    """What the docs say of a first layer for other channels, written out."""
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    return torch.stack([weight[:, one % 3] for one in range(channels)], 1) * (3 / channels)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize(
+    ("written", "network", "weights"),
+    [
+        ("resnet18", "resnet18", "ResNet18_Weights.IMAGENET1K_V1"),
+        ("resnet18_224", "resnet18", "ResNet18_Weights.IMAGENET1K_V1"),
+        ("mobilenetv2_cifar", "mobilenet_v2", "MobileNet_V2_Weights.IMAGENET1K_V2"),
+    ],
+)
+def test_a_first_layer_for_other_channels_is_adapted_as_timm_does_it(written, network, weights, channels, caches):
+    published, file = random_network(network, weights)
+    torch.save(published.state_dict(), caches / "checkpoints" / file)
+    model = read(written).build(1000, 32, channels)
+    assert load(model, read(written)) == []
+    stem = model.get_submodule(model.facts.first).weight
+    before = next(one for one in published.modules() if isinstance(one, nn.Conv2d)).weight
+    torch.testing.assert_close(stem, before if channels == 3 else adapted(before, channels), rtol=1e-6, atol=0)
+
+
+def test_a_stem_that_does_not_fit_stays_initialized_whatever_its_channels(caches):
+    published, file = random_network("resnet18", "ResNet18_Weights.IMAGENET1K_V1")
+    torch.save(published.state_dict(), caches / "checkpoints" / file)
+    assert load(read("resnet18_cifar").build(1000, 32, 1), read("resnet18_cifar")) == ["conv1.weight"]
+
+
 def test_features_below_a_new_head_are_those_of_the_published_network(caches):
     features = make_layers(cfgs["A"], batch_norm=True).eval()
     nn.init.uniform_(features[1].running_mean)

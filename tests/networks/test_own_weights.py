@@ -33,7 +33,7 @@ MODEL = {"name": "resnet", "blocks": [1, 1], "channels": [4, 8]}
 
 def network(seed=0, **settings):
     torch.manual_seed(seed)
-    model = TypeAdapter(choice("model")).validate_python(MODEL | settings).build(10, 8)
+    model = TypeAdapter(choice("model")).validate_python(MODEL | settings).build(10, 8, 1)
     for name, tensor in model.state_dict().items():
         if name.endswith(("running_mean", "running_var")):
             tensor.uniform_(0.5, 1.5)

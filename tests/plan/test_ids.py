@@ -45,8 +45,32 @@ def test_known_ids_stay():
     assert train("train.optimizer.name=adam", "train.optimizer.lr=0.01", "seed=3").id == TRAIN
 
 
-PREPARE = "2913824e76"
-TRAIN = "7303a248aa"
+PREPARE = "254ab86e47"
+TRAIN = "1a17f645b3"
+
+
+@pytest.mark.parametrize(
+    ("words", "prepare"),
+    [
+        (["dataset.name=cifar10"], "3e7fbb3cd7"),
+        (["dataset.name=stand_in"], "2717d665f3"),
+        (["dataset.name=folder", "dataset.path=x"], "582d6f5f71"),
+    ],
+)
+def test_ids_of_colour_images_are_those_from_before_gray_ones_had_one_channel(words, prepare):
+    assert Run("prepare", parse(STAGES["prepare"].settings, words)).id == prepare
+
+
+@pytest.mark.parametrize(
+    ("words", "before"),
+    [
+        (["dataset.name=digits"], "2913824e76"),
+        (["dataset.name=mnist"], "fc358b9226"),
+        (["dataset.name=cifar10", "dataset.grayscale=true"], "8cb32120f7"),
+    ],
+)
+def test_gray_images_of_one_channel_are_not_taken_for_those_of_three_equal_ones(words, before):
+    assert Run("prepare", parse(STAGES["prepare"].settings, words)).id != before
 
 
 def test_names_carry_a_readable_slug():

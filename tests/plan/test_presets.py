@@ -59,7 +59,7 @@ def published_networks():
 @pytest.mark.parametrize("row", list(published_networks()))
 def test_a_network_of_a_report_has_the_counts_recorded_of_it(row):
     settings, prune = (YAML(typ="safe", pure=True).load(text) for text in (row.model, row.prune))
-    found = count(settings, row.classes, row.image_size, prune)
+    found = count(settings, row.classes, row.image_size, 3, prune)
     assert found["params"] == row.params
     assert round(found["macs"] / 1e9, 4) == row.gmac
 

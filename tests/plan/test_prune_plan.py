@@ -82,10 +82,10 @@ def test_a_budget_is_met_by_the_pruned_network(tmp_path):
     sizes = {
         run.spec.prune.ratio: row["params"]
         for run in planned(tmp_path, text).runs["prune"].values()
-        for row in model_counts.counts([model_counts.Network(run.parent.spec.model, 10, 16, run.spec.prune)])
+        for row in model_counts.counts([model_counts.Network(run.parent.spec.model, 10, 16, 1, run.spec.prune)])
     }
     (whole,) = model_counts.counts(
-        [model_counts.Network(next(iter(planned(tmp_path, text).runs["train"].values())).spec.model, 10, 16)]
+        [model_counts.Network(next(iter(planned(tmp_path, text).runs["train"].values())).spec.model, 10, 16, 1)]
     )
     assert sizes[0.5] < 0.3 * whole["params"] < sizes[0.1] < whole["params"]
     budget = (sizes[0.1] + sizes[0.5]) // 2

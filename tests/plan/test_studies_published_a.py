@@ -60,7 +60,7 @@ def network(point):
     train, prune = point.runs["train"].spec, point.runs.get("prune")
     dataset = point.runs["prepare"].spec.dataset
     classes = {"food101": 101, "cifar10": 10}[dataset.name]
-    return model_counts.Network(train.model, classes, dataset.image_size, prune.spec.prune if prune else None)
+    return model_counts.Network(train.model, classes, dataset.image_size, 3, prune.spec.prune if prune else None)
 
 
 def params(found):

@@ -69,7 +69,7 @@ def test_the_file_holds_the_network_and_scores_as_its_parent(chain, made):
     network, wanted = artifact.load(folder), artifact.load(parent)
     again = score(network.model, Resident.load(data).batches("validation", 256))
     assert again["top1"] == pytest.approx(float(row["validation_top1"]))
-    images = torch.randn(4, 3, 8, 8)
+    images = torch.randn(4, 1, 8, 8)
     with torch.no_grad():
         assert torch.equal(network.model(images), wanted.model(images))
     assert json.loads((folder / "run.json").read_text())["stage"] == "encode"

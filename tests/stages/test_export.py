@@ -165,8 +165,8 @@ def test_a_damaged_file_is_told_in_one_line(damage, exported, tmp_path):
 
 
 def test_images_of_another_size_are_told_in_one_line(exported):
-    with pytest.raises(ArtifactError, match=r"does not run on images \(2, 3, 9, 9\)"):
-        Session(exported[0] / "fp32.onnx")(torch.zeros(2, 3, 9, 9, dtype=torch.uint8))
+    with pytest.raises(ArtifactError, match=r"does not run on images \(2, 1, 9, 9\)"):
+        Session(exported[0] / "fp32.onnx")(torch.zeros(2, 1, 9, 9, dtype=torch.uint8))
 
 
 def test_without_int8_there_is_none_nor_one_left_from_before(pruned, digits, tmp_path):
@@ -195,7 +195,7 @@ def test_calibration_sees_training_images_alone(digits):
 def test_weights_have_8_or_7_bits_and_a_step_a_channel(calibration, reduce_range, exported, data, tmp_path):
     settings = Export(calibration=calibration, reduce_range=reduce_range, calibration_images=128)
     model, feed = artifact_of(exported), Feed.of(data)
-    floats = converted(model, "resnet", 8)
+    floats = converted(model, "resnet", 8, 1)
     proto = quantize(floats, calibration_images(settings, data), settings, "resnet")
     fp32, path, graph = exported[0] / "fp32.onnx", tmp_path / "int8.onnx", proto.graph
     save(path, proto, feed, "uint8")

@@ -59,7 +59,7 @@ facts = {key: json.loads(value) for key, value in facts.items()}
 mode = {1: "L", 3: "RGB"}[facts["channels"]]
 images = np.stack([np.asarray(Image.open(f"{folder}/{k}.png").convert(mode)) for k in range(len(names))])
 assert images.shape[1:3] == (facts["image_size"],) * 2
-images = images.transpose(0, 3, 1, 2)
+images = images.reshape(*images.shape[:3], -1).transpose(0, 3, 1, 2)
 if facts["takes"] != "uint8":
     images = images.astype(np.float32) / 255
 if facts["takes"] == "normalized":
@@ -132,7 +132,7 @@ def test_levels_of_every_width_compute_the_same_as_onnx(widths, scheme, types, p
     quantizer.close()
     model = copy.deepcopy(plain)
     install(model, own)
-    proto = quantized(plain, own, "resnet", 8, 3)
+    proto = quantized(plain, own, "resnet", 8, 1)
     held = {
         each.data_type for each in proto.graph.initializer if "levels_" in each.name and "zero_point" not in each.name
     }
@@ -183,7 +183,7 @@ def photographs(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs")
     split = Resident.load(digits, splits=("test",))
     for number, image in enumerate(split.splits["test"].images):
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
+        Image.fromarray(image.squeeze(0).numpy()).save(folder / f"{number}.png")
     labels = split.splits["test"].labels.tolist()
     (folder / "labels.json").write_text(json.dumps([split.classes[label] for label in labels]))
     return folder
@@ -221,7 +221,7 @@ def test_each_file_is_fed_by_what_it_says_of_itself(digits, root, parent, few_bi
 @pytest.mark.parametrize("takes", [name for name in INPUTS if name != "uint8"])
 def test_files_take_images_in_other_forms(takes, parent, exported, photographs, data, tmp_path):
     network, feed = artifact.load(parent), Feed.of(data)
-    save(tmp_path / "fp32.onnx", converted(network.model, "resnet", 8), feed, takes)
+    save(tmp_path / "fp32.onnx", converted(network.model, "resnet", 8, 1), feed, takes)
     write_program(tmp_path / "program.pt2", network.model, feed, takes, "resnet")
     expected = alone(exported / "fp32.onnx", photographs)
     for name in ("fp32.onnx", "program.pt2"):

@@ -105,7 +105,7 @@ def test_a_teacher_without_its_run_is_told_in_a_line(digits, tmp_path):
 def test_a_teacher_of_other_data_is_refused(teacher, digits, tmp_path):
     other = tmp_path / "digits-00000000dd.safetensors"
     assert run("prepare", other, "dataset.name=digits", "dataset.image_size=16").returncode == 0
-    with pytest.raises(ArtifactError, match=r"made for \(classes, image size\)"):
+    with pytest.raises(ArtifactError, match=r"made for \(classes, image size, channels\)"):
         made(tmp_path / "taught-0000000001", other, *TAUGHT, teacher=teacher)
 
 

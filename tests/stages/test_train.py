@@ -114,7 +114,7 @@ def test_a_small_residual_network_learns_the_digits(digits, tmp_path):
     row = next(csv.DictReader((folder / "metrics.csv").open()))
     assert float(row["validation_top1"]) >= 97
     assert (row["run"], row["parent"]) == ("0000000003", "00000000aa")
-    assert int(row["params"]) == 78042
+    assert int(row["params"]) == 77754
     assert json.loads((folder / "heartbeat.json").read_text())["state"] == "done"
     assert sorted(path.name for path in folder.iterdir()) == [
         *("heartbeat.json", "history.csv", "metrics.csv", "model.json", "model.safetensors", "run.json", "run.log")

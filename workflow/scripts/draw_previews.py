@@ -33,7 +33,8 @@ def main() -> None:
         with style.applied():
             for one in policies:
                 spec = one.spec
-                shown = samples(prepared(one.data), Policy(spec.augment), seed=spec.seed, count=SAMPLES, epochs=EPOCHS)
+                data = prepared(one.data)
+                shown = samples(data, Policy(spec.augment), seed=spec.seed, count=SAMPLES, epochs=EPOCHS)
                 style.save(preview_page.draw(one, shown), new, one.key, ("png",))
     except (Mistake, StudyError) as error:
         raise SystemExit(f"error: {error}") from None

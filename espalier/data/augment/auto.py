@@ -1,4 +1,7 @@
-"""Operations chosen at random: AutoAugment, RandAugment and TrivialAugment, with torchvision's ranges."""
+"""Operations chosen at random: AutoAugment, RandAugment and TrivialAugment, with torchvision's ranges.
+
+Of gray images Color changes nothing, as in torchvision.
+"""
 
 import numpy as np
 import torch
@@ -139,7 +142,11 @@ class TrivialAugment(Chosen):
         return columns(settings, rng.integers(len(settings), size=(count, 1)), size)
 
 
-@register("augmentation", stage="uint8")
+@register(
+    "augmentation",
+    stage="uint8",
+    requires={"channels == 1 or channels == 3": "some of its operations need gray or RGB images; leave it out"},
+)
 def autoaugment(*, policy: Literal["cifar10", "imagenet", "svhn"] = "cifar10") -> AutoAugment:
     """One of 25 learned pairs of operations, each applied with its own probability
     (Cubuk et al. 2019, arXiv 1805.09501).
@@ -150,7 +157,11 @@ def autoaugment(*, policy: Literal["cifar10", "imagenet", "svhn"] = "cifar10") -
     return AutoAugment(policy)
 
 
-@register("augmentation", stage="uint8")
+@register(
+    "augmentation",
+    stage="uint8",
+    requires={"channels == 1 or channels == 3": "some of its operations need gray or RGB images; leave it out"},
+)
 def randaugment(*, num_ops: Count = 2, magnitude: Natural = 9, num_magnitude_bins: Bins = 31) -> RandAugment:
     """Operations drawn from 14, all of one strength (Cubuk et al. 2020, arXiv 1909.13719).
 
@@ -162,7 +173,11 @@ def randaugment(*, num_ops: Count = 2, magnitude: Natural = 9, num_magnitude_bin
     return RandAugment(num_ops, magnitude, num_magnitude_bins)
 
 
-@register("augmentation", stage="uint8")
+@register(
+    "augmentation",
+    stage="uint8",
+    requires={"channels == 1 or channels == 3": "some of its operations need gray or RGB images; leave it out"},
+)
 def trivialaugment(*, num_magnitude_bins: Bins = 31) -> TrivialAugment:
     """One operation drawn from 14, of random strength over a wide range (Müller & Hutter 2021, arXiv 2103.10158).
 

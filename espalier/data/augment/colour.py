@@ -35,7 +35,14 @@ class ColorJitter(Pixels):
         return images_of(grouped(planes_of(images), order, self.operations, factors), images.shape)
 
 
-@register("augmentation", stage="uint8")
+@register(
+    "augmentation",
+    stage="uint8",
+    requires={
+        "channels == 3 or (saturation == 0 and hue == 0)": "saturation and hue need RGB images; leave them out",
+        "channels == 1 or channels == 3 or contrast == 0": "contrast needs gray or RGB images; leave it out",
+    },
+)
 def color_jitter(
     *,
     brightness: NonNegative = 0.0,
@@ -44,6 +51,8 @@ def color_jitter(
     hue: Turn = 0.0,
 ) -> ColorJitter:
     """Brightness, contrast, saturation and hue changed at random, in an order drawn for each image.
+
+    Of gray images brightness and contrast, of images of other channels brightness alone.
 
     Args:
         brightness: the factor is drawn from 1 - brightness, but at least 0, to 1 + brightness
@@ -66,7 +75,7 @@ class Grayscale(Pixels):
         return grouped(images, table[0].long().view(-1, 1), (lambda each: each, rgb_to_grayscale))
 
 
-@register("augmentation", stage="uint8")
+@register("augmentation", stage="uint8", requires={"channels == 3": "needs RGB images; leave it out"})
 def grayscale(*, p: Probability = 0.1) -> Grayscale:
     """The image in gray, with as many channels as before.
 

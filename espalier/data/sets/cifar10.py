@@ -27,7 +27,7 @@ def cifar10(
 
     Args:
         image_size: height and width in pixels
-        grayscale: turn colours to gray, in three equal channels
+        grayscale: turn colours to gray, which is one channel
         split: the authors' train and test splits, or a stratified 80/10/10 of all images
         validation: fraction of the official train split set aside for validation; 80/10/10 has its own tenth
         split_seed: seed of the splits that are drawn, and of the fraction

@@ -9,7 +9,7 @@ from espalier.settings.registry import register
 from espalier.settings.types import Count, Fraction, Natural
 
 
-@register("dataset", classes=10)
+@register("dataset", classes=10, channels=1)
 def digits(
     source: Path | None,
     *,
@@ -18,7 +18,7 @@ def digits(
     test: Fraction = 0.2,
     split_seed: Natural = 0,
 ) -> Dataset:
-    """The 1,797 handwritten digits of UCI that ship inside scikit-learn, in three equal channels.
+    """The 1,797 handwritten digits of UCI that ship inside scikit-learn, in gray.
 
     They are 8x8 with values 0 to 16; resized by torch's antialiased bilinear interpolation in float64 and rounded.
 
@@ -35,7 +35,7 @@ def digits(
     images = interpolate(images, size=(image_size, image_size), mode="bilinear", antialias=True)
     splits = stratified(raw.target, validation=validation, test=test, seed=split_seed)
     return Dataset(
-        images=images.round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1),
+        images=images.round().clamp(0, 255).to(torch.uint8),
         labels=torch.from_numpy(raw.target).to(torch.int64),
         splits={name: torch.from_numpy(part) for name, part in splits.items()},
         classes=tuple(str(name) for name in raw.target_names),

@@ -11,7 +11,7 @@ from espalier.settings.registry import register
 from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
 
 
-@register("dataset", classes=10, published={"mean": (0.2860,), "std": (0.3530,)})
+@register("dataset", classes=10, channels=1, published={"mean": (0.2860,), "std": (0.3530,)})
 def fashion_mnist(
     source: Path | None,
     *,
@@ -22,7 +22,7 @@ def fashion_mnist(
     fraction: Portion = 1.0,
     keep: Classes | None = None,
 ) -> Dataset:
-    """The 70,000 clothes of Fashion-MNIST (Xiao et al. 2017), 28x28 at their source, in three equal channels.
+    """The 70,000 clothes of Fashion-MNIST (Xiao et al. 2017), 28x28 and gray at their source.
 
     Args:
         image_size: height and width in pixels

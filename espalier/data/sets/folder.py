@@ -39,7 +39,7 @@ def folder(
     Args:
         path: folder of the images; a relative one lies in ESPALIER_DATA, or here where that is not set
         image_size: height and width in pixels
-        grayscale: turn colours to gray, in three equal channels
+        grayscale: turn colours to gray, which is one channel
         exif_orientation: turn photographs as their EXIF orientation says
         background: what shows where images are transparent
         splits: split → its folder, or several; {} where folders that look like splits are classes; null to go by the

@@ -15,6 +15,7 @@ def stand_in(
     source: Path | None,
     *,
     image_size: Count = 32,
+    channels: Count = 3,
     classes: Count = 10,
     train: Count = 64,
     validation: Count = 16,
@@ -26,6 +27,7 @@ def stand_in(
 
     Args:
         image_size: height and width in pixels
+        channels: equal channels that each image has
         classes: classes that a network tells apart; those behind the tenth have no image, and with fewer than ten the
             digits behind the last are left out
         train: images of the train split, about as many of each digit
@@ -49,7 +51,7 @@ def stand_in(
     ends = torch.tensor([len(part) for part in splits.values()]).cumsum(0).tolist()
     parts = torch.arange(len(places)).tensor_split(ends[:-1])
     return Dataset(
-        images=images.round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1),
+        images=images.round().clamp(0, 255).to(torch.uint8).expand(-1, channels, -1, -1),
         labels=torch.from_numpy(labels).to(torch.int64)[places],
         splits=dict(zip(splits, parts, strict=True)),
         classes=tuple(str(number) for number in range(classes)),

@@ -98,11 +98,12 @@ def draw(previewed: Previewed, samples: "Sequence[Sample]") -> "Figure":
 
 
 def _show(axes: "Axes", image: "np.ndarray", left: float, bottom: float, lines: Sequence[str]) -> None:
-    """An image (H, W, C) whose lower left corner is given, framed, and text above it."""
+    """An image (H, W, C) whose lower left corner is given, framed, and text above it; of other channels than RGB the
+    first."""
     from matplotlib.patches import Rectangle
 
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[2] == 1 else {}
-    axes.imshow(image.squeeze(2) if grey else image, extent=(left, left + 1, bottom, bottom - 1), **grey)
+    grey = {} if image.shape[2] == 3 else {"cmap": "gray", "vmin": 0, "vmax": 255}
+    axes.imshow(image[..., 0] if grey else image, extent=(left, left + 1, bottom, bottom - 1), **grey)
     axes.add_patch(Rectangle((left, bottom - 1), 1, 1, fill=False, edgecolor=style.GREY, linewidth=0.3))
     _write(axes, left, bottom - 1, "\n".join(lines))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.data import channel_rules
 from espalier.errors import ArtifactError, Diverged, Mistake
 from espalier.runs import record as records
 from espalier.runs.columns import write_rows
@@ -60,10 +61,13 @@ class StageRun(Work):
 
         Raises:
             DataError: the prepared file cannot be used.
+            Mistake: the settings ask for what is not defined for images of so many channels.
         """
         from espalier.data.resident import Resident
 
         self.data = Resident.load(self.data_file, where, self.stage.splits)
+        if wrong := [f"{path}: {message}" for path, message in channel_rules.misfits(self.spec, self.data.channels)]:
+            raise Mistake("; ".join(wrong))
         return self.data
 
     def network(self, folder: Path | None = None) -> "Network":
@@ -76,7 +80,8 @@ class StageRun(Work):
 
         folder = self.parent if folder is None else folder
         network = artifact.load(folder)
-        artifact.check(network, folder, self.data_file, self.data.num_classes, self.data.image_size)
+        sizes = self.data.num_classes, self.data.image_size, self.data.channels
+        artifact.check(network, folder, self.data_file, *sizes)
         return network
 
     def taught_by(self, train: Training) -> "torch.nn.Module | None":
