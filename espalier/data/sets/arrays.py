@@ -10,7 +10,7 @@ from espalier.data.prepared import Dataset
 from espalier.data.source_collection import Collection
 from espalier.errors import DataError
 from espalier.settings.registry import register
-from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
+from espalier.settings.types import Classes, Count, Folds, Fraction, Literal, Natural, Portion
 
 _PARTS = {"train": "train_", "validation": "val_", "test": "test_"}
 """Split → how the names of its arrays begin."""
@@ -24,11 +24,12 @@ def arrays(
     path: str,
     channels: Count,
     image_size: Count = 32,
-    split: Literal["official", "80/10/10"] | None = None,
+    split: Literal["official", "80/10/10"] | Folds | None = None,
     validation: Fraction = 0.1,
     split_seed: Natural = 0,
     fraction: Portion = 1.0,
     keep: Classes | None = None,
+    duplicates: Literal["error", "drop", "keep"] = "error",
 ) -> Dataset:
     """Your own images of any channels (depth, spectra, X-rays) as NumPy arrays in one .npz file.
 
@@ -40,12 +41,13 @@ def arrays(
         path: the .npz file; a relative one lies in ESPALIER_DATA, or here where that is not set
         channels: channels of the images, which the plan knows so without the file
         image_size: height and width in pixels
-        split: official for the parts of the file as they are, or a stratified 80/10/10 of all images; null for official
-            where it is there
-        validation: fraction of the official train split set aside for validation; 80/10/10 has its own tenth
+        split: official for the parts of the file as they are, or a stratified 80/10/10 of all images, or one fold of a
+            cross-validation; null for official where it is there
+        validation: fraction of what is trained on that is set aside for validation; 80/10/10 has its own tenth
         split_seed: seed of the splits that are drawn, and of the fraction
         fraction: stratified part of the training images to use; validation and test stay whole
         keep: classes to use, by number or name, renumbered in this order; null for all
+        duplicates: what becomes of images that are the same, pixel by pixel, in two splits; drop keeps the test image
     """
     file = (source or Path()) / path
     found = _read(file)
@@ -59,7 +61,8 @@ def arrays(
     if names == {"all": ""}:
         whole = replace(whole, official={})
     split = split or ("official" if whole.official else "80/10/10")
-    return whole.arranged(keep=keep, split=split, validation=validation, split_seed=split_seed, fraction=fraction)
+    made = whole.arranged(keep=keep, split=split, validation=validation, split_seed=split_seed, fraction=fraction)
+    return replace(made, duplicates=duplicates)
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:

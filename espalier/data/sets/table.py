@@ -48,7 +48,7 @@ def table(
         root: folder of the images' files, from that of the table on
         ending: what is added to each name in the column of files, such as .png
         image_size: height and width in pixels
-        grayscale: turn colours to gray, in three equal channels
+        grayscale: turn colours to gray, which is one channel
         exif_orientation: turn photographs as their EXIF orientation says
         background: what shows where images are transparent
         validation: fraction of what is trained on that is set aside for validation; 80/10/10 has its own tenth
