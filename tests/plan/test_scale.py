@@ -42,8 +42,8 @@ def asked(tmp_path, text=STUDY, **overrides):
     return build(["asked"], tmp_path, overrides)
 
 
-# Counting the networks of these two takes as long as those of ten others.
-SLOW = ("cct-shrinking", "densenet-pruning")
+# Counting the networks of these takes as long as those of ten others.
+SLOW = ("cct-shrinking", "densenet-pruning", "resnet-5m")
 MARKED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NAMES]
 
 

@@ -67,7 +67,13 @@ def params(found):
     return [row["params"] for row in model_counts.counts(network(point) for point in found)]
 
 
-@pytest.mark.parametrize("name", SIZES)
+# Counting the networks of these takes as long as those of all others.
+SLOW = ("cct-shrinking", "densenet-pruning")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SIZES]
+)
 def test_a_study_runs_what_the_report_ran(name):
     configurations, train, prune, prepare = SIZES[name]
     plan = planned(name)

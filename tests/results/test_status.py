@@ -208,7 +208,7 @@ def test_diverged_runs_are_told_with_their_reason_and_count_as_ended(one):
     assert (found.spent, found.to_go, found.unknown) == (pytest.approx(10 / 3600), 0.0, 0)
 
 
-@pytest.mark.parametrize("state", ["running", "done"])
+@pytest.mark.parametrize("state", [pytest.param("running", marks=pytest.mark.slow), "done"])
 def test_a_thousand_runs_are_told_of_without_heavy_imports(tmp_path, state):
     models = [dict(disk.BASELINE) | {"model": f"net {index}"} for index in range(100)]
     study = disk.plan(models, repeats=5)

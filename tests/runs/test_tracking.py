@@ -64,6 +64,7 @@ def test_a_pruning_is_followed_too(plain, tmp_path):
     assert [step for step, _ in scalars(folder, "validation_loss")] == [1]
 
 
+@pytest.mark.slow
 def test_mlflow_is_told_the_same_beside_the_run(plain, tmp_path):
     mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: uv sync --group trackers")
     data, alone = plain
@@ -112,6 +113,7 @@ def test_following_makes_no_run_anew(finished):
     assert finished.jobs(*tracked) == {}
 
 
+@pytest.mark.slow
 def test_the_key_reaches_every_training(finished, tmp_path):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
     copy = finished.copy(tmp_path / "copy")

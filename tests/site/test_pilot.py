@@ -309,6 +309,7 @@ rule one:
 """
 
 
+@pytest.mark.slow
 def test_a_run_out_of_memory_is_tried_again_alone(tmp_path):
     (tmp_path / "hungry.py").write_text(HEADER + HUNGRY)
     (tmp_path / "Snakefile").write_text(WORKFLOW.format(scripts=str(ROOT), python=sys.executable))
