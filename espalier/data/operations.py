@@ -13,7 +13,7 @@ Geometry, Warp and Pixels may alternate: a policy's own order is kept. Images ar
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
@@ -86,6 +86,8 @@ class Normalized(Operation):
 
 class Mixing(Operation):
     stage = "mixing"
+    per: Literal["image", "batch"] = "image"
+    """whether each image has a draw of its own, or a batch has that of its first image"""
 
     @abstractmethod
     def mix(self, inputs: Tensor, partners: Tensor, *table: Tensor) -> tuple[Tensor, Tensor]:

@@ -106,6 +106,11 @@ class Policy:
                 inputs = operation.apply(inputs, *_rows(table, samples))
         return inputs
 
+    @property
+    def mixes_batches(self) -> bool:
+        """Whether all images of a batch are mixed by one draw, that of its first image."""
+        return self.mixes and self.operations[-1].per == "batch"
+
     def mix(self, inputs: Tensor, partners: Tensor, samples: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
         """Each input blended with its partner, and the weight (n,) of its own label."""
         return self.operations[-1].mix(inputs, partners, *_rows(tables[-1], samples))

@@ -193,6 +193,8 @@ class Resident:
         together = max(1, _CHUNK.get(self.device.type, 256 << 20) // (image_bytes * -(-batch_size // world)))
         chunks = [places[start : start + together] for start in range(0, len(places), together)]
         global_sizes = iter([last - first for first, last in ends])
+        # The sample at the head of each global batch, of which a process may have another part.
+        heads = iter(order[[first for first, _ in ends]].to(self.device).split(1))
         for chunk, (samples, images, index, rows) in zip(chunks, self._taken(order, chunks, tables), strict=True):
             sizes = [last - first for first, last in chunk]
             # Augmentations need not work on no image at all.
@@ -205,7 +207,10 @@ class Resident:
                 partner_labels = weight = None
                 if policy.mixes:
                     own_labels, partner_labels = own_labels[:-1], own_labels[1:]
-                    own, weight = policy.mix(own[:-1], own[1:], own_index[:-1], rows)
+                    drawn = (own_index[:-1], rows)
+                    if policy.mixes_batches:
+                        drawn = (next(heads).expand(len(own_labels)), tables)
+                    own, weight = policy.mix(own[:-1], own[1:], *drawn)
                 yield Batch(_arranged(own, channels_last), own_labels, partner_labels, weight, next(global_sizes))
 
     def _taken(

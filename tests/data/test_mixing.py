@@ -4,6 +4,9 @@ import torch
 from torchvision.transforms import v2
 
 from espalier.data.augment.mixing import Cutmix, Mixup, MixupOrCutmix
+from espalier.data.prepared import Prepared, write
+from espalier.data.resident import Resident
+from support.data_samples import made, policy
 
 SIZE, COUNT = 9, 400
 
@@ -52,3 +55,29 @@ def test_the_choice_is_drawn_for_each_image_with_its_probability():
     assert (mixed.mean((1, 2, 3)) - (1 - weight)).abs().max() < 1e-6
     runs = blended[1:] == blended[:-1]
     assert runs.float().mean() == pytest.approx(0.3**2 + 0.7**2, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "mixup_or_cutmix"])
+def test_a_batch_is_mixed_by_one_draw_whatever_process_makes_it(name, tmp_path):
+    """That of its first image; batches differ, and shares of a batch do not."""
+    write(tmp_path / "made.safetensors", made(train=23), {"name": "made"})
+    mixing = policy({"name": name, "per": "batch"})
+    found = {}
+    for on_device in (True, False):
+        data = Resident(Prepared.read(tmp_path / "made.safetensors"), on_device=on_device)
+        whole = [*data.train_batches(mixing, epoch=1, seed=3, batch_size=5)]
+        assert all(batch.weight.unique().numel() == 1 for batch in whole)
+        assert len(whole) == 5 and len({batch.weight[0].item() for batch in whole}) > 2
+        shares = [
+            [*data.train_batches(mixing, epoch=1, seed=3, batch_size=5, rank=rank, world=2, first_step=2)]
+            for rank in range(2)
+        ]
+        for step, batch in enumerate(whole[2:]):
+            parts = [own[step] for own in shares]
+            assert torch.equal(torch.cat([part.inputs for part in parts]), batch.inputs)
+            assert torch.equal(torch.cat([part.weight for part in parts]), batch.weight)
+        found[on_device] = torch.cat([batch.inputs for batch in whole])
+        # The head's own image is mixed as it is where every image has its own draw.
+        alone = [*data.train_batches(policy(name), epoch=1, seed=3, batch_size=5)]
+        assert [batch.weight[0] for batch in whole] == [batch.weight[0] for batch in alone]
+    assert torch.equal(found[True], found[False])

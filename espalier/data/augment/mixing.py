@@ -5,12 +5,12 @@ from torch import Tensor
 from espalier.data.box_masks import boxes
 from espalier.data.operations import Mixing
 from espalier.settings.registry import register
-from espalier.settings.types import Positive, Probability
+from espalier.settings.types import Literal, Positive, Probability
 
 
 class Mixup(Mixing):
-    def __init__(self, alpha: float) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float, per: Literal["image", "batch"] = "image") -> None:
+        self.alpha, self.per = alpha, per
 
     def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor]:
         """Weight of the image itself."""
@@ -24,18 +24,19 @@ class Mixup(Mixing):
 
 
 @register("augmentation", stage="mixing")
-def mixup(*, alpha: Positive = 1.0) -> Mixup:
+def mixup(*, alpha: Positive = 1.0, per: Literal["image", "batch"] = "image") -> Mixup:
     """The weighted mean of two images and of their labels (Zhang et al. 2018, arXiv 1710.09412).
 
     Args:
-        alpha: the weight is drawn for each image from Beta(alpha, alpha)
+        alpha: the weight is drawn from Beta(alpha, alpha)
+        per: a weight for each image, or one for each batch, as torchvision draws it
     """
-    return Mixup(alpha)
+    return Mixup(alpha, per)
 
 
 class Cutmix(Mixing):
-    def __init__(self, alpha: float) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float, per: Literal["image", "batch"] = "image") -> None:
+        self.alpha, self.per = alpha, per
 
     def draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, ...]:
         """Edges of the pasted box (top, bottom, left, right), cut at the image's, and the area that stays."""
@@ -53,17 +54,21 @@ class Cutmix(Mixing):
 
 
 @register("augmentation", stage="mixing")
-def cutmix(*, alpha: Positive = 1.0) -> Cutmix:
+def cutmix(*, alpha: Positive = 1.0, per: Literal["image", "batch"] = "image") -> Cutmix:
     """A box of another image pasted in, and labels weighted by area (Yun et al. 2019, arXiv 1905.04899).
 
     Args:
         alpha: the area that stays, before the box is cut at the edges, is drawn from Beta(alpha, alpha)
+        per: a box for each image, or one for each batch, as torchvision draws it
     """
-    return Cutmix(alpha)
+    return Cutmix(alpha, per)
 
 
 class MixupOrCutmix(Mixing):
-    def __init__(self, mixup_alpha: float, cutmix_alpha: float, cutmix_p: float) -> None:
+    def __init__(
+        self, mixup_alpha: float, cutmix_alpha: float, cutmix_p: float, per: Literal["image", "batch"] = "image"
+    ) -> None:
+        self.per = per
         self._mixup = Mixup(mixup_alpha)
         self._cutmix = Cutmix(cutmix_alpha)
         self.cutmix_p = cutmix_p
@@ -87,13 +92,18 @@ class MixupOrCutmix(Mixing):
 
 @register("augmentation", stage="mixing")
 def mixup_or_cutmix(
-    *, mixup_alpha: Positive = 1.0, cutmix_alpha: Positive = 1.0, cutmix_p: Probability = 0.5
+    *,
+    mixup_alpha: Positive = 1.0,
+    cutmix_alpha: Positive = 1.0,
+    cutmix_p: Probability = 0.5,
+    per: Literal["image", "batch"] = "image",
 ) -> MixupOrCutmix:
-    """Mixup or cutmix, chosen for each image.
+    """Mixup or cutmix, chosen for each image, or for each batch.
 
     Args:
         mixup_alpha: mixup's weight is drawn from Beta(mixup_alpha, mixup_alpha)
         cutmix_alpha: the area that stays under cutmix is drawn from Beta(cutmix_alpha, cutmix_alpha)
         cutmix_p: probability of cutmix; mixup otherwise
+        per: a draw for each image, or one for each batch, as torchvision makes it
     """
-    return MixupOrCutmix(mixup_alpha, cutmix_alpha, cutmix_p)
+    return MixupOrCutmix(mixup_alpha, cutmix_alpha, cutmix_p, per)
