@@ -5,7 +5,8 @@
  *     for (size_t k = 0; k < file.count; k++) use(&file.tensors[k]);
  *
  * All memory is the arena; what `file` points to lives there. Nothing is global, so threads with arenas of their own do
- * not meet. The bytes may be damaged or made to harm: they decode to what was coded, or are refused in one line.
+ * not meet. The bytes may be damaged or made to harm: they decode to what was coded, or are refused in one line. Only
+ * what is within the record is not looked at: in a file that is made to harm, it may be no JSON.
  */
 #ifndef ESPALIER_DECODE_H
 #define ESPALIER_DECODE_H
@@ -13,9 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "numbers are taken from files as they lie there, which is little-endian"
+#endif
+
 enum { ESP_RANK = 8, ESP_ERROR = 256 };
 
-/* Bytes of decoded tensors, and of a file, above which a file is refused: 2^30, as espalier/coding/decoder.py has it. */
+/* Bytes of decoded tensors, and of a file, above which a file is refused: 2^30, as in espalier/coding/decoder.py. */
 #define ESP_LIMIT ((uint64_t)1 << 30)
 
 typedef enum {
@@ -32,18 +37,19 @@ typedef struct {
     unsigned rank;
     uint32_t shape[ESP_RANK];
     uint64_t count;
-    void *values;                           /* row-major, in the machine's byte order */
+    void *values;                           /* row-major */
 } esp_tensor;
 
 typedef struct {
     size_t count;
     const esp_tensor *tensors;              /* in the order in which they were written */
-    const char *table, *record;             /* JSON; the record is a part of the table, and only that ends in a 0 */
+    const char *table, *record;             /* JSON; the record is a part of the table, which alone ends in a 0 */
     size_t table_length, record_length;
     char error[ESP_ERROR];
 } esp_file;
 
 /* Decode a file, whose bytes must stay until this returns. 0, or -1 and `file->error` says why not. */
-int esp_open(esp_file *file, const void *bytes, size_t size, void *arena, size_t arena_bytes, uint64_t limit, esp_form form);
+int esp_open(esp_file *file, const void *bytes, size_t size, void *arena, size_t arena_bytes, uint64_t limit,
+             esp_form form);
 
 #endif
