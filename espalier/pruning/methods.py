@@ -87,7 +87,7 @@ def gradual(
 def structured(
     *,
     ratio: Share = 0.5,
-    importance: Literal["l1", "l2", "bn_scale", "lamp", "taylor", "random"] = "l1",
+    importance: Literal["l1", "l2", "filter_l1", "filter_l2", "bn_scale", "lamp", "taylor", "random"] = "l1",
     scope: Literal["local", "global", "isomorphic"] = "local",
     steps: Count = 1,
     round_to: Count | None = None,
@@ -97,9 +97,11 @@ def structured(
 
     Args:
         ratio: fraction of the outputs that each layer loses; of all layers together where the scope is global
-        importance: what ranks channels: norm of their weights (l1, l2), scale of their batch normalization, LAMP
-            score, first-order Taylor expansion of the loss on training images, or chance
-        scope: local takes the ratio of each layer; global ranks all channels; isomorphic ranks like with like
+        importance: what ranks channels: norm of their weights, a mean over all layers that share the channel (l1, l2),
+            or of the filter alone that makes it (filter_l1, filter_l2), scale of their batch normalization, LAMP score,
+            first-order Taylor expansion of the loss on training images, or chance
+        scope: local takes the ratio of each layer; global ranks all channels together; isomorphic those of all layers
+            that are coupled alike
         steps: number of prunings that reach the ratio, each ranking anew
         round_to: widths become multiples of this
     """
@@ -109,6 +111,7 @@ def structured(
 @register("pruning", removes="channels")
 def two_phase(*, zeroed: Share = 0.5, ratio: Share = 0.5) -> TwoPhase:
     """The weights of least magnitude of each convolution set to zero, then the channels of least L1 norm removed,
+    a mean over all layers that share the channel,
     then the rest trained on, zeros included: the second phase of two, training being the first.
 
     Args:

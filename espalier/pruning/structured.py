@@ -17,7 +17,7 @@ from espalier.seeding import key
 if TYPE_CHECKING:
     from torch_pruning.dependency import Group
 
-Importance = Literal["l1", "l2", "bn_scale", "lamp", "taylor", "random"]
+Importance = Literal["l1", "l2", "filter_l1", "filter_l2", "bn_scale", "lamp", "taylor", "random"]
 Scope = Literal["local", "global", "isomorphic"]
 
 
@@ -101,6 +101,8 @@ def _score(importance: Importance, seed: int, drawn: bool) -> "Callable[[Group],
     return {
         "l1": known.MagnitudeImportance(p=1),
         "l2": known.MagnitudeImportance(p=2),
+        "filter_l1": known.MagnitudeImportance(p=1, group_reduction="first"),
+        "filter_l2": known.MagnitudeImportance(p=2, group_reduction="first"),
         "bn_scale": known.BNScaleImportance(),
         "lamp": known.LAMPImportance(),
         "taylor": known.TaylorImportance(),

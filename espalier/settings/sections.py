@@ -39,7 +39,11 @@ class EarlyStopping(Spec):
 
 
 class Lookahead(Spec):
-    """Slow weights that follow the optimizer's fast ones (Zhang et al. 2019, arXiv 1907.08610)."""
+    """Slow weights that follow the optimizer's fast ones (Zhang et al. 2019, arXiv 1907.08610).
+
+    The weights that are scored and saved at the end of an epoch are the fast ones, which the slow ones replace every k
+    steps; the paper scores the slow ones. They are the same where k divides the steps so far.
+    """
 
     k: Count = 5
     """optimizer steps between two updates of the slow weights"""

@@ -305,6 +305,23 @@ def test_its_control_removes_from_the_layers_that_the_importance_ranks(importanc
     assert (params(widest) < params(drawn)) == (importance == "bn_scale"), "spinal layers have no normalization"
 
 
+@pytest.mark.parametrize(("importance", "p"), [("filter_l1", 1), ("filter_l2", 2)])
+def test_filters_alone_are_ranked_by_their_own_norm(importance, p):
+    """Not by a mean with their normalization and what reads them, as l1 and l2 are."""
+    torch.manual_seed(0)
+    model = only(resnet(10, 8, blocks=(1,), channels=(8,)), "stages.0.conv1")
+    conv, after = model.get_submodule("stages.0.conv1"), model.get_submodule("stages.0.conv2")
+    with torch.no_grad():
+        # Small filters whose readers are large: the two rankings are each other's reverse.
+        conv.weight.copy_(torch.arange(1, 9).view(-1, 1, 1, 1).expand_as(conv.weight) / 100)
+        after.weight.copy_(torch.arange(8, 0, -1).view(1, -1, 1, 1).expand_as(after.weight))
+    expected = conv.weight.flatten(1).norm(p, 1).topk(4).indices.sort().values
+    kept = conv.weight[expected].clone()
+    whole = copy.deepcopy(model)
+    assert torch.equal(prune(model, 8, 0.5, importance).get_submodule("stages.0.conv1").weight, kept)
+    assert not torch.equal(prune(whole, 8, 0.5, f"l{p}").get_submodule("stages.0.conv1").weight, kept)
+
+
 def test_taylor_without_gradients_is_refused():
     with pytest.raises(ValueError, match="taylor needs a function that leaves gradients"):
         prune(resnet(10, 8), 8, 0.5, "taylor")
