@@ -40,7 +40,7 @@ def save(
     Args:
         shapes: what `pruning.shapes` says of a network whose widths are not those of its settings
         quantization: levels, on which the weights are
-        feed: how the network is fed, and what it answers
+        feed: how the network is fed, and what it answers; without it, its images are taken to have three channels
     """
     import torch
     from safetensors.torch import save_file
