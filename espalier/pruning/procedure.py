@@ -223,7 +223,8 @@ class Pruning:
     def _score(self, model: nn.Module) -> dict[str, float]:
         batches = self.data.batches("validation", self.train.batch_size, channels_last=self.train.channels_last)
         own = islice(batches, ranks.rank(), None, ranks.world())
-        return {f"validation_{name}": value for name, value in score(model, own, total=ranks.total).items()}
+        found = score(model, own, classes=self.data.num_classes, total=ranks.total)
+        return {f"validation_{name}": value for name, value in found.items()}
 
     def _gradients(self, model: nn.Module) -> None:
         """Gradients of the loss on the first training batches, without augmentation, into the parameters."""

@@ -136,9 +136,10 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
         made, model = cell.quantization, at(copy.deepcopy(model), cell)
         weights, resumed = model.state_dict(), grid.resumed
     widths = {"weight_bits": kept.weight_bits, "activation_bits": kept.activation_bits}
-    found = score(model, data.batches("validation", EVALUATION_BATCH))
+    found = score(model, data.batches("validation", EVALUATION_BATCH), classes=data.num_classes)
     scores = {f"validation_{name}": value for name, value in found.items()}
-    rows = grid.rows or [widths | {"kept": 1} | sizes.row(made) | scores]
+    row = widths | {"kept": 1} | sizes.row(made) | scores
+    rows = grid.rows or [{name: row[name] for name in GRID}]
 
     sides = data.num_classes, data.image_size
     artifact.save(run.folder, weights, network.choice, *sides, network.shapes, made, Feed.of(data))

@@ -232,8 +232,8 @@ REASONS = {
         r"parts of weights \(parametrizations: .*remove_parametrizations",
     ),
     "channels": (
-        lambda w: changed(w, **{"stem.0.weight": w["stem.0.weight"][:, :1]}),
-        r"the first layer, stem\.0, takes 1 channel\(s\) and the images have 3",
+        lambda w: changed(w, **{"stem.0.weight": w["stem.0.weight"].expand(-1, 3, -1, -1)}),
+        r"the first layer, stem\.0, takes 3 channel\(s\) and the images have 1",
     ),
     "more": (
         lambda w: changed(w, **{"criterion.weight": torch.ones(10)}),

@@ -108,8 +108,8 @@ def test_budgets_on_parameters_come_from_the_cached_table(plan, tmp_path, monkey
     assert settings(plan(text), "model.channels") == [([4, 8],)]
     table = json.loads((tmp_path / "counts.json").read_text())
     assert len(table) == 2
-    # Conv 3→4, 4→4 twice, 4→8 and 8→8, shortcut 4→8, two parameters a BatchNorm channel, classifier 8→10.
-    assert min(row["params"] for row in table.values()) == 108 + 288 + 288 + 576 + 32 + 2 * (4 * 3 + 8 * 3) + 90
+    # Conv 1→4, 4→4 twice, 4→8 and 8→8, shortcut 4→8, two parameters a BatchNorm channel, classifier 8→10.
+    assert min(row["params"] for row in table.values()) == 36 + 288 + 288 + 576 + 32 + 2 * (4 * 3 + 8 * 3) + 90
     monkeypatch.setattr(model_counts.subprocess, "run", lambda *args, **kwargs: pytest.fail("the table was not used"))
     assert settings(plan(text), "model.channels") == [([4, 8],)]
 
