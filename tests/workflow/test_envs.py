@@ -50,8 +50,8 @@ def test_everything_imported_is_pinned(name):
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             imported.add(node.module.partition(".")[0])
     # Snakemake imports the one file that asks it of its own command line.
-    # zstandard is a rung of the size ladder and pillow-heif a reader where they are installed; MLflow has an environment
-    # of its own.
+    # zstandard is a rung of the size ladder and pillow-heif a reader where they are installed; MLflow has an
+    # environment of its own.
     if name == "report":
         # Of the command, `decode` is for the environment of training.
         imported -= {"safetensors"}
