@@ -70,6 +70,8 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
     if spec.protocol == "published":
         print("the validation split is the test split (protocol: published): accuracies are optimistic")
     print(f"{output}: {sizes} images of {tuple(images.images.shape[1:])}, {len(metadata['classes'])} classes")
+    if getattr(dataset, "exif_orientation", False):
+        print("photographs are turned as their EXIF orientation says (dataset.exif_orientation)")
     if left_out := metadata.get("left_out"):
         print(f"left out, since they are no images: {left_out_words(left_out)}")
     for line in class_counts.words(metadata["counts"], metadata["classes"]):
