@@ -12,4 +12,4 @@ rule prepare:
     params:
         command=command_of("prepare"),
     shell:
-        "{params.command} --threads {threads} 2> {log}"
+        ": > {log}; {params.command} --threads {threads} 2>> {log} | tee -a {log}"
