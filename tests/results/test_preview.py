@@ -111,7 +111,7 @@ def test_a_policy_without_a_label_is_named_by_its_settings(tmp_path):
     assert [one.title for one in found] == ["pad_crop padding=3+mixup"] * 2
     assert len({one.data for one in found}) == 2
     assert [one.key for one in found] == [f"{Path(one.data).stem}-pad_crop-padding-3-mixup" for one in found]
-    assert preview_page.settings(found[0].spec) == "pad_crop padding=3, mixup alpha=1"
+    assert preview_page.settings(found[0].spec) == "pad_crop padding=3, mixup alpha=1 per=image"
 
 
 def test_pictures_have_names_of_their_own_that_a_disk_takes(tmp_path):
@@ -147,7 +147,7 @@ def test_a_picture_has_every_sample_in_every_epoch_and_says_what_it_is(augment, 
         else:
             assert texts[6] == ""
         assert figure.get_suptitle() == ("mixup" if augment else "none")
-        assert axes.get_title(loc="left") == ("mixup alpha=1" if augment else "no augmentation")
+        assert axes.get_title(loc="left") == ("mixup alpha=1 per=image" if augment else "no augmentation")
 
 
 def test_gray_images_are_drawn_from_black_to_white(tmp_path):
