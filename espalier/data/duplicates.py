@@ -1,11 +1,20 @@
 """Images that are the same, pixel by pixel: a test image that was trained on tells nothing."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from espalier.data.images import Files
+from espalier.errors import DataError
+
+if TYPE_CHECKING:
+    from espalier.data.prepared import Dataset
+
+log = logging.getLogger("espalier")
 
 Policy = Literal["error", "drop", "keep"]
 _BYTES = 16
@@ -37,6 +46,44 @@ class Copies:
     """under more than one label"""
     within: int
     """images that another one of the same split and label equals"""
+
+
+def distinct(dataset: "Dataset", places: np.ndarray, digests: np.ndarray) -> np.ndarray:
+    """Whether each stored image stays, where some are the same as others; what is found is logged.
+
+    Args:
+        places: of the stored images in their source (n,), split after split
+        digests: uint64 (n, 2), as `digests` gives them
+
+    Raises:
+        DataError: images are the same in two splits, and the data set does not say what becomes of them.
+    """
+    labels = dataset.labels.numpy()[places]
+    names = dataset.stored
+    splits = np.repeat(np.arange(len(names)), [len(dataset.splits[name]) for name in names])
+    copies = found(digests, labels, splits)
+    files = dataset.images.names(places.tolist()) if isinstance(dataset.images, Files) else []
+
+    def named(place: int) -> str:
+        file = files[place] if files else f"image {int(places[place])}"
+        return f"{file} ({names[splits[place]]}, {dataset.classes[labels[place]]})"
+
+    if copies.labels:
+        log.warning("%d images stand under two labels:%s", len(copies.labels), listed(copies.labels, named))
+    if copies.within:
+        log.info("%d images of a split are copies of another one of the same class there", copies.within)
+    if not copies.across:
+        return np.ones(len(places), bool)
+    told = listed(copies.across, named)
+    if dataset.duplicates == "error":
+        raise DataError(
+            f"{len(copies.across)} images are the same in two splits:{told}\nA test image that was trained on tells "
+            "nothing. Remove the copies; or set dataset.duplicates: drop, which leaves out training images, or keep"
+        )
+    out = dropped(copies, splits, names) if dataset.duplicates == "drop" else np.zeros(len(places), bool)
+    said = f"{int(out.sum())} copies are left out" if out.any() else "all are kept"
+    log.warning("%d images are the same in two splits, %s:%s", len(copies.across), said, told)
+    return ~out
 
 
 def found(digests: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> Copies:

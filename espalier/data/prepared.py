@@ -134,7 +134,7 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
     with tempfile.TemporaryFile(dir=path.parent) as pixels:
         trained = len(dataset.splits["train"])
         values, digests = fill(pixels, dataset.images, indices.numpy(), trained, threads)
-        kept = _distinct(dataset, indices, digests)
+        kept = copying.distinct(dataset, indices.numpy(), digests)
         if not kept.all():
             values -= thin(pixels, kept, (height, width, channels), trained)
             dataset, indices = _thinned(dataset, kept), indices[torch.from_numpy(kept)]
@@ -170,40 +170,6 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
 def _counts(dataset: Dataset) -> dict[str, list[int]]:
     splits = {name: part.numpy() for name, part in dataset.splits.items()}
     return class_counts.counted(dataset.labels.numpy(), splits, len(dataset.classes))
-
-
-def _distinct(dataset: Dataset, indices: Tensor, digests: np.ndarray) -> np.ndarray:
-    """Whether each stored image stays, where some are the same as others.
-
-    Raises:
-        DataError: images are the same in two splits, and the data set does not say what becomes of them.
-    """
-    labels = dataset.labels[indices].numpy()
-    names = dataset.stored
-    splits = np.repeat(np.arange(len(names)), [len(dataset.splits[name]) for name in names])
-    copies = copying.found(digests, labels, splits)
-    files = dataset.images.names(indices.tolist()) if isinstance(dataset.images, Files) else []
-
-    def named(place: int) -> str:
-        file = files[place] if files else f"image {int(indices[place])}"
-        return f"{file} ({names[splits[place]]}, {dataset.classes[labels[place]]})"
-
-    if copies.labels:
-        log.warning("%d images stand under two labels:%s", len(copies.labels), copying.listed(copies.labels, named))
-    if copies.within:
-        log.info("%d images of a split are copies of another one of the same class there", copies.within)
-    if not copies.across:
-        return np.ones(len(indices), bool)
-    told = copying.listed(copies.across, named)
-    if dataset.duplicates == "error":
-        raise DataError(
-            f"{len(copies.across)} images are the same in two splits:{told}\nA test image that was trained on tells "
-            "nothing. Remove the copies; or set dataset.duplicates: drop, which leaves out training images, or keep"
-        )
-    out = copying.dropped(copies, splits, names) if dataset.duplicates == "drop" else np.zeros(len(indices), bool)
-    said = f"{int(out.sum())} copies are left out" if out.any() else "all are kept"
-    log.warning("%d images are the same in two splits, %s:%s", len(copies.across), said, told)
-    return ~out
 
 
 def _thinned(dataset: Dataset, kept: np.ndarray) -> Dataset:

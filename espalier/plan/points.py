@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from espalier.data import stated
 from espalier.errors import DataError
-from espalier.plan import idle, model_counts, scale, sources, teachers, unmet
+from espalier.plan import idle, model_counts, network_sizes, own_images, scale, teachers, unmet
 from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches, size
@@ -18,7 +17,6 @@ from espalier.plan.starts import Starts
 from espalier.plan.study import SECTIONS, Block, load
 from espalier.settings.keys import flat, put
 from espalier.settings.problems import Problem, StudyError, describe, unknown, written
-from espalier.settings.registry import Choice
 
 CHAINS = 100_000
 """The most that a study may have, before `exclude`, `when` and budgets take some away: a plan of more takes longer than
@@ -132,7 +130,7 @@ class StudyPoints:
                 key = constraint.key
                 if key not in COUNTED and points and not any(has(p, key) for p in points):
                     raise ValueError(unknown("quantity", key, [*COUNTED, *_known_paths()]))
-                counted = _counts(points) if key in COUNTED else [{}] * len(points)
+                counted = network_sizes.counts(points) if key in COUNTED else [{}] * len(points)
                 if wrong := next((row["error"] for row in counted if "error" in row), None):
                     raise ValueError(wrong)
                 points = [p for p, count in zip(points, counted, strict=True) if constraint.holds(p, count)]
@@ -142,9 +140,9 @@ class StudyPoints:
 
     def _prunable(self, points: list[Settings]) -> list[Settings]:
         """The points, those whose pruning would fail after their training taken out."""
-        asked = [point for point in points if _structure(point) and None not in _shape(point)]
+        asked = [point for point in points if network_sizes.structure(point) and None not in network_sizes.shape(point)]
         try:
-            found = model_counts.counts(model_counts.Network(p.model, *_shape(p), p.prune) for p in asked)
+            found = model_counts.counts(model_counts.Network(p.model, *network_sizes.shape(p), p.prune) for p in asked)
         except RuntimeError as error:
             self._problem(("prune",), "prune", f"what it leaves cannot be counted: {error}")
             return points
@@ -156,7 +154,7 @@ class StudyPoints:
     def _cut(self) -> list[Settings | None]:
         """The settings of every configuration's smoke run; None where the study runs in full."""
         chosen = [settings for settings, _ in self.configurations]
-        cut, wrong = scale.cut(chosen, self.study, [_shape(settings) for settings in chosen])
+        cut, wrong = scale.cut(chosen, self.study, [network_sizes.shape(settings) for settings in chosen])
         for path, message in wrong:
             self._problem(("smoke", path), f"smoke.{path}", message)
         return cut
@@ -198,7 +196,7 @@ class StudyPoints:
             if Path(chain({"prepare": settings.stage("prepare")})["prepare"].path).exists():
                 continue
             try:
-                sources.known(settings.dataset)
+                own_images.known(settings.dataset)
             except DataError as error:
                 key = str(error).partition(" ")[0]
                 self._problem(("dataset", key.rpartition(".")[2]), key, str(error).partition(" ")[2])
@@ -263,49 +261,3 @@ def _unknown_key(path: str) -> str:
     same_end = [known for known in _known_paths() if known.split(".")[-1] == path.split(".")[-1]]
     hint = f"; did you mean {same_end[0]!r}?" if same_end else ""
     return f"unknown key path {path!r}{hint}" if hint else unknown("key path", path, _known_paths())
-
-
-def _counts(points: list[Settings]) -> list[dict[str, Any]]:
-    """Parameters and MACs of every point's network, as it is after structured pruning.
-
-    Raises:
-        ValueError: they are known only once data are prepared or a network is trained.
-    """
-    for point in points:
-        if None in _shape(point):
-            name = point.dataset.name
-            raise ValueError(f"budgets need the classes and image size of {name!r}, which it does not state")
-        if point.prune and point.prune.entry().facts["removes"] == "channels" and not _structure(point):
-            text = label(point.prune)
-            raise ValueError(f"the size of a network after {text!r} depends on its trained weights; use scope: local")
-    return model_counts.counts(model_counts.Network(p.model, *_shape(p), _structure(p)) for p in points)
-
-
-def _structure(settings: Settings) -> Choice | None:
-    """Structured pruning whose widths do not depend on the weights."""
-    prune = settings.prune
-    by_count = prune and prune.entry().facts["removes"] == "channels" and getattr(prune, "scope", "local") == "local"
-    return prune if by_count else None
-
-
-def _shape(settings: Settings) -> tuple[int | None, int | None, int]:
-    """Classes, image side and channels of a data set, from its entry in the registry; None what only the prepared file
-    tells."""
-    given = settings.dataset.settings()
-    facts = given | settings.dataset.entry().facts
-    by_setting = (table[given[key]] for key, table in facts.get("classes_by", {}).items() if given[key] in table)
-    classes = len(given["keep"]) if given.get("keep") else next(by_setting, facts.get("classes"))
-    return (
-        classes or _own_classes(settings.dataset),
-        stated.image_size(settings.dataset),
-        stated.channels(settings.dataset),
-    )
-
-
-def _own_classes(dataset: Choice) -> int | None:
-    """How many classes the user's own images have; None where it cannot be seen."""
-    try:
-        source = sources.known(dataset)
-    except DataError:
-        return None
-    return source and len(source.classes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
-from espalier.plan.best import best, unended
+from espalier.plan.best_chain import best, unended
 from espalier.runs import record as records
 from espalier.runs.folders import find
 from espalier.stages import STAGES

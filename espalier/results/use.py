@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
-from espalier.plan.best import best
+from espalier.plan.best_chain import best
 from espalier.plan.configured import configured
 from espalier.plan.manifest import manifest
 from espalier.stages import STAGES

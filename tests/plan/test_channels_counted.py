@@ -5,7 +5,7 @@ import pytest
 from espalier.networks.planned import count
 from espalier.plan import scale
 from espalier.plan.chain import Settings
-from espalier.plan.points import _shape
+from espalier.plan.network_sizes import shape
 
 MNIST32 = {"name": "mnist", "image_size": 32}
 PHOTOGRAPHS = {"name": "cifar10", "grayscale": True}
@@ -31,11 +31,11 @@ def settings(dataset, model):
 )
 def test_counts_follow_the_channels(dataset, model, params, macs):
     asked = settings(dataset, model)
-    assert count(asked.model.model_dump(mode="json"), *_shape(asked), None) == {"params": params, "macs": macs}
+    assert count(asked.model.model_dump(mode="json"), *shape(asked), None) == {"params": params, "macs": macs}
 
 
 @pytest.mark.parametrize(("dataset", "channels"), [("mnist", 1), ("cifar10", 3), (DEPTH, 2)])
 def test_a_smoke_run_has_images_of_as_many_channels(dataset, channels):
     small = scale.smoke(settings(dataset, "lenet"), (10, 16, channels), {})
     assert (small.dataset.name, small.dataset.channels) == ("stand_in", channels)
-    assert _shape(small) == (10, 16, channels)
+    assert shape(small) == (10, 16, channels)

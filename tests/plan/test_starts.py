@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from espalier.plan.best import best
+from espalier.plan.best_chain import best
 from espalier.plan.build import build
 from espalier.runs import record as records
 from espalier.settings.problems import StudyError

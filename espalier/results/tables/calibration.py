@@ -1,18 +1,17 @@
-from espalier.results.compare.comparison import headed, label_columns
-from espalier.results.format import numbers
-from espalier.results.format.marks import starred
-from espalier.results.format.table import Table, of
+from espalier.results.compare.configuration_table import labelled, spreads
+from espalier.results.format.table import Table
 from espalier.results.read import evaluations
 from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 _HEADS = {
-    "test_top1": ("Test top-1 (%)", 2),
-    "confidence": ("Confidence (%)", 2),
-    "ece": ("ECE (%)", 2),
-    "nll": ("NLL (nats)", 4),
-    "brier": ("Brier score", 4),
+    "test_top1": "Test top-1 (%)",
+    "confidence": "Confidence (%)",
+    "ece": "ECE (%)",
+    "nll": "NLL (nats)",
+    "brier": "Brier score",
 }
+_DIGITS = {"nll": 4, "brier": 4}
 
 
 @register("table", stage="evaluate", metric="calibration")
@@ -28,17 +27,9 @@ def calibration(frame, study: dict) -> Table:
     rows = rows.reindex(columns=[*keys, *_HEADS])
     groups = rows.groupby("configuration", sort=False)
     data = groups["test_top1"].count().rename("n").to_frame()
-    cells = {}
-    for name, (head, digits) in _HEADS.items():
-        data[f"{name}_mean"], data[f"{name}_sd"] = groups[name].mean(), groups[name].std(ddof=1)
-        pairs = zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
-        cells[starred(head, study)] = [numbers.spread(*pair, digits) for pair in pairs]
+    columns, cells = spreads(groups, _HEADS, study, _DIGITS)
     cells["n"] = [str(n) for n in data["n"]]
-    labels = label_columns(frame, data.index, study)
-    words = headed(labels, study)
-    for place, (axis, column) in enumerate(labels.items()):
-        data.insert(place, axis, column)
-    return of(data, words | cells, len(words))
+    return labelled(data.assign(**columns), cells, frame, study)
 
 
 def caption(study: dict) -> str:

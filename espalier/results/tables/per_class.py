@@ -1,5 +1,6 @@
+from espalier.results.compare.configuration_table import spreads
 from espalier.results.format import numbers
-from espalier.results.format.marks import names, starred
+from espalier.results.format.marks import names
 from espalier.results.format.table import Table, of
 from espalier.results.read import evaluations
 from espalier.results.read.planned_study import unit
@@ -21,16 +22,8 @@ def per_class(frame, study: dict, *, configuration: dict[str, str] | None = None
     rows = rows.reindex(columns=["class", *_HEADS, "images"])
     groups = rows.groupby("class", sort=False)
     data = groups["recall"].count().rename("n").to_frame()
-    for name in _HEADS:
-        data[f"{name}_mean"], data[f"{name}_sd"] = groups[name].mean(), groups[name].std(ddof=1)
-    data["images"] = groups["images"].first()
-    data = data.reset_index()
-    cells = {
-        starred(head, study): [
-            numbers.spread(*pair) for pair in zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
-        ]
-        for name, head in _HEADS.items()
-    }
+    columns, cells = spreads(groups, _HEADS, study)
+    data = data.assign(**columns, images=groups["images"].first()).reset_index()
     cells |= {"Images": [f"{count:.0f}" for count in data["images"]], "n": [str(n) for n in data["n"]]}
     if data.empty:
         words = {"Class": [f"No evaluation of {names(study)[shown]} has measured this yet"]}

@@ -1,6 +1,5 @@
 from espalier.results.compare.comparison import headed, label_columns
-from espalier.results.format import numbers
-from espalier.results.format.marks import starred
+from espalier.results.compare.configuration_table import spreads
 from espalier.results.format.table import Table, of
 from espalier.results.read import evaluations
 from espalier.results.read.planned_study import Study, unit
@@ -15,13 +14,9 @@ def robustness(frame, study: dict) -> Table:
     rows = evaluations.corruptions(frame, study)
     groups = rows.groupby(["configuration", "stage"], sort=False)
     data = groups["clean_top1"].count().rename("n").to_frame()
-    cells = {}
-    for name, head in _HEADS.items():
-        data[f"{name}_mean"], data[f"{name}_sd"] = groups[name].mean(), groups[name].std(ddof=1)
-        pairs = zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
-        cells[starred(head, study)] = [numbers.spread(*pair) for pair in pairs]
+    columns, cells = spreads(groups, _HEADS, study)
     cells["n"] = [str(n) for n in data["n"]]
-    data = data.reset_index()
+    data = data.assign(**columns).reset_index()
     labels = label_columns(frame, data["configuration"], study)
     words = headed(labels, study) | {"Stage": data["stage"].tolist()}
     data = data.drop(columns="configuration")

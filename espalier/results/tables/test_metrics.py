@@ -1,7 +1,5 @@
-from espalier.results.compare.comparison import headed, label_columns
-from espalier.results.format import numbers
-from espalier.results.format.marks import starred
-from espalier.results.format.table import Table, of
+from espalier.results.compare.configuration_table import labelled, spreads
+from espalier.results.format.table import Table
 from espalier.results.read import evaluations
 from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
@@ -15,17 +13,9 @@ def test_metrics(frame, study: dict) -> Table:
     names = [name for name in found.columns if name not in keys]
     groups = frame[keys].merge(found, "left", keys).groupby("configuration", sort=False)
     data = groups[names].count().max(axis=1).fillna(0).astype(int).rename("n").to_frame()
-    cells = {}
-    for name in names:
-        data[f"{name}_mean"], data[f"{name}_sd"] = groups[name].mean(), groups[name].std(ddof=1)
-        pairs = zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
-        cells[starred(name, study)] = [numbers.spread(*pair, 4) for pair in pairs]
+    columns, cells = spreads(groups, dict(zip(names, names, strict=True)), study, dict.fromkeys(names, 4))
     cells["n"] = [str(n) for n in data["n"]]
-    labels = label_columns(frame, data.index, study)
-    words = headed(labels, study)
-    for place, (axis, column) in enumerate(labels.items()):
-        data.insert(place, axis, column)
-    return of(data, words | cells, len(words))
+    return labelled(data.assign(**columns), cells, frame, study)
 
 
 def caption(study: dict) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from espalier.plan import build, sources
+from espalier.plan import build, own_images
 from espalier.plan.build import StudyError
 from espalier.plan.manifest import manifest
 from espalier.results.read.planned_study import unit
@@ -68,9 +68,9 @@ def test_classes_are_counted_for_the_size_of_networks(planned, tmp_path):
 def test_a_folder_is_listed_again_only_where_it_has_changed(planned, tmp_path, monkeypatch):
     folder(tmp_path / "trees")
     planned("name: folder, path: trees")
-    (listing,) = sources.CACHE.glob("folder-*.json")
+    (listing,) = own_images.CACHE.glob("folder-*.json")
     assert json.loads(listing.read_text())["source"]["counts"] == {"all": [20, 20]}
-    from espalier.data import sources as read
+    from espalier.data import own_images as read
 
     with monkeypatch.context() as patch:
         patch.setattr(read, "listed", lambda root: pytest.fail("listed again"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from espalier.settings.registry import Choice
 
 if TYPE_CHECKING:
-    from espalier.data.sources import Source
+    from espalier.data.own_images import Source
 
 CACHE = Path("results/listings")
 
@@ -22,9 +22,9 @@ def known(dataset: Choice) -> "Source | None":
     kind = dataset.entry().facts.get("source")
     if kind is None:
         return None
-    from espalier.data import sources
+    from espalier.data import own_images
 
     root = Path(os.environ.get("ESPALIER_DATA") or ".")
     asked = f"{Path.cwd()} {root} {dataset.model_dump_json()}"
     cache = CACHE / f"{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:10]}.json"
-    return sources.READERS[kind](root, dataset.settings(), cache)
+    return own_images.READERS[kind](root, dataset.settings(), cache)
