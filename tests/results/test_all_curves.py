@@ -57,7 +57,7 @@ def test_the_best_are_those_of_validation(finished):
     kept = history[history["run"].isin(runs)].groupby("run")["validation_top1"]
     np.testing.assert_allclose(found, sorted(tuple(values) for _, values in kept))
     assert len(figure.legends[0].get_texts()) == 2
-    assert "the 2 configurations" in asked.caption(finished[1])
+    assert "the 2 configurations" in asked.caption(finished[1]).whole()
 
 
 def test_runs_without_a_history_are_told(tmp_path):

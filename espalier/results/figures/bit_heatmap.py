@@ -3,6 +3,7 @@ from math import log, nan
 from typing import TYPE_CHECKING
 
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.error_scale import ErrorScale
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import choosing
@@ -152,15 +153,17 @@ def _map(panel, data: "pd.DataFrame", shown: "pd.DataFrame", scale: ErrorScale) 
     panel.set_ylabel("Weights (bits)")
 
 
-def caption(study: dict, *, split: str) -> str:
+def caption(study: dict, *, split: str) -> Caption:
     """What the figure shows."""
     which = "Test" if bit_cells.measure(study, split) == "test_top1" else "Validation"
-    return (
-        f"{which} top-1 and sizes by widths of weights and activations. Each line is a setting of widths, a mean over "
-        "repeats: the theoretical size is that of non-zero weights with 16-bit indices and all else in fp32, "
-        "activations are the inputs of all convolutions and linear layers of one image (1 MiB = 2^20 bytes). At the "
-        "right the same accuracies as a map in the same colours. Widths are evenly spaced, sizes on logarithmic "
-        "scales; so is accuracy, by its error, where errors span more than a factor of five. The dashed line and "
-        "frame are the setting that the chain goes on with, which the study names; the triangle is the network before "
-        f"it was quantized. {choosing(study)}"
+    return Caption(
+        f"{which} top-1 and sizes by widths of weights and activations",
+        "Each line is a setting of widths; at the right the same accuracies as a map. The frame and the dashed line "
+        "are the setting that the chain goes on with.",
+        "Settings are means over repeats. The theoretical size is that of non-zero weights with 16-bit indices and all "
+        "else in fp32, activations are the inputs of all convolutions and linear layers of one image "
+        "(1 MiB = 2^20 bytes). Widths are evenly spaced, sizes on logarithmic scales; so is accuracy, by its error, "
+        "where errors span more than a factor of five. The study names the setting that is kept; the triangle is the "
+        f"network before it was quantized. {choosing(study)}",
+        alt="Parallel coordinates of widths, sizes and top-1, and a heat map of top-1 by the two widths",
     )

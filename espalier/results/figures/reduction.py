@@ -2,6 +2,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import axis_names, headline, headline_words
 from espalier.settings.registry import register
@@ -40,14 +41,16 @@ def reduction(frame, history, study: dict):
     return figure
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    return (
-        f"{split} top-1 against the part of a network's parameters that pruning removed; the parameters that are left "
-        "stand in boxes. A large mark is the mean over a configuration's repeats, a small one a repeat. A line begins "
-        "with the network before it was pruned; others that were not pruned stand alone, at 0. "
-        f"{chosen(study)}"
+    return Caption(
+        f"{split} top-1 against the part of a network's parameters that pruning removed",
+        "A large mark is the mean over a configuration's repeats, a small one a repeat; in boxes the parameters that "
+        "are left.",
+        "A line begins with the network before it was pruned; others that were not pruned stand alone, at 0. "
+        f"{chosen(study)}",
+        alt="Lines of top-1 over the part of the parameters that was removed, from 0 at the left",
     )
 
 
