@@ -179,10 +179,45 @@ def test_markdown_columns_agree(root):
         ((98.614, 0.277), "98.61 ± 0.28"),
         ((98.614, float("nan")), "98.61"),
         ((float("nan"), float("nan")), "–"),
+        ((-14.263, 1.4), "−14.26 ± 1.40"),
+        ((-0.001, 0.5), "0.00 ± 0.50"),
     ],
 )
 def test_printed_numbers(values, printed):
     assert numbers.spread(*values) == printed
+
+
+def test_differences_bear_a_sign():
+    assert numbers.change(-0.093, 0.58) == "−0.09 ± 0.58" and numbers.change(0.65, float("nan")) == "+0.65"
+    assert numbers.between(-0.2, 1.2, signs=True) == "−0.20 to +1.20" and numbers.between(-0.2, 1.2) == "−0.20 to 1.20"
+
+
+@pytest.mark.parametrize(
+    ("values", "head", "cells"),
+    [
+        ([912.0, 85_904.0], "File (kB)", ["0.91", "85.9"]),
+        ([8_600.0, 44_123_456.0, float("nan")], "File (kB)", ["8.6", "44,123.5", "–"]),
+        ([1_200_000.0, 44_123_456.0], "File (MB)", ["1.2", "44.1"]),
+        ([float("nan")], "File (kB)", ["–"]),
+    ],
+)
+def test_sizes_have_one_unit_a_column(values, head, cells):
+    assert numbers.sizes("File", values) == (head, cells)
+
+
+def test_no_printed_number_has_a_hyphen_for_a_minus(tmp_path):
+    study = disk.pruned(disk.plan())
+    disk.finish(tmp_path, study)
+    for name in ("pruning", "against_baseline", "summary"):
+        printed = made(tmp_path, name, study).printed.astype(str).to_numpy().ravel()
+        assert not [cell for cell in printed if re.search(r"-\d", cell) and not re.search(r"[A-Za-z]", cell)], name
+
+
+def test_a_top5_that_is_always_100_is_left_out(root):
+    frame = tidy.runs(disk.plan(), root)
+    item = Asked("table", "summary", "summary", {})
+    assert "Test top-5 (%)" in item.make(frame.assign(test_top5=frame["test_top1"]), disk.plan()).printed
+    assert "Test top-5 (%)" not in item.make(frame.assign(test_top5=100.0), disk.plan()).printed
 
 
 def test_units_suit_the_column():

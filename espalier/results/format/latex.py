@@ -7,7 +7,7 @@ import re
 import textwrap
 
 from espalier.results.format.numbers import MISSING
-from espalier.results.format.panels import WRAPPED, across, down, heads, widths
+from espalier.results.format.panels import across, down, heads, widths
 from espalier.results.format.table import Table
 from espalier.results.format.templates import template
 
@@ -15,7 +15,10 @@ _TEXT = 345.0
 """Width in points of the text of the class article at 10 pt, the narrowest usual one."""
 _COLUMN = 229.0
 """Likewise of a column of two."""
-_ROWS = 40
+_LINES = 40
+"""Of a part, beside its caption and headings."""
+_WRAPPED = 20
+"""Letters of a line of names and sentences."""
 _GAP = 6.0
 """Width in points between columns."""
 _LETTERS = "&%$#_{}"
@@ -32,12 +35,14 @@ def latex(table: Table, key: str) -> str:
     Args:
         key: of the label `tab:<key>`; later parts have a number behind it
     """
-    each = widths(table, _measured, _GAP)
-    parts = [part for panel in across(table, each, _TEXT) for part in down(panel, _ROWS)]
+    each = widths(table, _measured, _GAP, _WRAPPED)
+    parts = [part for panel in across(table, each, _TEXT) for part in down(panel, _LINES, _WRAPPED)]
     caption = table.caption
     return template("table.tex").render(
         comments=textwrap.wrap(caption.notes, 118),
-        environment="table" if max(sum(widths(part, _measured, _GAP)) for part in parts) <= _COLUMN else "table*",
+        environment="table"
+        if max(sum(widths(part, _measured, _GAP, _WRAPPED)) for part in parts) <= _COLUMN
+        else "table*",
         title=escaped(caption.title),
         parts=[_part(part, key, number, len(parts)) for number, part in enumerate(parts, 1)],
     )
@@ -52,7 +57,7 @@ def _part(table: Table, key: str, number: int, count: int) -> dict:
         [_cell(cell, columns[place], table.is_bold(row, place)) for place, cell in enumerate(each)]
         for row, each in enumerate(table.printed.itertuples(index=False))
     ]
-    found = heads(table)
+    found = heads(table, _WRAPPED)
     height = max(map(len, found), default=1)
     lines = zip(*([""] * (height - len(head)) + head for head in found), strict=True)
     return {
@@ -68,8 +73,8 @@ def _column(table: Table, place: int) -> str:
     """The letter of a column: of texts, of numbers with their format, or of what only looks like numbers."""
     cells = table.printed.iloc[:, place].tolist()
     if table.said(place):
-        broken = any(len(cell) > WRAPPED for cell in cells)
-        wide = widths(table, _measured, 0)[place]
+        broken = any(len(cell) > _WRAPPED for cell in cells)
+        wide = widths(table, _measured, 0, _WRAPPED)[place]
         return rf">{{\raggedright\arraybackslash}}p{{{wide:.0f}pt}}" if broken else "l"
     found = [_NUMBER.fullmatch(cell) for cell in cells if cell not in ("", MISSING)]
     if not found or not all(found):
@@ -101,13 +106,15 @@ def escaped(text: str) -> str:
 
 
 def _measured(text: str) -> float:
-    """Points that a line takes in Computer Modern at 8 pt, a little more rather than less."""
+    """Points that a line takes in Computer Modern at 8 pt."""
     return sum(map(_letter, text))
 
 
 def _letter(letter: str) -> float:
-    if letter in "iljt.,:;'()[]!| ":
-        return 3.0
-    if letter in "mwMW%±×−":
-        return 7.2
-    return 6.2 if letter.isupper() else 4.4
+    if letter in "ijl.,:;'!|":
+        return 2.4
+    if letter in "tfrsI()[]- ":
+        return 3.3
+    if letter in "mMW%±×−":
+        return 7.1
+    return 6.3 if letter.isupper() or letter == "w" else 4.4

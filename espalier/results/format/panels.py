@@ -5,38 +5,40 @@ from collections.abc import Callable, Iterator
 
 from espalier.results.format.table import Table
 
-WRAPPED = 30
-"""Letters of a line, of names and sentences that are broken into several."""
 
+def heads(table: Table, wrapped: int) -> list[list[str]]:
+    """The lines of every printed heading: as narrow as its cells and its longest word let it be.
 
-def heads(table: Table) -> list[list[str]]:
-    """The lines of every printed heading: as narrow as its cells and its longest word let it be."""
+    Args:
+        wrapped: letters of a line, of names and sentences that are broken into several
+    """
     found = []
     for place, head in enumerate(table.printed.columns):
         words = [word for line in head.split("\n") for word in line.replace(" (", "\n(").split("\n")]
-        least = max(_longest(table, place, len), *(len(part) for word in words for part in word.split()))
+        least = max(_longest(table, place, len, wrapped), *(len(part) for word in words for part in word.split()))
         found.append([line for word in words for line in textwrap.wrap(word, least) or [""]])
     return found
 
 
-def widths(table: Table, measured: Callable[[str], float], gap: float) -> list[float]:
+def widths(table: Table, measured: Callable[[str], float], gap: float, wrapped: int) -> list[float]:
     """The least width of every printed column.
 
     Args:
         measured: width of a line of text
         gap: what a column takes beside its text
+        wrapped: letters of a line, of names and sentences that are broken into several
     """
     found = []
-    for place, head in enumerate(heads(table)):
-        found.append(gap + max(_longest(table, place, measured), *map(measured, head)))
+    for place, head in enumerate(heads(table, wrapped)):
+        found.append(gap + max(_longest(table, place, measured, wrapped), *map(measured, head)))
     return found
 
 
-def _longest(table: Table, place: int, measured: Callable[[str], float]) -> float:
+def _longest(table: Table, place: int, measured: Callable[[str], float], wrapped: int) -> float:
     """The width of the widest cell, broken into lines where it may be."""
     cells = table.printed.iloc[:, place]
     if table.said(place):
-        cells = [line for cell in cells for line in textwrap.wrap(cell, WRAPPED)]
+        cells = [line for cell in cells for line in textwrap.wrap(cell, wrapped, break_long_words=False)]
     return max(map(measured, cells), default=0)
 
 
@@ -59,9 +61,18 @@ def across(table: Table, each: list[float], most: float) -> Iterator[Table]:
     yield table.of_columns([*named, *part])
 
 
-def down(table: Table, most: int) -> Iterator[Table]:
-    """The table in parts of at most `most` rows, of all columns."""
-    count = len(table.printed)
-    parts = max(1, -(-count // most))
-    for part in range(parts):
-        yield table.of_rows(count * part // parts, count * (part + 1) // parts)
+def down(table: Table, most: int, wrapped: int) -> Iterator[Table]:
+    """The table in parts of at most `most` lines, of all columns.
+
+    Args:
+        wrapped: letters of a line, of names and sentences that are broken into several
+    """
+    said = [place for place in range(table.printed.shape[1]) if table.said(place)]
+    first = lines = 0
+    for row, cells in enumerate(table.printed.itertuples(index=False)):
+        here = max((len(textwrap.wrap(cells[place], wrapped, break_long_words=False)) for place in said), default=1)
+        if row > first and lines + here > most:
+            yield table.of_rows(first, row)
+            first, lines = row, 0
+        lines += here
+    yield table.of_rows(first, len(table.printed))

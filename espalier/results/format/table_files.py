@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from espalier.files import write_text
 from espalier.results.format.latex import latex
-from espalier.results.format.panels import WRAPPED, across, widths
+from espalier.results.format.panels import across, widths
 from espalier.results.format.table import Table
 from espalier.results.format.templates import page as templated
 from espalier.results.format.templates import template
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "md", "tex", "html")
 _FORMULA = ("=", "+", "-", "@")
-_WIDEST, _GAP = 148, 2
-"""Letters of a line that a page has room for beside its contents, and those that a column takes beside its text."""
+_WIDEST, _GAP, _WRAPPED = 148, 2, 30
+"""Letters that a page has room for beside its contents, those that a column takes beside its text, and those of a line
+of names and sentences."""
 
 
 def write(folder: Path, key: str, table: Table) -> None:
@@ -70,8 +71,8 @@ def markdown(table: Table) -> str:
 
 def html(table: Table) -> str:
     """The bare <table> with its caption, for a page that has a style and a heading with the title."""
-    parts = [*across(table, widths(table, len, _GAP), _WIDEST)]
-    return template("table.html").render(table=table, parts=parts, wrapped=WRAPPED)
+    parts = [*across(table, widths(table, len, _GAP, _WRAPPED), _WIDEST)]
+    return template("table.html").render(table=table, parts=parts, wrapped=_WRAPPED)
 
 
 def page(table: Table) -> str:

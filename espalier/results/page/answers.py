@@ -47,14 +47,20 @@ def answers(frame: "pd.DataFrame", study: Study) -> list[Answer]:
     order = data.sort_values(["validation_top1_mean", "params"], ascending=[False, True], kind="stable")
     best = order.index[0]
     near = order[order["validation_top1_mean"] >= order.loc[best, "validation_top1_mean"] - WITHIN]
-    found = [_answer("Best by validation top-1", best, data, frame, study, _margin(frame, study, best))]
+    ties = int((order["validation_top1_mean"] == order.loc[best, "validation_top1_mean"]).sum()) - 1
+    said = [f"{ties} more {'has' if ties == 1 else 'have'} the same validation top-1."] if ties else []
+    found = [_answer("Best by validation top-1", best, data, frame, study, [*_margin(frame, study, best), *said])]
     for asked, costs in (("Smallest", ("file_bytes", "params")), ("Fastest", ("latency_1", "macs"))):
         known = [cost for cost in costs if near[cost].notna().all()]
         if known:
             least = near[known[0]].idxmin()
             head, cells = printed(known[0], near[known[0]].tolist())
             cost = f"{head}: {cells[near.index.get_loc(least)]}."
-            found.append(_answer(f"{asked} within {WITHIN:g} point of it", least, data, frame, study, [cost]))
+            asked = f"{asked} within {WITHIN:g} point of it"
+            if least == best:
+                found.append(found[0]._replace(asked=asked, facts=["The same one.", cost]))
+            else:
+                found.append(_answer(asked, least, data, frame, study, [cost]))
     return found
 
 
