@@ -64,11 +64,11 @@ def tradeoff(
 def caption(study: dict, *, x: str, axis: str | None = None) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    named = "named by what differs from the baseline" if study.get("baseline") else "named by its settings"
+    named = "named by what differs from the baseline" if study.get("baseline") else "named by their settings"
     which = ""
     if axis is not None:
         alone = along(study, axis)[1]
-        named = "named by its value" if alone else named
+        named = "named by their values" if alone else named
         which = f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
     return Caption(
         f"{split} top-1 against {WORDS[x]}{which}",
