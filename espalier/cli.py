@@ -191,6 +191,33 @@ def runs(
 
 
 @command
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="names of studies of the same data")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder of the page; by default below results/compare/")
+    ] = None,
+    config: Words = None,
+) -> None:
+    """Show the configurations of several studies side by side, with verdicts across them, from the runs that exist.
+
+    A file with `compare: [A, B]` in config/studies/ is such a comparison that Snakemake makes and keeps.
+    """
+    from espalier.plan import manifest
+    from espalier.plan.configured import side_by_side
+    from espalier.results.making import make
+
+    planned = side_by_side(studies, config or ())
+    folder = output or Path("results/compare") / planned.name
+    manifest.write(folder / "plan.json", manifest.manifest(planned))
+    _, failures = make(folder, folder / "plan.json")
+    # What the page says of how the numbers came about stands below the table.
+    table, _, _ = (folder / "tables/against_baseline.md").read_text(encoding="utf-8").partition("\n\n")
+    print(f"{table}\n\n{folder}/index.html")
+    if failures:
+        raise Mistake("\n".join(f"{each.trace}{folder}/{each.told()}" for each in failures))
+
+
+@command
 def predict(
     run: Annotated[str, typer.Argument(help="id, name or folder of a run, or a file (.esp, .onnx)")],
     images: Annotated[Path, typer.Argument(help="an image, or a folder, searched to its depth")],

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import Mistake
+from espalier.plan import compared
 from espalier.plan.chain import Settings, chain
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
 from espalier.plan.starts import Starts
-from espalier.plan.study import Study
+from espalier.plan.study import Study, load
 from espalier.plan.study_file import find
 from espalier.settings.problems import Problem, StudyError
 from espalier.settings.registry import Spec
@@ -70,6 +71,9 @@ class Plan:
             runs = sum(len(point.runs) for point in planned.points)
             asked += runs
             configurations = len(planned.points) // planned.study.times
+            if planned.study.compare:
+                lines.append(f"study {name}: {len(planned.points)} chains of {', '.join(planned.study.compare)}")
+                continue
             lines.append(
                 f"study {name}: {configurations} configurations × {planned.study.repeats} repeats"
                 f"{f' × {planned.study.folds} folds' if planned.study.folds else ''}"
@@ -97,18 +101,40 @@ def build(
     for name in names:
         try:
             path = find(name, folder)
-            points = StudyPoints(path, overrides or {}, _starts(folder, (*asking, path.stem)))
-            planned = _planned(path, points, overrides or {})
+            planned, wrong = _study(path, folder, overrides or {}, asking)
+            problems += wrong
+            if planned is None:
+                continue
             if planned.name in studies:
                 message = f"two studies are named {planned.name!r}; their results would share a folder"
                 raise StudyError([Problem("studies", message, str(path))])
             studies[planned.name] = planned
-            problems += points.problems
         except StudyError as error:
             problems += error.problems
     if problems:
         raise StudyError(problems)
     return Plan(studies, _shared(studies))
+
+
+def _study(
+    path: Path, folder: Path, overrides: Mapping[str, Any], asking: tuple[str, ...]
+) -> tuple[PlannedStudy | None, list[Problem]]:
+    """A study and every mistake in it; None in the place of one that compares others and is wrong."""
+    loaded = load(path, overrides)
+    study, source, _ = loaded
+    if not study.compare:
+        points = StudyPoints(loaded, overrides, _starts(folder, (*asking, path.stem)))
+        return _planned(path, points, overrides), points.problems
+    problems = loaded[2] + compared.problems(study, source)
+    place = source.place(("compare",))
+    for name in study.compare:
+        if find(name, folder).stem in (*asking, path.stem):
+            problems.append(Problem("compare", f"{name} compares studies itself, this one among them", place))
+    if problems:
+        return None, problems
+    members = build(study.compare, folder, overrides, (*asking, path.stem)).studies
+    found, axes, baseline, points = compared.joined(study, members, place, "compare")
+    return _of(path, found, axes, baseline, points, overrides), compared.asked(found, axes, source)
 
 
 def _starts(folder: Path, asking: tuple[str, ...]) -> Starts:
@@ -141,10 +167,13 @@ def _planned(path: Path, found: StudyPoints, overrides: Mapping[str, Any]) -> Pl
             if cut is not None:
                 runs = chain(_stages(cut, found.study, repeat), full=runs)
             points.append(Point(labels, repeat, runs))
+    return _of(path, found.study, found.axes, found.baseline, tuple(points), overrides, tuple(found.warnings))
+
+
+def _of(path: Path, study: Study, axes: tuple[str, ...], *rest: Any) -> PlannedStudy:
     # A smoke run leaves the pages of the full study alone.
-    name = path.stem if found.study.scale == "full" else f"{path.stem}-{found.study.scale}"
-    settled = name, str(path), found.study, found.axes, found.baseline, tuple(points), overrides
-    return PlannedStudy(*settled, tuple(found.warnings))
+    name = path.stem if study.scale == "full" else f"{path.stem}-{study.scale}"
+    return PlannedStudy(name, str(path), study, axes, *rest)
 
 
 def _stages(settings: Settings, study: Study, repeat: int) -> dict[str, Spec]:

@@ -11,7 +11,7 @@ from espalier.settings.problems import StudyError
 from espalier.settings.words import value
 
 if TYPE_CHECKING:
-    from espalier.plan.build import Plan
+    from espalier.plan.build import Plan, PlannedStudy
 
 CONFIG = Path("config/config.yaml")
 STUDIES = Path("config/studies")
@@ -38,6 +38,32 @@ def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> "Plan"
         return build(settings.studies, STUDIES, overrides)
     except StudyError as error:
         raise Mistake(str(error)) from None
+
+
+def side_by_side(studies: Sequence[str], words: Sequence[str] = ()) -> "PlannedStudy":
+    """A study that compares others, made of their names alone.
+
+    Args:
+        words: what Snakemake is given after --config, as key=value
+
+    Raises:
+        Mistake: one cannot be used, or they have other data.
+    """
+    members = configured(studies, words).studies
+    if len(members) < 2:
+        raise Mistake("espalier compare: name two studies or more")
+    from espalier.plan import compared
+    from espalier.plan.build import PlannedStudy
+    from espalier.plan.study import Study
+
+    title = " and ".join(members)
+    wanted = {"tables": ["against_baseline", "summary"], "figures": [{"name": "tradeoff", "x": "params"}]}
+    try:
+        study = Study.model_validate({"title": title, "compare": [*members], **wanted})
+        found, axes, baseline, points = compared.joined(study, members, "espalier compare")
+    except StudyError as error:
+        raise Mistake(str(error)) from None
+    return PlannedStudy("-".join(members), title, found, axes, baseline, points, {})
 
 
 def _read() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import misfits
 from espalier.plan.grid import COUNTED, Constraint, GridPoint, UnequalAxes, attribute, expand, has, label, matches, size
 from espalier.plan.starts import Starts
-from espalier.plan.study import SECTIONS, Block, load
+from espalier.plan.study import SECTIONS, Block, Loaded
 from espalier.settings.keys import flat, put
 from espalier.settings.problems import Problem, StudyError, describe, unknown, written
 
@@ -26,8 +26,8 @@ a quarter of an hour, and more memory than most machines have."""
 class StudyPoints:
     """The points of a study before repeats, and every mistake met on the way."""
 
-    def __init__(self, path: Path, overrides: Mapping[str, Any], starts: Starts):
-        self.study, self._source, self.problems = load(path, overrides)
+    def __init__(self, loaded: Loaded, overrides: Mapping[str, Any], starts: Starts):
+        self.study, self._source, self.problems = loaded
         self._starts = starts
         self._labels: dict[tuple[str, Any], str] = {}
         blocks = self.study.grid or (Block(),)

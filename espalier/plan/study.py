@@ -90,12 +90,14 @@ class Study(Sections, Heading):
     smoke: Point = Field({})
     """key path → value under scale smoke, for what its general rule cannot know; left out where a point has no such key
     """
+    compare: Annotated[tuple[str, ...], Strict(False)] = ()
+    """names of other studies of the same data: this one shows theirs side by side and has no runs of its own"""
     grid: Annotated[tuple[Block, ...], Strict(False), BeforeValidator(_listed), AlsoWritten("item")] = ()
     """blocks whose points are joined; a point that stands in two blocks is run once"""
     constraints: Annotated[tuple[str, ...], Strict(False)] = ()
     """budgets that every point must meet: `params < 5e6`, `macs <= 1e9`, or any numeric key path"""
     tables: Annotated[tuple[choice("table"), ...], Strict(False)] = ()
-    """tables wanted, by name or with their settings"""
+    """tables wanted, by name or with their settings; `columns` names the headings that one prints"""
     figures: Annotated[tuple[choice("figure"), ...], Strict(False)] = ()
     """figures wanted, by name or with their settings"""
 
@@ -112,7 +114,11 @@ SECTIONS = tuple(key for key in Study.model_fields if key in Sections.model_fiel
 """Study keys that stages read and axes may change; the seed belongs to the repeats."""
 
 
-def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Study, Source, list[Problem]]:
+Loaded = tuple[Study, Source, list[Problem]]
+"""A study as far as its file can be read, the file, and what is wrong in its shape."""
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
     """Read a study file and check its shape; the points of its grid are checked when they are made.
 
     A study with mistakes comes back without the keys that hold them.

@@ -23,6 +23,8 @@ class Source:
     def __init__(self, path: Path, overrides: Mapping[str, Any]):
         self.path = path
         self._marks = _read(path)
+        self.own = tuple(_plain(self._marks))
+        """the keys of the file"""
         self.data = merged(_plain(self._marks), overrides)
         self._overridden = [key.split(".") for key, _ in flat(overrides)]
 
