@@ -70,7 +70,7 @@ def opened(browser, built):
     def open_(name: str, width: int = 1600):
         context = browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
-        context.set_default_timeout(600_000)
+        context.set_default_timeout(120_000)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         tab = context.new_page()
         tab.on("pageerror", lambda error: wrong.append(str(error)))

@@ -17,12 +17,12 @@ def in_report(built):
 
 def test_the_study_is_a_link_to_its_page(opened):
     tab = opened("explore.html")
-    tab.locator(".study a").click()
+    tab.locator(".kicker a").click()
     tab.wait_for_selector("#board")
     assert tab.url.endswith("/index.html")
 
 
 def test_in_the_report_of_the_workflow_it_is_no_link(opened, in_report):
     tab = opened(in_report)
-    assert tab.locator(".study").inner_text() == "Study small"
-    assert tab.locator(".study a").count() == 0
+    assert tab.locator(".kicker").inner_text() == "Study small"
+    assert tab.locator(".kicker a").count() == 0

@@ -16,7 +16,7 @@ def board(tab):
 
 
 def names(tab) -> list[str]:
-    return tab.locator("#leaderboard tbody td.name").all_inner_texts()
+    return tab.locator("#leaderboard tbody td.name > span:first-child").all_inner_texts()
 
 
 def column(tab, head: str) -> list[float | None]:
@@ -33,7 +33,7 @@ def sort(tab, head: str) -> None:
     next_order = "ascending" if heading.get_attribute("aria-sort") == "descending" else "descending"
     heading.click()
     # Rows are put in order after the click has been answered; the heading says so last.
-    expect(heading).to_have_attribute("aria-sort", next_order, timeout=600_000)
+    expect(heading).to_have_attribute("aria-sort", next_order, timeout=120_000)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -43,6 +43,34 @@ def test_no_page_scrolls_sideways(opened, name, width):
     tab.wait_for_selector("#leaderboard.dataTable, [data-chart] svg")
     needed, there = tab.evaluate(PLACED)
     assert needed <= there == width
+
+
+@pytest.mark.parametrize("width", [1400, 1600])
+def test_no_table_is_wider_than_its_page(opened, width):
+    tab = board(opened("index.html", width))
+    tab.evaluate("() => document.querySelectorAll('details').forEach(one => (one.open = true))")
+    over = "() => [...document.querySelectorAll('.scroll')].map(one => one.scrollWidth - one.clientWidth)"
+    assert tab.evaluate(over) and max(tab.evaluate(over)) <= 0
+
+
+def test_a_reader_chooses_columns(opened):
+    tab = board(opened("index.html"))
+    heads = "#leaderboard thead th"
+    before = tab.locator(heads).all_inner_texts()
+    assert not any("Quantize" in head for head in before)
+    tab.locator(".columns summary").click()
+    tab.get_by_label("Quantize").check()
+    tab.get_by_label("Test top-1 (%)").uncheck()
+    after = [head.split("\n")[0] for head in tab.locator(heads).all_inner_texts()]
+    assert "Quantize" in after and "Test top-1" not in after and len(after) == len(before)
+
+
+def test_a_link_to_a_folded_table_opens_it(opened):
+    tab = opened("index.html", 1400)
+    table = tab.locator("details.table").first
+    table.evaluate("one => (one.open = false)")
+    tab.locator(f"nav a[href='#{table.get_attribute('id')}']").click()
+    tab.wait_for_function("() => document.querySelector('details.table').open")
 
 
 def test_each_page_is_small(built):
@@ -136,7 +164,7 @@ def test_commands_are_shown_and_copied(opened, built):
 
 
 def test_a_failed_run_shows_its_log(opened, built):
-    row = opened("index.html").locator("#ran tr", has_text="failed")
+    row = opened("index.html").locator("#answers tr", has_text="failed")
     row.locator("summary").click()
     assert "CUDA out of memory" in row.locator("pre").inner_text() and row.locator("pre").is_visible()
     assert built.study["runs"][built.broken]["path"].rpartition("/")[2] in row.inner_text()
