@@ -53,7 +53,7 @@ def test_a_mistyped_override_is_one_clear_error(planned, words):
 
 @pytest.mark.parametrize("flag", ["--profile", "--workflow-profile"])
 def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(planned, listing, flag):
-    done = planned.snakemake("-n", flag, "profiles/slurm")
+    done = planned.snakemake("-n", "-p", flag, "profiles/slurm")
     text = done.stdout
     assert planned.listed(text + done.stderr) == planned.listed(listing)
     job = next(block for block in text.split("\n\n") + text.split("\n[") if "rule train:" in block)
@@ -64,7 +64,7 @@ def test_only_runs_on_several_nodes_ask_slurm_for_them(planned):
     words = ("--profile", "profiles/slurm", "--config", "studies=tiny", "train={epochs: 2, processes: 4}")
     asked = {}
     for nodes in ("1", "1, 2"):
-        text = planned.snakemake("-n", *words, f"grid={{product: {{train.nodes: [{nodes}]}}}}").stdout
+        text = planned.snakemake("-n", "-p", *words, f"grid={{product: {{train.nodes: [{nodes}]}}}}").stdout
         lines = re.findall(r"rule train:.*?resources: ([^\n]*)", text, re.DOTALL)
         asked[nodes] = {frozenset(line.split(", ")) for line in lines}
     (one,) = asked["1"]
