@@ -13,7 +13,9 @@ def test_a_dry_run_prints_the_plan_before_the_jobs(listing):
     assert list(runs) == ["prepare", "train", "prune", "quantize", "export", "encode", "evaluate"]
     assert runs["train"] >= 16 and runs["evaluate"] == sum(runs[stage] for stage in ("train", "prune", "encode"))
     assert int(asked) > int(unique) == sum(runs.values())
-    assert listing.index("plan:") < listing.index("Job stats")
+    assert listing.index("plan:") < listing.index("Job stats") < listing.index("To make, by configuration")
+    assert re.search(r"^  AdamW +train 3, evaluate 3 +evaluate/resnet-adamw-s0-", listing, re.MULTILINE)
+    assert len(listing.splitlines()) < 60 and "rule train:" not in listing, "jobs are listed with -p"
 
 
 def test_a_bad_study_ends_before_any_job(repository):

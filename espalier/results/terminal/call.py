@@ -83,7 +83,8 @@ class Call:
         elif event == "job_info":
             run = str(record.wildcards.get("run") or " ".join(map(str, record.wildcards.values())))
             self._jobs[record.jobid] = Job(record.rule_name, run, record.created)
-            self._left.began(record.jobid, record.created)
+            if record.rule_name in STAGES:
+                self._left.began(record.jobid, record.created)
             return ""
         elif event == "job_finished":
             return self._finished(self._jobs.pop(record.job_id, None), record)
@@ -124,7 +125,11 @@ class Call:
                 why = ended.reason
             except ArtifactError as error:
                 score, why = "damaged", str(error)
-        self._left.ended(record.job_id, job.rule, seconds, record.created)
+        if why:
+            # What did not come to its end tells no time.
+            self._left.failed(record.job_id, job.rule)
+        else:
+            self._left.ended(record.job_id, job.rule, seconds)
         said = why or self._left.words(record.created)
         all_ = max(self._to_make.total(), self._done)
         text = self._line(f"{self._done:>{len(str(all_))}}/{all_}", job, score, seconds, said)

@@ -34,14 +34,14 @@ class TimeLeft:
         self._first = now if self._first is None else self._first
         self._running[job] = now
 
-    def ended(self, job: int, stage: str, seconds: float, now: float) -> None:
+    def ended(self, job: int, stage: str, seconds: float) -> None:
         """Note a run that has ended after so many seconds of its own."""
         self._running.pop(job, None)
         self._to_go[stage] -= 1
         self._took[stage].append(seconds)
 
     def failed(self, job: int, stage: str) -> None:
-        """Note a run that has failed."""
+        """Note a run that has failed, or has not come to its end."""
         self._running.pop(job, None)
         self._to_go[stage] -= 1
 
