@@ -123,8 +123,10 @@ def _pace(record: Record) -> Pace | None:
 
 
 def _trainings(runs: Iterable[Run]) -> list[Training]:
-    seen = {run: priorities.epochs(run) * _images(run.data) for run in runs if run.parent}
-    chosen = [run for run, images in seen.items() if images >= MANY]
+    trained = {run: epochs for run in runs if run.parent and (epochs := priorities.epochs(run))}
+    images = {data: _images(data) for data in {run.data for run in trained}}
+    seen = {run: epochs * images[run.data] for run, epochs in trained.items()}
+    chosen = [run for run, number in seen.items() if number >= MANY]
     try:
         counts: list[Mapping[str, Any]] = model_counts.counts(map(priorities.network, chosen)) if chosen else []
     except RuntimeError:
@@ -155,10 +157,12 @@ def _images(data: Run) -> float:
         return 0
     if own:
         return sum(own.counts.get("train") or own.counts.get("all") or ()) * settings.get("fraction", 1.0)
-    kept = len(settings["keep"]) / dataset.entry().facts["classes"] if settings.get("keep") else 1.0
+    if "train" in settings:
+        return settings["train"]
+    facts = dataset.entry().facts
+    kept = len(settings["keep"]) / facts["classes"] if settings.get("keep") and "classes" in facts else 1.0
     # The authors' train split holds the images for validation too.
-    official = dataset.entry().facts.get("train_images", 0) * (1 - settings.get("validation", 0.0))
-    return settings.get("train") or official * settings.get("fraction", 1.0) * kept
+    return facts.get("train_images", 0) * (1 - settings.get("validation", 0.0)) * settings.get("fraction", 1.0) * kept
 
 
 def _short(number: float) -> str:

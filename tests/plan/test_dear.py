@@ -66,6 +66,20 @@ def test_a_plan_tells_its_images_epochs_and_networks(tmp_path, monkeypatch):
     assert not asked, "what is never dear is not counted"
 
 
+@pytest.mark.parametrize(
+    "dataset, images",
+    [
+        ("cifar10", 45_000),
+        ("{name: cifar10, fraction: 0.5, keep: [1, 2]}", 4_500),
+        ("{name: stand_in, train: 64}", 64),
+        ("{name: arrays, path: mine.npz, channels: 1, keep: [1, 2]}", 0),
+    ],
+)
+def test_a_set_states_its_images(tmp_path, dataset, images):
+    (prepare, *_) = planned(tmp_path, f"title: t\ndataset: {dataset}\nmodel: {{name: mlp}}\ntrain: {{epochs: 1}}\n")
+    assert dear._images(prepare) == pytest.approx(images)
+
+
 def test_the_size_of_a_prepared_file_is_believed_before_what_its_set_states(tmp_path, monkeypatch):
     monkeypatch.setattr(dear.header, "read", lambda path: {"sizes": {"train": 7}})
     (prepare, *_) = planned(tmp_path, "title: t\ndataset: cifar10\nmodel: {name: mlp}\ntrain: {epochs: 1}\n")
