@@ -1,5 +1,5 @@
 # Espalier: from one YAML study to tables, figures and a report. Table of contents.
-#   snakemake -n        the plan and its jobs          espalier status      done, running, failed, waiting
+#   snakemake -n        the plan, and what is dear     espalier status      done, running, failed, waiting
 #   snakemake -c4       run the configured studies     espalier partial     tables and figures of what exists so far
 #   snakemake report    results/report.zip             snakemake preview   augmented samples of every policy
 #   snakemake zoo       what every network costs       snakemake mlflow    finished runs in one MLflow store
@@ -26,6 +26,7 @@ include: "workflow/rules/encode.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/zoo.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/terminal.smk"
 include: "workflow/rules/preview.smk"
 include: "workflow/rules/preflight.smk"
 include: "workflow/rules/mlflow.smk"

@@ -11,7 +11,6 @@ Needs root and `make slurm-packages`.
 
 import argparse
 import csv
-import re
 import resource
 import shutil
 import statistics
@@ -84,7 +83,7 @@ def main() -> None:
             own_cpu.append(float(line["cpu_time"]))
         jobs = [cluster.job(job) for job in submission.all_jobs()]
         whole = [seconds(job["RunTime"]) for job in jobs if job["Comment"].startswith("rule_train")]
-        told = re.findall(r"submitted with SLURM jobid", submission.told())
+        told = submission.submitted()
         # The accounts come after the fact.
         deadline = time.monotonic() + 120
         while len(job_cpu := cpu_seconds()) < len(whole) and time.monotonic() < deadline:

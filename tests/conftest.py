@@ -19,7 +19,7 @@ from support.snakemake_as_run import snakemake
 os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("config", "workflow", "profiles", "envs", "espalier")
+PARTS = ("config", "workflow", "profiles", "envs", "espalier", "snakemake_logger_plugin_espalier")
 
 
 class Repository:

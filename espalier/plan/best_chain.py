@@ -1,5 +1,6 @@
 """The best chain of a study, of those that are done: what a notebook loads and what other studies start from."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from espalier.runs import record as records
 if TYPE_CHECKING:
     from espalier.plan.build import PlannedStudy, Point
 
-_METRIC = "validation_top1"
+METRIC = "validation_top1"
 
 
 def best(study: "PlannedStudy", root: Path = Path()) -> "Point | None":
@@ -33,9 +34,18 @@ def unended(study: "PlannedStudy", root: Path = Path()) -> int:
     return sum(records.read(root / run.path) is None for run in study.runs.values() if run.parent)
 
 
-def _score(point: "Point", root: Path) -> float | None:
-    found = [records.read(root / run.path) for run in point.runs.values() if run.parent]
+def score(ended: Iterable["records.Record | None"]) -> float | None:
+    """Validation top-1 at the end of a chain, from the records of its runs; None where one of them is not done.
+
+    Raises:
+        ArtifactError: the metrics of a run are damaged.
+    """
+    found = list(ended)
     if not all(record and record.outcome == records.DONE for record in found):
         return None
-    measured = [float(record.metrics[_METRIC]) for record in found if record.metrics.get(_METRIC)]
+    measured = [float(record.metrics[METRIC]) for record in found if record and record.metrics.get(METRIC)]
     return measured[-1] if measured else None
+
+
+def _score(point: "Point", root: Path) -> float | None:
+    return score([records.read(root / run.path) for run in point.runs.values() if run.parent])

@@ -22,19 +22,19 @@ def priorities(plan: Plan) -> dict[str, float]:
     Training is epochs × MACs of the network before it is pruned; sizes of data sets are known only later. What does
     not train has 0 and so goes first: it is short, and its results are waited for.
     """
-    trained = [run for runs in plan.runs.values() for run in runs.values() if _epochs(run)]
-    macs = [row.get("macs", 0) for row in model_counts.counts(map(_network, trained))]
+    trained = [run for runs in plan.runs.values() for run in runs.values() if epochs(run)]
+    macs = [row.get("macs", 0) for row in model_counts.counts(map(network, trained))]
     ahead: dict[str, float] = {}
     for run, each in reversed(list(zip(trained, macs, strict=True))):
         # What follows a run stands behind it in the plan, and has been added to it by now.
-        ahead[run.name] = _epochs(run) * each + ahead.get(run.name, 0)
+        ahead[run.name] = epochs(run) * each + ahead.get(run.name, 0)
         for before in filter(None, (run.parent, run.teacher)):
             ahead[before.name] = max(ahead.get(before.name, 0), ahead[run.name])
     most = max(ahead.values(), default=0)
     return {run.name: ahead[run.name] / most - 1 for run in trained if most}
 
 
-def _epochs(run: Run) -> int:
+def epochs(run: Run) -> int:
     """Passes over the training split; those of pruning in rounds are counted once a round."""
     if isinstance(run.spec, TrainStage):
         return run.spec.train.epochs
@@ -49,7 +49,8 @@ def _epochs(run: Run) -> int:
     return 0
 
 
-def _network(run: Run) -> model_counts.Network:
+def network(run: Run) -> model_counts.Network:
+    """The network that a run trains, as it is before it is pruned."""
     dataset = run.data.spec.dataset
     trained = run if isinstance(run.spec, TrainStage) else run.networks[0]
     size, classes = stated.image_size(dataset) or _IMAGE_SIZE, dataset.entry().facts.get("classes", _CLASSES)

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from espalier.errors import Mistake
+from espalier.plan import best_chain
+from espalier.results.format.notices import protocol_notice
 from espalier.results.page import freshness
-from espalier.results.read.planned_study import Study, read
+from espalier.results.read.planned_study import Study, configurations, labels, read, short_names
 from espalier.results.read.run_state import STATES, TROUBLED, State, last_words
 from espalier.results.read.tidy import states
 
@@ -48,7 +50,29 @@ def _ended(folder: Path, failed: bool) -> list[str]:
             found, failures = make(folder, folder / "plan.json")
     except Mistake as error:
         return [f"{page}: not made: {error}"]
-    return [line(page, study, found), *(f"{folder}/{each.told()}" for each in failures)] if page.exists() else []
+    if not page.exists():
+        return []
+    failed_parts = (f"{folder}/{each.told()}" for each in failures)
+    return [*best(study, found), line(page, study, found), *failed_parts]
+
+
+def best(study: Study, found: Mapping[str, State]) -> list[str]:
+    """The best chain on the validation split in one line, chosen as a notebook and other studies choose it; none while
+    no chain is done. Of the test split the page alone tells."""
+    scores = []
+    for point in study["points"]:
+        ended = [found[id_].record for stage, id_ in point["runs"].items() if stage != "prepare"]
+        if (score := best_chain.score(ended)) is not None:
+            scores.append((score, point, [record for record in ended if best_chain.METRIC in record.metrics][-1]))
+    if not scores:
+        return []
+    score, point, last = max(scores, key=lambda one: one[0])
+    name = short_names(study)[configurations(study)[labels(study, point)]]
+    seeds = (seed for id_ in point["runs"].values() if (seed := study["runs"][id_]["settings"].get("seed")) is not None)
+    seed = f", seed {next(seeds, point['repeat'])}" if study["repeats"] > 1 else ""
+    said = protocol_notice(study).partition(". ")[0]
+    head = f"{study['study']}: best validation top-1 {score:.2f} %: {name}{seed}"
+    return [f"{head} ({last.folder}){f'. {said}.' if said else ''}"]
 
 
 def line(page: Path, study: Study, found: Mapping[str, State]) -> str:

@@ -13,7 +13,9 @@ def test_a_dry_run_prints_the_plan_before_the_jobs(listing):
     assert list(runs) == ["prepare", "train", "prune", "quantize", "export", "encode", "evaluate"]
     assert runs["train"] >= 16 and runs["evaluate"] == sum(runs[stage] for stage in ("train", "prune", "encode"))
     assert int(asked) > int(unique) == sum(runs.values())
-    assert listing.index("plan:") < listing.index("Job stats")
+    assert listing.index("plan:") < listing.index("Job stats") < listing.index("To make, by configuration")
+    assert re.search(r"^  AdamW +train 3, evaluate 3 +evaluate/resnet-adamw-s0-", listing, re.MULTILINE)
+    assert len(listing.splitlines()) < 60 and "rule train:" not in listing, "jobs are listed with -p"
 
 
 def test_a_bad_study_ends_before_any_job(repository):
@@ -53,7 +55,7 @@ def test_a_mistyped_override_is_one_clear_error(planned, words):
 
 @pytest.mark.parametrize("flag", ["--profile", "--workflow-profile"])
 def test_the_slurm_profile_plans_the_same_runs_as_gpu_jobs(planned, listing, flag):
-    done = planned.snakemake("-n", flag, "profiles/slurm")
+    done = planned.snakemake("-n", "-p", flag, "profiles/slurm")
     text = done.stdout
     assert planned.listed(text + done.stderr) == planned.listed(listing)
     job = next(block for block in text.split("\n\n") + text.split("\n[") if "rule train:" in block)
@@ -64,7 +66,7 @@ def test_only_runs_on_several_nodes_ask_slurm_for_them(planned):
     words = ("--profile", "profiles/slurm", "--config", "studies=tiny", "train={epochs: 2, processes: 4}")
     asked = {}
     for nodes in ("1", "1, 2"):
-        text = planned.snakemake("-n", *words, f"grid={{product: {{train.nodes: [{nodes}]}}}}").stdout
+        text = planned.snakemake("-n", "-p", *words, f"grid={{product: {{train.nodes: [{nodes}]}}}}").stdout
         lines = re.findall(r"rule train:.*?resources: ([^\n]*)", text, re.DOTALL)
         asked[nodes] = {frozenset(line.split(", ")) for line in lines}
     (one,) = asked["1"]

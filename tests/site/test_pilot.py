@@ -371,7 +371,7 @@ def test_a_pilot_takes_the_longest_runs_first_and_each_writes_what_it_writes_alo
     text = STUDY.format(title="four lengths", epochs="[2, 12, 1, 6]")
     (stocked.folder / "config/studies/lengths.yaml").write_text(text)
     done = stocked.snakemake(
-        *("--profile", "profiles/pilot", "--cores", "2", "--until", "train", "--config", "studies=lengths")
+        *("-p", "--profile", "profiles/pilot", "--cores", "2", "--until", "train", "--config", "studies=lengths")
     )
     begun = re.findall(r"rule train:.*?wildcards: run=(\S+)", done.stdout + done.stderr, re.DOTALL)
     folders = [stocked.folder / "results/runs/train" / run for run in begun]

@@ -26,7 +26,7 @@ def copy_repository(folder: Path) -> Path:
     """What a user has after a clone, without results."""
     folder.mkdir(parents=True)
     shutil.copy(ROOT / "Snakefile", folder)
-    for part in ("config", "workflow", "profiles", "envs", "espalier"):
+    for part in ("config", "workflow", "profiles", "envs", "espalier", "snakemake_logger_plugin_espalier"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)
     (folder / "results").mkdir()
@@ -105,8 +105,9 @@ class Submission:
         return self.log.read_text()
 
     def submitted(self) -> list[str]:
-        """Ids of the jobs that Snakemake says it has submitted, in order."""
-        return re.findall(r"submitted with SLURM jobid (\d+)", self.told())
+        """Ids of the jobs that Snakemake says in its logs it has submitted, in order."""
+        logs = "".join(path.read_text() for path in sorted(self.folder.glob(".snakemake/log/*.log")))
+        return re.findall(r"submitted with SLURM jobid (\d+)", logs)
 
     def alive(self) -> list[str]:
         return self.cluster.jobs(folder=self.folder)

@@ -126,6 +126,14 @@ def test_a_failing_run_leaves_the_others_running_and_a_page_that_says_so(done):
     assert failed.returncode != 0
     last = failed.stderr.splitlines()[-1]
     assert last.startswith("results/studies/fails/index.html: 3 of 5 runs are done, 1 failed (")
+    # The terminal has a line a run; jobs with their commands stand in the log.
+    told = failed.stderr
+    assert re.search(r"^1/4  train +baseline +[\d.]+ % ", told, re.MULTILINE) and "localrule train:" not in told
+    assert "failed: train bad.pt after" in told and "tried again: train bad.pt" in told
+    assert re.search(r"^    log: results/runs/train/\S+/run.log\n      \| .* bad.pt: it is damaged", told, re.MULTILINE)
+    assert "fails: best validation top-1 " in failed.stderr.splitlines()[-2]
+    (kept,) = re.findall(r"Complete log\(s\): (\S+)", told)
+    assert Path(kept).read_text().count("localrule train:") == 3
     (log,) = _logs(done, "bad.pt: it is damaged")
     assert "not tried again in this call" in log.read_text()
     assert not log.with_name("model.safetensors").exists()

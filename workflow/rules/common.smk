@@ -46,7 +46,7 @@ except Mistake as mistake:
     raise WorkflowError(f"mistakes in what is registered:\n{mistake}") from None
 
 from espalier.plan import config as configuration
-from espalier.plan import manifest
+from espalier.plan import dear, manifest
 from espalier.plan.build import build
 from espalier.plan.standing import Standing
 from espalier.settings.problems import StudyError
@@ -94,6 +94,9 @@ if workflow.is_main_process:
 STANDING = Standing(PLAN)
 if workflow.is_main_process and STANDING.problems:
     raise WorkflowError(STANDING.told())
+if CALL or workflow.output_settings.dryrun:
+    if dear_ones := dear.warning(STANDING.unmade()):
+        print(dear_ones, file=sys.stderr)
 
 
 # No params of a rule: what looks on from outside makes no run anew.

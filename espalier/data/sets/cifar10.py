@@ -11,7 +11,12 @@ from espalier.settings.registry import register
 from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
 
 
-@register("dataset", classes=10, published={"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)})
+@register(
+    "dataset",
+    classes=10,
+    train_images=50_000,
+    published={"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)},
+)
 def cifar10(
     source: Path | None,
     *,

@@ -38,6 +38,7 @@ COARSE = {
 @register(
     "dataset",
     classes=100,
+    train_images=50_000,
     classes_by={"labels": {"coarse": 20}},
     published={"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)},
 )

@@ -9,7 +9,7 @@ from espalier.settings.registry import register
 from espalier.settings.types import Count, Fraction, Natural
 
 
-@register("dataset", classes=10, channels=1)
+@register("dataset", classes=10, train_images=1_797, channels=1)
 def digits(
     source: Path | None,
     *,

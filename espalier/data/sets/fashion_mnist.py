@@ -11,7 +11,7 @@ from espalier.settings.registry import register
 from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
 
 
-@register("dataset", classes=10, channels=1, published={"mean": (0.2860,), "std": (0.3530,)})
+@register("dataset", classes=10, train_images=60_000, channels=1, published={"mean": (0.2860,), "std": (0.3530,)})
 def fashion_mnist(
     source: Path | None,
     *,

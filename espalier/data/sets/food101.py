@@ -10,7 +10,7 @@ from espalier.settings.registry import register
 from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
 
 
-@register("dataset", classes=101)
+@register("dataset", classes=101, train_images=75_750)
 def food101(
     source: Path | None,
     *,

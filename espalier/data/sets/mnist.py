@@ -11,7 +11,7 @@ from espalier.settings.registry import register
 from espalier.settings.types import Classes, Count, Fraction, Literal, Natural, Portion
 
 
-@register("dataset", classes=10, channels=1, published={"mean": (0.1307,), "std": (0.3081,)})
+@register("dataset", classes=10, train_images=60_000, channels=1, published={"mean": (0.1307,), "std": (0.3081,)})
 def mnist(
     source: Path | None,
     *,

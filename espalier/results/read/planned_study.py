@@ -98,6 +98,12 @@ def baseline_number(study: Study) -> int | None:
 
 def short_names(study: Study) -> dict[int, str]:
     """Configuration → what tells it from the baseline; all its labels where there is no baseline."""
+    alike = "baseline" if study.get("baseline") else study["study"]
+    return {number: ", ".join(found) or alike for number, found in changes(study).items()}
+
+
+def changes(study: Study) -> dict[int, tuple[str, ...]]:
+    """Configuration → each of its labels that is another than the baseline's; all where there is no baseline."""
     baseline = study.get("baseline") or {}
     varying, names = _varying(study), axis_names(study)
     columns = [set(column) for column in zip(*configurations(study), strict=True)]
@@ -111,7 +117,7 @@ def short_names(study: Study) -> dict[int, str]:
             for axis, label in pairs
             if not _same(label, baseline.get(axis))
         ]
-        found[number] = ", ".join(changed) or ("baseline" if baseline else study["study"])
+        found[number] = tuple(changed)
     return found
 
 

@@ -1,0 +1,168 @@
+"""What a call that makes runs says: a line for each that has ended, and all of one that has failed."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from logging import LogRecord
+from pathlib import Path
+
+from espalier.errors import ArtifactError
+from espalier.results.page.status_table import duration
+from espalier.results.read.planned_study import Study
+from espalier.results.terminal.names import Names
+from espalier.results.terminal.time_left import TimeLeft
+from espalier.runs import record as records
+from espalier.stages import STAGES
+
+NOISE = re.compile(
+    r"Select jobs to execute\.\.\.|Using shell: .*|Conda environments: ignored|Building DAG of jobs\.\.\.|"
+    r"Rules claiming more threads will be scaled down\.|Assuming unrestricted shared filesystem usage\.|"
+    # A cluster's plugin says it of each job.
+    r"Job \d+ has been submitted with SLURM jobid .*"
+)
+"""Messages of Snakemake that the log alone keeps."""
+SILENT = ("workflow_started", "job_started", "shellcmd", "progress")
+"""Events that the log alone keeps."""
+_UNTOLD = ("all", "outdated")
+"""Rules that make nothing that anybody waits for."""
+_AGAIN = re.compile(r"Trying to restart job (\d+)\.")
+_COMMAND = re.compile(
+    r"\s*RuleException:\s+CalledProcessError in file [^\n]*\s+Command '.*?stage\.py \w+ \S+/(\S+-[0-9a-f]{10}) .*' "
+    r"(returned non-zero exit status \d+|died with .*)\.\s*",
+    re.DOTALL,
+)
+"""What Snakemake says before a failed run, with all of its command: the run, and how it ended."""
+_LAST = 20
+"""Lines of the log of a failed job."""
+_WIDTH = 60
+"""Letters of the column of names, at most; a longer name pushes what follows."""
+_HINT = "A line for each run that ends. What is at work now: espalier status"
+_YELLOW, _RED, _PLAIN = "\033[33m", "\033[31m", "\033[0m"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that has begun."""
+
+    rule: str
+    run: str
+    """its run, or else what its wildcards say"""
+    began: float
+    """in seconds since the epoch"""
+
+
+class Call:
+    """Tells the records of a call's loggers, as text for the terminal.
+
+    Args:
+        studies: the plans of the call's studies
+        submits: whether jobs wait in a queue before they run, so that the time since they began says nothing
+        coloured: whether the terminal shows colours
+        root: what the paths of the plans are relative to
+    """
+
+    def __init__(self, studies: Iterable[Study], *, submits: bool, coloured: bool, root: Path = Path()):
+        self._names = Names(studies)
+        self._width = min(_WIDTH, self._names.longest)
+        self._coloured, self._root = coloured, root
+        self._jobs: dict[int, Job] = {}
+        self._to_make: Counter[str] = Counter()
+        self._done = 0
+        self._left = TimeLeft(submits)
+
+    def __call__(self, record: LogRecord) -> str | None:
+        """The text for a record: empty where it is left to the log, None where Snakemake's own words are shown."""
+        event = getattr(record, "event", None)
+        if event in SILENT:
+            return ""
+        if event == "run_info":
+            self._to_make = Counter({rule: count for rule, count in record.stats.items() if rule in STAGES})
+            self._left.expect(self._to_make)
+            return f"{record.getMessage()}\n{_HINT}"
+        elif event == "job_info":
+            run = str(record.wildcards.get("run") or " ".join(map(str, record.wildcards.values())))
+            self._jobs[record.jobid] = Job(record.rule_name, run, record.created)
+            if record.rule_name in STAGES:
+                self._left.began(record.jobid, record.created)
+            return ""
+        elif event == "job_finished":
+            return self._finished(self._jobs.pop(record.job_id, None), record)
+        elif event == "job_error":
+            self._left.failed(record.jobid, record.rule_name)
+            return self._failed(record)
+        elif event == "error":
+            # The log of the run says the rest; of one that was killed it says nothing.
+            ended = _COMMAND.fullmatch(record.getMessage())
+            return ended and (f"{self._names.of(ended[1])} {ended[2]}" if ended[2].startswith("died") else "")
+        elif event in (None, "resources_info"):
+            return self._said(record)
+        return None
+
+    def _said(self, record: LogRecord) -> str | None:
+        message = record.getMessage()
+        if again := _AGAIN.fullmatch(message):
+            job = self._jobs.get(int(again[1]))
+            if job:
+                self._left.again(job.rule)
+                return f"tried again: {job.rule} {self._names.of(job.run)}"
+        return "" if NOISE.fullmatch(message) else None
+
+    def _finished(self, job: Job | None, record: LogRecord) -> str | None:
+        if job is None:
+            return None
+        if job.rule in _UNTOLD:
+            return ""
+        seconds, score, why = record.created - job.began, "", ""
+        if job.rule not in STAGES:
+            return self._line("", job, score, seconds, "")
+        self._done += 1
+        if job.rule != "prepare":
+            try:
+                ended = records.complete(self._root / "results/runs" / job.rule / job.run)
+                seconds, top1 = ended.content["wall_s"], ended.metrics.get("validation_top1")
+                score = f"{float(top1):.2f} %" if top1 else ended.outcome if ended.reason else ""
+                why = ended.reason
+            except ArtifactError as error:
+                score, why = "damaged", str(error)
+        if why:
+            # What did not come to its end tells no time.
+            self._left.failed(record.job_id, job.rule)
+        else:
+            self._left.ended(record.job_id, job.rule, seconds)
+        said = why or self._left.words(record.created)
+        all_ = max(self._to_make.total(), self._done)
+        text = self._line(f"{self._done:>{len(str(all_))}}/{all_}", job, score, seconds, said)
+        return self._in(_YELLOW, text) if why else text
+
+    def _line(self, count: str, job: Job, score: str, seconds: float, said: str) -> str:
+        counted = count or " " * (2 * len(str(self._to_make.total())) + 1)
+        name = self._names.of(job.run)
+        return f"{counted}  {job.rule:<8}  {name:<{self._width}}  {score:>8}  {duration(seconds):>11}  {said}".rstrip()
+
+    def _failed(self, record: LogRecord) -> str:
+        job = self._jobs.get(record.jobid)
+        name = self._names.of(job.run) if job else ""
+        after = f" after {duration(record.created - job.began)}" if job else ""
+        lines = [self._in(_RED, f"failed: {record.rule_name} {name}{after}")]
+        if job and job.run not in name:
+            lines.append(f"    {job.run}")
+        said = {"message": record.rule_msg, **record.aux}
+        lines += [f"    {key}: {value}" for key, value in said.items() if value]
+        if not record.log:
+            lines.append(f"    command: {record.shellcmd}")
+        for path in record.log:
+            lines += self._last_words(Path(str(path)))
+        return "\n".join(lines)
+
+    def _last_words(self, path: Path) -> Iterable[str]:
+        try:
+            found = (self._root / path).read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+        except OSError as error:
+            found = [f"({error.strerror})"]
+        cut = f", the last {_LAST} of {len(found)} lines" if len(found) > _LAST else ""
+        yield f"    log: {path}{cut}"
+        yield from (f"      | {line}" for line in found[-_LAST:])
+
+    def _in(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_PLAIN}" if self._coloured else text
