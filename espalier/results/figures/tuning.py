@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _MOST = 60
 """Configurations whose names can be read on one page."""
+_ASIDE = 0.17
+"""Part of a row from its middle to each interval."""
 _LONG = 44
 """Letters of a name that would take a third of the page; longer ones are set smaller."""
 
@@ -23,9 +25,11 @@ def tuning(frame, history, study: dict):
     if done.empty:
         return style.nothing(f"No configuration has a result yet ({len(frame)} runs planned).", style.PAGE)
     shown = done.nlargest(_MOST, "validation_top1_mean", keep="first")
-    figure, (panel,) = style.canvas(style.PAGE, 1.05 + 0.145 * len(shown))
+    tested = headline(study) == "test_top1"
+    title = f"Validation {'and test ' if tested else ''}top-1 by configuration, the best by validation first"
+    figure, (panel,) = style.canvas(style.PAGE, 0.9 + 0.145 * len(shown), title=title)
     labels = label_columns(frame, shown.index, study)
-    _bars(panel, shown, headline(study) == "test_top1")
+    _bars(panel, shown, tested)
     heads = [axis_names(study)[axis] for axis in labels]
     names = [" · ".join(row) for row in zip(*labels.values(), strict=True)] or [study["study"]]
     panel.set_yticks(range(len(shown)), names, fontsize=6 if max(map(len, names)) < _LONG else 5)
@@ -34,7 +38,7 @@ def tuning(frame, history, study: dict):
     panel.set_ylim(len(shown) - 0.4, -0.6)
     panel.set_xlabel("Top-1 (%)")
     panel.grid(visible=False, axis="y")
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    style.legend(figure, *panel.get_legend_handles_labels())
     notes = [style.missing(int(frame["validation_top1"].notna().sum()), len(frame))]
     notes += [f"The best {_MOST} of {len(done)} configurations."] if len(done) > _MOST else []
     style.note(figure, " ".join(filter(None, notes)))
@@ -43,18 +47,22 @@ def tuning(frame, history, study: dict):
 
 def _bars(panel, shown: "pd.DataFrame", tested: bool) -> None:
     places = range(len(shown))
-    mean, low = shown["validation_top1_mean"], shown["validation_top1_low"]
-    panel.barh(places, mean, height=0.72, color=style.COLOURS[5], label="validation", gid="validation")
-    # Intervals of single runs are missing and draw nothing.
-    spread = [mean - low, shown["validation_top1_high"] - mean]
-    panel.errorbar(mean, places, xerr=spread, fmt="none", ecolor=style.GREY, elinewidth=0.7)
-    least, most = min(mean.min(), low.min()), max(mean.max(), shown["validation_top1_high"].max())
+    panel.barh(
+        places, shown["validation_top1_mean"], 0.72, color=style.COLOURS[5], label="validation", gid="validation"
+    )
+    drawn = {"validation_top1": (-_ASIDE, style.GREY)}
     if tested and shown["test_top1_mean"].notna().any():
-        test = shown["test_top1_mean"]
-        panel.plot(test, places, "D", color=style.COLOURS[1], markersize=2.8, label="test", gid="test")
-        least, most = min(least, test.min()), max(most, test.max())
-    for place, value in zip(places, mean, strict=True):
+        drawn["test_top1"] = (_ASIDE, style.COLOURS[1])
+        look = {"color": style.COLOURS[1], "markersize": 2.8, "label": "test", "gid": "test"}
+        panel.plot(shown["test_top1_mean"], [place + _ASIDE for place in places], "D", **look)
+    for measure, (aside, colour) in drawn.items():
+        for place, low, high in zip(places, shown[f"{measure}_low"], shown[f"{measure}_high"], strict=True):
+            # Intervals of single runs are missing and draw nothing.
+            panel.plot([low, high], [place + aside] * 2, color=colour, linewidth=0.7, gid="interval")
+    for place, value in zip(places, shown["validation_top1_mean"], strict=True):
         panel.annotate(numbers.plain(value), (1.01, place), xycoords=("axes fraction", "data"), **_TEXT)
+    ends = shown[[f"{measure}_{end}" for measure in drawn for end in ("mean", "low", "high")]]
+    least, most = ends.min().min(), ends.max().max()
     # Bars that begin at zero would all look alike.
     room = 0.06 * max(most - least, 1.0)
     panel.set_xlim(max(0.0, least - 2 * room), min(100.0, most + room))
@@ -75,6 +83,6 @@ def caption(study: dict) -> str:
         split += ", under the protocol published the test split"
     return (
         f"Validation top-1 of every configuration, the best first{tested}; settings stand in the order of the heading. "
-        "Means over the repeats, with the 95 % interval over seeds of two or more. The axis does not begin at zero. "
+        "Means over the repeats, each with its 95 % interval over seeds of two or more. The axis does not begin at zero. "
         f"The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic."
     )

@@ -30,14 +30,23 @@ class ErrorScale:
                 self.ticks.append(value)
         self.ticks = self.ticks or [round(found[-1], 2)]
 
+    @property
+    def spans(self) -> bool:
+        """Whether there is more than one value."""
+        return self._range > 0
+
     def __call__(self, value: float) -> float:
         return (self._bent(value) - self._low) / self._range if self._range else 0.5
 
     def colour(self, value: float) -> tuple[float, float, float, float]:
         """Dark for the best, pale for the worst, in steps that stay even in grey."""
+        return self.shade(min(1.0, max(0.0, self(value))))
+
+    def shade(self, place: float) -> tuple[float, float, float, float]:
+        """The colour at a place of the scale, 0 to 1."""
         from matplotlib import colormaps
 
-        return colormaps["viridis"](_PALE * (1 - min(1.0, max(0.0, self(value)))))
+        return colormaps["viridis"](_PALE * (1 - place))
 
     def ink(self, value: float) -> str:
         """Black or white, whichever can be read on that colour."""

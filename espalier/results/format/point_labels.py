@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 
     Spot = tuple[tuple[float, float], Transform]
 
-_RADII = (5, 9, 14, 20, 28, 38, 50, 64)
+_RADII = (7, 10, 14, 20, 28, 38, 50)
 """Distances, in points of type, at which a place is looked for."""
-_ANGLES = np.deg2rad((0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240))
-_NEAR = 9
+_ANGLES = np.deg2rad([0, 180, 90, 270, *(way * turn for turn in range(15, 180, 15) for way in (1, -1) if turn != 90)])
+_NEAR = 10
+"""Distance from which on a line leads from the name to its point;"""
+_STEPS = np.linspace(0, 1, 24)[:, None]
+"""places on that line, which must not lead over other points or names."""
+_POINT = 7
+"""Size of a point."""
 
 
 def place(axes: "Axes", spots: "Sequence[Spot]", names: Sequence[str], size: float = 6.5) -> list[str]:
@@ -50,7 +55,9 @@ def place(axes: "Axes", spots: "Sequence[Spot]", names: Sequence[str], size: flo
         text.set_position((centre - dot) / scale)
         if radius > _NEAR:
             line = {"color": "#999999", "linewidth": 0.4, "clip_on": False, "zorder": 1.2}
-            ends = axes.transData.inverted().transform([dot, np.clip(dot, centre - half, centre + half)])
+            end = np.clip(dot, centre - half, centre + half)
+            taken += [(x - 1, y - 1, x + 1, y + 1) for x, y in _way(dot, end, scale)]
+            ends = axes.transData.inverted().transform([dot, end])
             axes.plot(*ends.T, scalex=False, scaley=False, gid="leader", **line)
     return left
 
@@ -65,6 +72,20 @@ def _free(point: np.ndarray, half: np.ndarray, scale: float, inside, taken) -> t
             (x0, y0), (x1, y1) = centre - half, centre + half
             if x0 < inside.x0 or x1 > inside.x1 or y0 < inside.y0 or y1 > inside.y1:
                 continue
-            if not np.any((boxes[:, 0] < x1) & (boxes[:, 2] > x0) & (boxes[:, 1] < y1) & (boxes[:, 3] > y0)):
+            if np.any((boxes[:, 0] < x1) & (boxes[:, 2] > x0) & (boxes[:, 1] < y1) & (boxes[:, 3] > y0)):
+                continue
+            if radius <= _NEAR or not _crosses(point, np.clip(point, centre - half, centre + half), scale, boxes):
                 return centre, radius
     return None
+
+
+def _crosses(point: np.ndarray, end: np.ndarray, scale: float, boxes: np.ndarray) -> bool:
+    """Whether a line from a point leads over boxes."""
+    x, y = _way(point, end, scale).T[:, :, None]
+    return bool(np.any((boxes[:, 0] < x) & (boxes[:, 2] > x) & (boxes[:, 1] < y) & (boxes[:, 3] > y)))
+
+
+def _way(point: np.ndarray, end: np.ndarray, scale: float) -> np.ndarray:
+    """Places on the line from a point, but for those on the point itself."""
+    way = point + _STEPS * (end - point)
+    return way[np.hypot(*(way - point).T) > _POINT * scale]
