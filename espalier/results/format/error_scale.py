@@ -9,7 +9,9 @@ _LEAST = 0.1
 """Percent; smaller errors are shown as this."""
 _TICKS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5, 99.9)
 _PALE = 0.86
-"""Part of the colour map that stands out from white paper."""
+"""Part of the colour map that stands out from white paper;"""
+_DIM = 0.3
+"""the part from here on stands out from dark paper."""
 _CLOSEST = 0.08
 
 
@@ -47,6 +49,12 @@ class ErrorScale:
         from matplotlib import colormaps
 
         return colormaps["viridis"](_PALE * (1 - place))
+
+    def on_dark(self, value: float) -> tuple[float, float, float, float]:
+        """Bright for the best, dim for the worst: a colour on dark paper."""
+        from matplotlib import colormaps
+
+        return colormaps["viridis"](_DIM + (1 - _DIM) * min(1.0, max(0.0, self(value))))
 
     def ink(self, value: float) -> str:
         """Black or white, whichever can be read on that colour."""
