@@ -79,6 +79,8 @@ def _lines(panel, part, column: str, look: dict, name: str) -> None:
     drawn = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 0.8, "alpha": 0.75, "gid": "run"}
     for index, (_, run) in enumerate(part.groupby("run", sort=False)):
         label = {"label": name} if name and not index else {}
+        # A line of one point is not seen.
+        label |= {"marker": look["marker"], "markersize": 4} if len(run) == 1 else {}
         panel.plot(run["epoch"], run[column], **drawn, **label)
 
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 _MOST = 6
 """Maps that one page can show legibly."""
-_CELL = (0.42, 0.27)
-"""Width and height, in inches, of a cell whose number can be read;"""
-_BESIDE, _ABOVE = 0.55, 0.95
-"""inches beside and above the cells of a map."""
-_LETTERS = 15
-"""Letters of a name that an inch holds."""
+_CELL, _LEAST = (0.42, 0.27), 3
+"""Width and height, in inches, of a cell whose number can be read; a map has room for so many each way;"""
+_BESIDE, _BELOW, _SCALE = 0.55, 0.5, 0.6
+"""inches for words beside and below the cells of a map, and for the scale of colours."""
+_TYPE, _LETTERS = 7.5, 15
+"""Size of type of a name, and its letters that an inch holds."""
 
 
 @register("figure", stage="quantize")
@@ -40,14 +40,13 @@ def bit_grid(frame, history, study: dict, *, split: Literal["test", "validation"
     shown = found[found["configuration"].isin(chosen[:_MOST])]
     scale = ErrorScale([*shown["mean"], *shown["before"].dropna()])
     head = f"{'Test' if measure == 'test_top1' else 'Validation'} top-1"
-    figure, panels, letters = _panels(shown, f"{head} by bits of weights and activations")
-    named = names(study) if data["configuration"].nunique() > 1 else {}
-    for panel, configuration in zip(panels, chosen, strict=False):
-        own = shown[shown["configuration"] == configuration]
+    maps = {number: shown[shown["configuration"] == number] for number in chosen[:_MOST]}
+    called = names(study) if data["configuration"].nunique() > 1 else dict.fromkeys(chosen, "")
+    figure, panels, above = _panels(shown, f"{head} by bits of weights and activations", [called[n] for n in maps])
+    for panel, own, name in zip(panels, maps.values(), above, strict=True):
         _map(panel, own, shown, scale)
         before = f"in floats: {numbers.plain(own['before'].mean(), 1)} %"
-        name = fill(named.get(configuration, ""), letters)
-        panel.set_title("\n".join(filter(None, [name, before])), loc="left", fontsize=7.5)
+        panel.set_title("\n".join(filter(None, [name, before])), loc="left", fontsize=_TYPE)
     if scale.spans:
         _colours(figure, panels, scale, f"{head} (%)")
     notes = [_spread(shown, study), "Dashed frame: the setting that the chain goes on with."]
@@ -58,21 +57,23 @@ def bit_grid(frame, history, study: dict, *, split: Literal["test", "validation"
     return figure
 
 
-def _panels(shown: "pd.DataFrame", title: str):
-    """A figure with axes for a map of each configuration, side by side where their cells leave room; and how many letters
-    stand above one."""
-    count = shown["configuration"].nunique()
+def _panels(shown: "pd.DataFrame", title: str, names: list[str]):
+    """A figure, axes for a map of each name, side by side where their cells leave room, and the names in lines that
+    stand above them."""
     rows, columns = shown["weight_bits"].nunique(), shown["activation_bits"].nunique()
-    wide = _BESIDE + _CELL[0] * columns
-    beside = min(count, max(1, int((style.PAGE - 0.7) / wide)))
-    below = -(-count // beside)
-    width = style.PAGE if beside > 1 or wide > style.COLUMN - 0.7 else style.COLUMN + 0.6
-    figure, (whole,) = style.canvas(width, 0.1 + below * (_ABOVE + _CELL[1] * max(3, rows)), title=title)
+    wide = _BESIDE + _CELL[0] * max(_LEAST, columns)
+    beside = min(len(names), max(1, int((style.PAGE - _SCALE) / wide)))
+    below = -(-len(names) // beside)
+    width = min(style.PAGE, _SCALE + wide) if len(names) == 1 else style.PAGE
+    above = [fill(name, int(_LETTERS * (width - _SCALE - 0.3) / beside)) for name in names]
+    lines = 1 + max(name.count("\n") + bool(name) for name in above)
+    height = below * (_BELOW + _CELL[1] * max(_LEAST, rows) + 1.3 * _TYPE / 72 * lines)
+    figure, (whole,) = style.canvas(width, 0.2 + height, title=title)
     whole.remove()
     panels = figure.subplots(below, beside, squeeze=False).ravel()
-    for panel in panels[count:]:
+    for panel in panels[len(names) :]:
         panel.remove()
-    return figure, list(panels[:count]), int(_LETTERS * (width - 0.9) / beside)
+    return figure, panels[: len(names)].tolist(), above
 
 
 def _map(panel, data: "pd.DataFrame", shown: "pd.DataFrame", scale: ErrorScale) -> None:

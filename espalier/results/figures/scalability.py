@@ -73,7 +73,7 @@ def _by_depth():
         colours = {name: look["color"] for name, look in zip(series, looks, strict=True)}
         named = line_ends.inside(panel, points, colours, size=6.0) and named
     if not named:
-        style.legend(figure, panels[0].lines, list(series))
+        style.legend(figure, [line for line in panels[0].lines if line.get_gid() in series], list(series))
     return figure
 
 

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import grouped, label_columns
@@ -13,8 +15,8 @@ _MOST = 60
 """Configurations whose names can be read on one page."""
 _ASIDE = 0.17
 """Part of a row from its middle to each interval."""
-_LONG = 44
-"""Letters of a name that would take a third of the page; longer ones are set smaller."""
+_LONG = 76
+"""Letters of a line of a name that takes half the page."""
 
 
 @register("figure")
@@ -27,14 +29,16 @@ def tuning(frame, history, study: dict):
     shown = done.nlargest(_MOST, "validation_top1_mean", keep="first")
     tested = headline(study) == "test_top1"
     title = f"Validation {'and test ' if tested else ''}top-1 by configuration, the best by validation first"
-    figure, (panel,) = style.canvas(style.PAGE, 0.9 + 0.145 * len(shown), title=title)
     labels = label_columns(frame, shown.index, study)
+    names = [_folded(row) for row in zip(*labels.values(), strict=True)] or [study["study"]]
+    lines = 1 + max(name.count("\n") for name in names)
+    figure, (panel,) = style.canvas(style.PAGE, 0.9 + (0.09 * lines + 0.055) * len(shown), title=title)
     _bars(panel, shown, tested)
     heads = [axis_names(study)[axis] for axis in labels]
-    names = [" · ".join(row) for row in zip(*labels.values(), strict=True)] or [study["study"]]
-    panel.set_yticks(range(len(shown)), names, fontsize=6 if max(map(len, names)) < _LONG else 5)
+    panel.set_yticks(range(len(shown)), names, fontsize=6)
     figure.get_layout_engine().set(w_pad=0.12)
-    panel.set_title(" · ".join(heads), loc="left", fontsize=7)
+    above = {"xytext": (-5, 2), "xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
+    panel.annotate(_folded(heads), (0, 1), ha="right", va="bottom", fontsize=6, **above)
     panel.set_ylim(len(shown) - 0.4, -0.6)
     panel.set_xlabel("Top-1 (%)")
     panel.grid(visible=False, axis="y")
@@ -45,16 +49,25 @@ def tuning(frame, history, study: dict):
     return figure
 
 
+def _folded(labels: Iterable[str]) -> str:
+    """Labels in one line or more; each stays whole."""
+    whole = "\N{NO-BREAK SPACE}"
+    return fill(f"{whole}· ".join(label.replace(" ", whole) for label in labels), _LONG).replace(whole, " ")
+
+
 def _bars(panel, shown: "pd.DataFrame", tested: bool) -> None:
     places = range(len(shown))
     panel.barh(
         places, shown["validation_top1_mean"], 0.72, color=style.COLOURS[5], label="validation", gid="validation"
     )
-    drawn = {"validation_top1": (-_ASIDE, style.GREY)}
-    if tested and shown["test_top1_mean"].notna().any():
-        drawn["test_top1"] = (_ASIDE, style.COLOURS[1])
+    both = tested and shown["test_top1_mean"].notna().any()
+    # Apart, where the intervals of both would lie on each other.
+    aside = _ASIDE if both and shown["test_top1_low"].notna().any() else 0.0
+    drawn = {"validation_top1": (-aside, style.GREY)}
+    if both:
+        drawn["test_top1"] = (aside, style.COLOURS[1])
         look = {"color": style.COLOURS[1], "markersize": 2.8, "label": "test", "gid": "test"}
-        panel.plot(shown["test_top1_mean"], [place + _ASIDE for place in places], "D", **look)
+        panel.plot(shown["test_top1_mean"], [place + aside for place in places], "D", **look)
     for measure, (aside, colour) in drawn.items():
         for place, low, high in zip(places, shown[f"{measure}_low"], shown[f"{measure}_high"], strict=True):
             # Intervals of single runs are missing and draw nothing.
@@ -65,7 +78,8 @@ def _bars(panel, shown: "pd.DataFrame", tested: bool) -> None:
     least, most = ends.min().min(), ends.max().max()
     # Bars that begin at zero would all look alike.
     room = 0.06 * max(most - least, 1.0)
-    panel.set_xlim(max(0.0, least - 2 * room), min(100.0, most + room))
+    panel.set_xlim(least - 2 * room, most + room)
+    style.percent(panel.xaxis)
 
 
 _TEXT = {"va": "center", "ha": "left", "fontsize": 6, "color": style.GREY}

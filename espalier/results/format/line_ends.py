@@ -69,14 +69,14 @@ def inside(
     axes.figure.draw_without_rendering()
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [tuple(points[-1]) for points in lines.values()]
-    spots = [(end, axes.transData) for end in ends]
+    ways = []
     for points in (*lines.values(), *others):
         corners = to_axes.transform(points)
         parts = [np.linspace(a, b, _BETWEEN, endpoint=False) for a, b in zip(corners[:-1], corners[1:], strict=True)]
-        # The end itself is among the spots.
-        spots += [(tuple(place), axes.transAxes) for place in np.concatenate([*parts, corners[-1:]])[:-1]]
+        # The end itself is a spot.
+        ways += [(tuple(place), axes.transAxes) for place in np.concatenate([*parts, corners[-1:]])[:-1]]
     before = [*axes.texts, *axes.lines]
-    left = point_labels.place(axes, spots, [*lines], size)
+    left = point_labels.place(axes, [(end, axes.transData) for end in ends], [*lines], size, ways)
     if left:
         for artist in {*axes.texts, *axes.lines} - {*before}:
             artist.remove()

@@ -1,14 +1,20 @@
 const options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true };
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const inPrint = matchMedia("print");
-function paint(view) {
+const names = ["ink", "quiet", "line", "paper"];
+function theme() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["ink", "quiet", "line", "paper"]) view.signal(name, style.getPropertyValue(`--${name}`).trim());
-  view.signal("dark", dark.matches).run();
+  return { dark: dark.matches, ...Object.fromEntries(names.map(name => [name, style.getPropertyValue(`--${name}`).trim()])) };
+}
+function paint(view, signals) {
+  for (const [name, value] of Object.entries(signals)) view.signal(name, value);
+  view.run();
 }
 for (const place of document.querySelectorAll("[data-chart]")) {
   vegaEmbed(place, specs[place.dataset.chart], options).then(({ view }) => {
-    paint(view);
-    for (const query of [dark, inPrint]) query.addEventListener("change", () => paint(view));
+    const onPaper = Object.fromEntries(["dark", ...names].map(name => [name, view.signal(name)]));
+    paint(view, theme());
+    dark.addEventListener("change", () => paint(view, theme()));
+    addEventListener("beforeprint", () => paint(view, onPaper));
+    addEventListener("afterprint", () => paint(view, theme()));
   });
 }
