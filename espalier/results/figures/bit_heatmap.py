@@ -141,7 +141,7 @@ def caption(study: dict, *, split: str) -> str:
     which = "Test" if bit_cells.measure(study, split) == "test_top1" else "Validation"
     return (
         f"{which} top-1 by widths of weights (rows) and activations (columns), a mean over repeats. Colours go by "
-        "accuracy; by the logarithm of its error, where errors span more than a factor of five. The dashed frame is the "
-        "setting that the chain goes on with, which the study names; above each map stands the network before it was "
-        f"quantized. {choosing(study)}"
+        "accuracy; by the logarithm of its error, where errors span more than a factor of five. The dashed frame is "
+        "the setting that the chain goes on with, which the study names; above each map stands the network before it "
+        f"was quantized. {choosing(study)}"
     )

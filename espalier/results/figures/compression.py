@@ -44,7 +44,7 @@ def compression(
     title = f"{headline_words(study, '')} against {WORDS[x]}, by pruning method"
     figure, (panel,) = style.canvas(style.PAGE, 3.2, title=title)
     pareto.draw(panel, data["cost"] / divisor, data["mean"])
-    lines = {name: line.sort_values("cost", ascending=False) for name, line in data.groupby("line", sort=False)}
+    lines = {name: line.sort_values("cost") for name, line in data.groupby("line", sort=False)}
     looks = {name: style.look(index) for index, name in enumerate(lines)}
     for name, line in lines.items():
         cost = line["cost"] / divisor
@@ -57,7 +57,8 @@ def compression(
     panel.margins(x=0.07)
     style.percent(panel.yaxis)
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
-    points = {name: line.assign(cost=line["cost"] / divisor)[["cost", "mean"]].to_numpy() for name, line in lines.items()}
+    # Where least is left, ways of pruning differ most.
+    points = {name: np.column_stack((line["cost"] / divisor, line["mean"]))[::-1] for name, line in lines.items()}
     bars = [np.array([[row.cost / divisor, end] for end in (row.low, row.mean, row.high)]) for row in data.itertuples()]
     known = [bar for bar in bars if not np.isnan(bar).any()]
     if not line_ends.inside(panel, points, {name: look["color"] for name, look in looks.items()}, known):

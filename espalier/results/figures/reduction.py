@@ -66,8 +66,8 @@ def caption(study: dict) -> str:
     split = "Test" if headline(study) == "test_top1" else "Validation"
     return (
         f"{split} top-1 against the part of a network's parameters that pruning removed; the parameters that are left "
-        "stand in boxes. A mark is the mean over a configuration's repeats, the bar its 95 % interval over seeds. A line "
-        "begins with the network before it was pruned; others that were not pruned stand alone, at 0. "
+        "stand in boxes. A mark is the mean over a configuration's repeats, the bar its 95 % interval over seeds. A "
+        "line begins with the network before it was pruned; others that were not pruned stand alone, at 0. "
         f"{chosen(study)}"
     )
 

@@ -56,8 +56,8 @@ def reliability(frame, history, study: dict):
 
 
 def _pooled(own: "pd.DataFrame") -> "pd.DataFrame":
-    """The bins of one configuration that hold images, those of all repeats together; `share` in percent of them, and the
-    `lowest` and `highest` top-1 of a repeat."""
+    """The bins of one configuration that hold images, those of all repeats together; `share` in percent of them, and
+    the `lowest` and `highest` top-1 of a repeat."""
     ends = own[own["images"] > 0].groupby(["low", "high"])["top1"].agg(["min", "max"]).reset_index()
     weighted = own.assign(confidence=own["confidence"] * own["images"], top1=own["top1"] * own["images"])
     sums = weighted.groupby(["low", "high"])[["images", "confidence", "top1"]].sum()
@@ -78,7 +78,8 @@ def caption(study: dict) -> str:
     """What the figure shows."""
     return (
         "How often answers of a confidence are right: test images in bins of equal width of the probability of their "
-        f"likeliest class, those of all repeats ({unit(study)}) together. Above, top-1 against mean confidence, with upright "
-        "lines from the lowest repeat to the highest where they find room: below the dashed line a network is surer than it is right. Below, the share of the images in each bin, on a "
-        "logarithmic scale. ECE is the distance from the line, a mean over the images and then over n repeats."
+        f"likeliest class, those of all repeats ({unit(study)}) together. Above, top-1 against mean confidence, with "
+        "upright lines from the lowest repeat to the highest where they find room: below the dashed line a network is "
+        "surer than it is right. Below, the share of the images in each bin, on a logarithmic scale. ECE is the "
+        "distance from the line, a mean over the images and then over n repeats."
     )

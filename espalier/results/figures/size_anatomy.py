@@ -65,7 +65,7 @@ def caption(study: dict) -> str:
     named = "named by what differs from the baseline" if study.get("baseline") else "named by its settings"
     return (
         f"What the bytes of each coded network are for. A bar is a file, {named}, the mean over repeats, with its size "
-        "± sample standard deviation (1 kB = 1,000 bytes) and in brackets how many times smaller it is than the fp32 file that its chain began "
-        "with. Weights and indices are the stream of levels: which weights are zero, and the values of the others. The "
-        "black line is their order-0 entropy."
+        "± sample standard deviation (1 kB = 1,000 bytes) and in brackets how many times smaller it is than the fp32 "
+        "file that its chain began with. Weights and indices are the stream of levels: which weights are zero, and the "
+        "values of the others. The black line is their order-0 entropy."
     )

@@ -57,7 +57,9 @@ def tradeoff(
     panel.set_ylabel(headline_words(study))
     notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
     called = _labels(frame, study, axis) if alone else names(study)
-    notes.append(_named(panel, cost, mean, baseline | pareto.front(cost, mean), [called[number] for number in found.index]))
+    notes.append(
+        _named(panel, cost, mean, baseline | pareto.front(cost, mean), [called[number] for number in found.index])
+    )
     style.note(figure, " ".join(filter(None, notes)))
     return figure
 
@@ -95,8 +97,7 @@ def _points(panel, cost, mean, bounds, look: dict) -> None:
 
 
 def _named(panel, cost, mean, first, names: list[str]) -> str:
-    """Write the names, those of the points that are `first` before the others; what to say of those that found no room.
-    """
+    """Write the names, those of the points that are `first` before the others; what to say where some find no room."""
     import numpy as np
 
     from espalier.results.format.point_labels import place
@@ -105,4 +106,8 @@ def _named(panel, cost, mean, first, names: list[str]) -> str:
     spots = [((cost[index], mean[index]), panel.transData) for index in order]
     left = place(panel, spots, [names[index] for index in order[:_MOST_NAMES]])
     unnamed = len(left) + max(0, len(names) - _MOST_NAMES)
-    return f"{len(names) - unnamed} of {len(names)} points are named: those of the front, the baseline, then the best." if unnamed else ""
+    return (
+        f"{len(names) - unnamed} of {len(names)} points are named: those of the front, the baseline, then the best."
+        if unnamed
+        else ""
+    )

@@ -97,6 +97,6 @@ def caption(study: dict) -> str:
         split += ", under the protocol published the test split"
     return (
         f"Validation top-1 of every configuration, the best first{tested}; settings stand in the order of the heading. "
-        "Means over the repeats, each with its 95 % interval over seeds of two or more. The axis does not begin at zero. "
-        f"The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic."
+        "Means over the repeats, each with its 95 % interval over seeds of two or more. The axis does not begin at "
+        f"zero. The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic."
     )

@@ -1,6 +1,7 @@
 """The name of each line at its end, instead of a legend: to the right of the axes, or inside them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from espalier.results.format import point_labels
@@ -37,7 +38,7 @@ def apart(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str
     heights = sorted(heights)
     moved = _apart(heights, gap, box.y0, box.y1)
     near = all(abs(height - place) < _FAR * gap for height, place in zip(heights, moved, strict=True))
-    return near and moved[-1] < box.y1 + gap
+    return bool(near and moved[-1] < box.y1 + gap)
 
 
 def beside(panels: Sequence["Axes"], ends: Sequence[Sequence[tuple[float, float]]], names, colours) -> bool:
@@ -72,7 +73,7 @@ def inside(
     ways = []
     for points in (*lines.values(), *others):
         corners = to_axes.transform(points)
-        parts = [np.linspace(a, b, _BETWEEN, endpoint=False) for a, b in zip(corners[:-1], corners[1:], strict=True)]
+        parts = [np.linspace(a, b, _BETWEEN, endpoint=False) for a, b in pairwise(corners)]
         # The end itself is a spot.
         ways += [(tuple(place), axes.transAxes) for place in np.concatenate([*parts, corners[-1:]])[:-1]]
     before = [*axes.texts, *axes.lines]
