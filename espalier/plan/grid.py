@@ -6,6 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from espalier.plan.study import Axes, Block
@@ -124,7 +125,16 @@ def label(found: Any, without: Collection[str] = ()) -> str:
         return "yes" if found else "no"
     if isinstance(found, dict):
         return " ".join(f"{key} {label(inner)}" for key, inner in found.items() if key != "plugin")
+    if isinstance(found, float):
+        return _of_float(found)
     return "none" if found is None else str(found)
+
+
+def _of_float(found: float) -> str:
+    """As short as it can be written: ``0.05``, ``1e-9``, ``1e9``."""
+    text = str(Decimal(str(found)).normalize() if abs(found) >= 1e5 else found)
+    digits, e, power = text.lower().partition("e")
+    return f"{digits}e{int(power)}" if e else text
 
 
 def matches(spec: Spec, labels: Mapping[str, str], condition: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from espalier.results import requested
-from espalier.results.format import table
+from espalier.results.format import table_files
 from espalier.results.page import freshness, study_page
 from espalier.results.read import tidy
 from espalier.results.read.planned_study import read
@@ -34,7 +34,7 @@ def make(folder: Path, plan: Path) -> tuple[dict[str, State], list[Failure]]:
         failures = []
         for item in asked(study, "table"):
             made, failure = item.tried(frame, study)
-            table.write(folder / "tables", item.key, made)
+            table_files.write(folder / "tables", item.key, made)
             failures += [failure] if failure else []
         failures += requested.draw(asked(study, "figure"), folder / "figures", frame, tidy.history(study), study)
         study_page.write(folder / "index.html", plan, study, frame, states)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from espalier.errors import Mistake
 from espalier.plan import published_numbers
 from espalier.results.format import style
+from espalier.results.format.captions import Caption
+from espalier.results.format.columns import chosen, telling
 from espalier.results.format.marks import marked_figure, marked_table
-from espalier.results.format.notices import diverged, notices
+from espalier.results.format.notices import diverged, noticed
 from espalier.results.format.table import of
 from espalier.results.read.planned_study import Study
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
@@ -46,24 +48,26 @@ class Asked:
     key: str
     name: str
     settings: Mapping[str, Any]
+    columns: tuple[str, ...] = ()
+    """of a table: headings of those to print; none for all that tell rows apart"""
 
-    def caption(self, study: Study) -> str:
+    def caption(self, study: Study) -> Caption:
         """The caption, which needs the plan alone: the workflow's report asks for it before any run is there.
 
-        What a function `caption` beside the registered one says, or else the beginning of its docstring with the
-        settings.
+        What a function `caption` beside the registered one says, or else the beginning of its docstring, the first
+        sentence as the title, with the settings.
         """
         entry = self._entry
         settings = {key: default for key, (_, default, _) in entry.settings.items()} | self.settings
         if entry.captioned:
-            text = entry.imported().caption(study, **settings)
+            said = entry.imported().caption(study, **settings)
         else:
             from espalier.plan.grid import label
 
-            text = " ".join(entry.doc.partition("\n\n")[0].split())
+            title, _, text = " ".join(entry.doc.partition("\n\n")[0].split()).removesuffix(".").partition(". ")
             given = [f"{key} {label(value)}" for key, value in settings.items()]
-            text += f" With {', '.join(given)}." if given else ""
-        return " ".join([text, *notices(study)])
+            said = Caption(title, f"{text}." if text else "").with_text(f"With {', '.join(given)}." if given else "")
+        return noticed(said, study)
 
     def make(self, *args: Any) -> Any:
         """Call the registered function with `args`, the study last, and the settings that the study gives; what is
@@ -72,7 +76,8 @@ class Asked:
         study = args[-1]
         if self.kind == "figure":
             return marked_figure(made, study)
-        return replace(marked_table(made, study), caption=" ".join([self.caption(study), *diverged(args[0])]))
+        table = replace(marked_table(made, study), caption=self.caption(study).with_text(*diverged(args[0])))
+        return chosen(table, self.columns) if self.columns else telling(table)
 
     def _of_stage(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The same arguments; of what is registered for a stage, without what chains do after it."""
@@ -107,7 +112,7 @@ class Asked:
         import pandas as pd
 
         said = {"Not made": [failure.why]}
-        return replace(of(pd.DataFrame(said), said, 1), caption=f"{self.name}: this table could not be made.")
+        return replace(of(pd.DataFrame(said), said, 1), caption=Caption(f"The table {self.name} could not be made"))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -128,7 +133,13 @@ class Asked:
 def asked(study: Study, kind: Literal["table", "figure"]) -> list[Asked]:
     """What the study wants of one kind, in its order."""
     return [
-        Asked(kind, item["key"], item["name"], {key: item[key] for key in item if key not in ("key", *TAKEN)})
+        Asked(
+            kind,
+            item["key"],
+            item["name"],
+            {key: item[key] for key in item if key not in ("key", *TAKEN)},
+            tuple(item.get("columns", ())),
+        )
         for item in study.get(f"{kind}s", ())
     ]
 
@@ -147,7 +158,7 @@ def files_read(study: Study) -> list[str]:
     return [*dict.fromkeys(found)]
 
 
-def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, str]:
+def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, Caption]:
     """Key → caption of every table or figure of a study."""
     return {item.key: item.caption(study) for item in asked(study, kind)}
 

@@ -27,7 +27,7 @@ GIVEN = {
 """Kind → what a function of it is given, before its settings."""
 OPTIONAL = "in_channels"
 """What a function need not take: a network that does not is for images of three channels."""
-TAKEN = ("name", "plugin", "settings", "build", "entry")
+TAKEN = ("name", "plugin", "columns", "settings", "build", "entry")
 """What a choice has beside the settings of its function, which none of them can be called."""
 
 _MARK = "register"

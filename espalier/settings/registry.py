@@ -35,6 +35,7 @@ ROOMS = {
     "figure": "results/figures",
 }
 """Where the functions of each kind live: one file, or a folder with one family a file."""
+_COLUMNS = "headings, without their units, of the columns to print, in this order; by default all that tell rows apart"
 
 
 def register(kind: str, **facts: object) -> Callable:
@@ -133,6 +134,8 @@ def _types(kind: str) -> tuple[type[Choice], ...]:
         }
         if entry.plugin:
             fields["plugin"] = (str, ...)
+        if kind == "table":
+            fields["columns"] = (Annotated[tuple[str, ...], types.Strict(False)], Field((), description=_COLUMNS))
         one = create_model(
             entry.name,
             __base__=Choice,

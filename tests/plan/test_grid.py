@@ -6,6 +6,7 @@ import pytest
 
 from espalier.plan import manifest, model_counts
 from espalier.plan.build import build
+from espalier.plan.grid import label
 from espalier.results.format.notices import notices
 
 BASE = "title: a study\ndataset: digits\nmodel: resnet\n"
@@ -160,3 +161,19 @@ def test_overrides_stand_in_the_manifest_and_are_noticed_but_for_the_scale(plan)
 
 def test_overrides_can_remove(plan):
     assert settings(plan("train: {clip_norm: 1.0}\n", train={"clip_norm": "null"}), "train.clip_norm") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1e9, "1e9"),
+        (1e-9, "1e-9"),
+        (2.5e10, "2.5e10"),
+        (123456789.0, "123456789"),
+        (0.05, "0.05"),
+        (1.0, "1.0"),
+        (64, "64"),
+    ],
+)
+def test_a_number_is_labelled_as_people_write_it(value, shown):
+    assert label(value) == shown and float(shown) == value

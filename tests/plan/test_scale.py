@@ -107,7 +107,8 @@ def test_it_calls_itself_a_smoke_run_in_a_folder_of_its_own(tmp_path):
     assert found["title"] == "Smoke run: Asked" and found["repeats"] == 1
     assert [item["name"] for item in found["tables"]] == ["summary", "layers"], "there is no second repeat to show"
     for text in captions(found, "table").values():
-        assert "Smoke run: one epoch" in text and "none is to be compared with a published one" in text
+        assert "Smoke run: no number here is a result." in text.text
+        assert "nothing is to be compared with a published number" in text.notes
 
 
 def test_budgets_are_those_of_the_full_networks(tmp_path):

@@ -63,7 +63,7 @@ def test_the_best_are_those_of_validation(finished):
     kept = history[history["run"].isin(runs)].groupby("run")["validation_top1"]
     np.testing.assert_allclose(found, sorted(tuple(values) for _, values in kept))
     assert len(named(figure)) == 2
-    assert "the 2 configurations" in asked.caption(finished[1])
+    assert "the 2 configurations" in asked.caption(finished[1]).whole()
 
 
 def test_a_run_that_explodes_is_marked_and_told_and_sets_no_scale(finished):

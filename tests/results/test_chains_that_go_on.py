@@ -2,7 +2,7 @@
 
 import pytest
 
-from espalier.results.format import table
+from espalier.results.format import table_files
 from espalier.results.read import tidy
 from espalier.results.read.stage_networks import until
 from espalier.settings.registry import entries
@@ -48,7 +48,7 @@ def test_pruned_networks_are_there_once_with_their_own_numbers(study):
     assert row["change_mean"] == pytest.approx(-2.0)
     assert row["file_bytes"] == compressed.PRUNED_BYTES
     assert "–" not in found.printed["Change (points)"].tolist()
-    assert "quantize" not in table.csv(found)
+    assert "quantize" not in table_files.csv(found)
 
 
 @pytest.mark.parametrize(("stage", "networks", "top1"), [("train", 1, 94.5), ("prune", 2, 93.5), ("quantize", 4, None)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from espalier.results.format import table
+from espalier.results.format import latex, table_files
 from espalier.results.read import tidy
 from espalier.results.requested import Asked
 from support import study_on_disk as disk
@@ -200,6 +200,6 @@ def test_without_pruning_or_results_it_says_so(tmp_path, monkeypatch):
 
 def test_the_table_names_its_source_in_every_form(study):
     made = Asked("table", "checklist", "checklist", {}).make(tidy.runs(study), study)
-    for text in (table.markdown(made), table.latex(made, "k"), table.page(made, "k")):
+    for text in (table_files.markdown(made), latex.latex(made, "k"), table_files.page(made)):
         assert "Blalock et al. 2020 (arXiv 2003.03033)" in text
         assert text.count("Control: ") == 2

@@ -16,7 +16,7 @@ from espalier.plan.manifest import manifest
 from espalier.results.compare import verdicts
 from espalier.results.compare.samples import samples
 from espalier.results.compare.significance import holm
-from espalier.results.format import numbers, table
+from espalier.results.format import latex, numbers, table, table_files
 from espalier.results.read import tidy
 from espalier.results.requested import Asked, asked
 from espalier.settings.problems import StudyError
@@ -177,8 +177,8 @@ def test_the_table_compares_every_configuration_with_the_baseline(root):
         assert row["low"] < row["difference"] < row["high"]
         # An interval holds zero where, and only where, there is no verdict of a difference.
         assert (row["low"] > 0 or row["high"] < 0) == (row["verdict"] in ("better", "worse"))
-    assert "Dunnett" in found.caption and "within 0.5 points" in found.caption
-    assert "within 3 points" in made(root, study, margin=3.0).caption
+    assert "Dunnett" in found.caption.whole() and "within 0.5 points" in found.caption.whole()
+    assert "within 3 points" in made(root, study, margin=3.0).caption.whole()
 
 
 def test_the_interval_over_test_images_is_paired_image_by_image(tmp_path, monkeypatch):
@@ -219,7 +219,7 @@ def test_another_configuration_may_be_the_baseline(root):
 def test_without_a_baseline_the_table_says_so(root):
     found = made(root, disk.plan(disk.product(), repeats=5, baseline=None))
     assert set(found.printed["Verdict"]) == {"no baseline: no verdict"}
-    assert "nothing is compared" in found.caption
+    assert "nothing is compared" in found.caption.whole()
 
 
 def test_one_repeat_has_no_verdict_and_nothing_bold(tmp_path):
@@ -229,11 +229,11 @@ def test_one_repeat_has_no_verdict_and_nothing_bold(tmp_path):
     assert set(found.printed["Verdict"][1:]) == {"n < 2: no verdict"}
     for one in (found, made(tmp_path, study, "summary"), made(tmp_path, study, "best", count=3)):
         assert not any(map(any, one.bold.values()))
-        assert "**" not in table.markdown(one).replace(one.caption, "")
+        assert "**" not in table_files.markdown(one).replace(one.caption.short(), "")
 
 
-FORMS = {"md": table.markdown, "tex": partial(table.latex, key="k"), "html": partial(table.page, key="k")}
-MARKS = {"md": "**{}**", "tex": r"\textbf{{{}}}", "html": "<strong>{}</strong>"}
+FORMS = {"md": table_files.markdown, "tex": partial(latex.latex, key="k"), "html": table_files.page}
+MARKS = {"md": "**{}**", "tex": r"\bfseries {}", "html": "<strong>{}</strong>"}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -248,9 +248,9 @@ def test_every_form_marks_the_first_places_and_nothing_else(root, name, form):
     assert found.data["test_top1_mean"].idxmax() in found.data.index[np.array(flags)]
     text = FORMS[form](found)
     for cell, flag in zip(found.printed[head], flags, strict=True):
-        shown = table.latex_escaped(cell) if form == "tex" else cell
+        shown = cell.replace("±", r"\pm") if form == "tex" else cell
         assert (MARKS[form].format(shown) in text) == flag
-    opening = MARKS[form].partition("{}")[0].replace("{{", "{")
+    opening = MARKS[form].partition("{}")[0]
     assert text.replace("**{}**", "").count(opening) == sum(flags) * (2 if form == "md" else 1)
     assert len(frame) == 35
 
@@ -258,9 +258,9 @@ def test_every_form_marks_the_first_places_and_nothing_else(root, name, form):
 def test_hostile_cells_stay_text_where_they_are_bold():
     data = pd.DataFrame({"a": [1.0]})
     made = table.of(data, {"a_b": ["<b>*x*|50% & \\"]}, 0, {"a_b": [True]})
-    assert "<strong>&lt;b&gt;*x*|50% &amp; \\</strong>" in table.page(made, "k")
-    assert r"**\<b\>\*x\*\|50% & \\**" in table.markdown(made)
-    assert r"\textbf{\textless{}b\textgreater{}*x*|50\% \& \textbackslash{}}" in table.latex(made, "k")
+    assert "<strong>&lt;b&gt;*x*|50% &amp; \\</strong>" in table_files.page(made)
+    assert r"**\<b\>\*x\*\|50% & \\**" in table_files.markdown(made)
+    assert r"\textbf{\textless{}b\textgreater{}*x*|50\% \& \textbackslash{}}" in latex.latex(made, "k")
 
 
 def test_by_axis_is_judged_only_against_the_baseline(root):
@@ -271,7 +271,7 @@ def test_by_axis_is_judged_only_against_the_baseline(root):
     assert found.data["verdict"].tolist() == column
     marginal = made(root, disk.plan(disk.product(), repeats=5, baseline=None), "by_axis", axis="model")
     assert "Against the baseline" not in marginal.printed and not marginal.bold
-    assert "Bold" not in marginal.caption and "n counts seeds" in marginal.caption
+    assert "Bold" not in marginal.caption.whole() and "n counts seeds" in marginal.caption.whole()
     # All configurations share one spread, so that a row has the same interval in every table.
     whole = made(root, study, "summary").data.set_index(list(disk.AXES))
     for label, row in found.data.set_index("model").iterrows():
@@ -311,7 +311,7 @@ def test_a_named_baseline_gives_its_files_a_readable_name(tmp_path):
     (tmp_path / "s.yaml").write_text(f"{STUDY}  - against_baseline\n  - {named}\n")
     study = manifest(build(["s"], tmp_path).studies["s"])
     assert [item.key for item in asked(study, "table")] == ["against_baseline", "against_baseline-augment-flip"]
-    assert "compared with the configuration with augment flip" in asked(study, "table")[1].caption(study)
+    assert "compared with the configuration with augment flip" in asked(study, "table")[1].caption(study).whole()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from espalier.errors import ArtifactError
-from espalier.results.format import style, table
+from espalier.results.format import style, table_files
 from espalier.results.format.error_scale import ErrorScale
 from support import compressed_on_disk as compressed
 from support.made_results import made
@@ -46,7 +46,7 @@ def test_bit_grid_shows_the_split_asked_for_at_every_setting(study, split, less)
         assert row["before"] == pytest.approx(sum(compressed.top1(p) - less for p in own) / 2)
         assert (row["n"], row["kept"]) == (2, (row["weight_bits"], row["activation_bits"]) == compressed.KEPT)
     assert len(found.data) == 2 * (36 + 36 + 1)
-    assert found.caption.startswith(split.capitalize())
+    assert found.caption.whole().startswith(split.capitalize())
 
 
 def test_bit_grid_has_a_block_a_configuration_and_marks_what_is_kept(study):
@@ -67,7 +67,7 @@ def test_bit_grid_of_a_study_without_evaluation_is_of_validation_images(study):
     for one in study["points"]:
         study["runs"].pop(one["runs"].pop("evaluate"), None)
     found = made("table", "bit_grid", study, **SPLIT)
-    assert found.caption.startswith("Validation")
+    assert found.caption.whole().startswith("Validation")
     assert found.data["mean"].notna().all()
 
 
@@ -116,7 +116,7 @@ def test_where_nothing_compares_rounding_says_so_in_one_line(tmp_path, monkeypat
     found = made("table", "rounding", study, **SPLIT)
     assert found.printed.shape == (1, 1)
     assert found.printed.iloc[0, 0].startswith("Nothing to compare")
-    table.write(tmp_path, "rounding", found)
+    table_files.write(tmp_path, "rounding", found)
 
 
 def test_accounting_follows_a_chain_from_its_original_to_its_files(study):
@@ -253,7 +253,7 @@ def test_missing_runs_are_dashes(tmp_path, monkeypatch, gone):
         shutil.rmtree(folder)
     for name, settings in TABLES.items():
         found = made("table", name, study, **settings)
-        table.write(tmp_path, name, found)
+        table_files.write(tmp_path, name, found)
     for name, settings in FIGURES.items():
         assert made("figure", name, study, **settings).axes
     grid = made("table", "bit_grid", study, **SPLIT)
@@ -267,7 +267,7 @@ def test_without_a_single_run_all_stand_and_say_what_is_missing(tmp_path, monkey
     study = compressed.plan()
     for name, settings in TABLES.items():
         found = made("table", name, study, **settings)
-        table.write(tmp_path, name, found)
+        table_files.write(tmp_path, name, found)
         assert any("–" in cells for cells in found.printed.to_numpy().tolist())
     for name, settings in FIGURES.items():
         figure = made("figure", name, study, **settings)

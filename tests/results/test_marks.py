@@ -5,7 +5,7 @@ import re
 import pytest
 from matplotlib.text import Text
 
-from espalier.results.format import style, table
+from espalier.results.format import style, table_files
 from espalier.results.format.marks import names
 from espalier.results.page import study_page
 from espalier.results.page.charts import lines
@@ -85,7 +85,7 @@ def made(study, kind):
         settings = dict.fromkeys(needs, "prune") | (entry.load().__kwdefaults__ or {})
         if needs <= {"axis"} and not {"reads", "axis"} & entry.facts.keys():
             item = Asked(kind, name, name, settings)
-            found[name] = item.make(*arguments), item.caption(study)
+            found[name] = item.make(*arguments), item.caption(study).whole()
     return found
 
 
@@ -115,7 +115,7 @@ def test_every_column_of_accuracies_bears_the_mark_also_where_its_heading_does_n
     for name in ("summary", "accounting", "pruning", "equal_size", "bit_grid", "rounding"):
         one, _ = found[name]
         assert any(head.endswith(" *") for head in one.printed) and set(one.data["protocol"]) <= {"published"}
-        assert "protocol" in table.csv(one).splitlines()[0]
+        assert "protocol" in table_files.csv(one).splitlines()[0]
     assert not any(head.endswith(" *") for name in ("size_ladder", "layers") for head in found[name][0].printed)
 
 
@@ -124,7 +124,7 @@ def test_bold_stays_under_a_marked_heading(tmp_path, monkeypatch):
     study = under(disk.plan(repeats=5))
     disk.finish(tmp_path, study)
     one = next(item for item in asked(study, "table") if item.name == "summary").make(tidy.runs(study), study)
-    shown = table.markdown(one).splitlines()
+    shown = table_files.markdown(one).splitlines()
     assert "Test top-1 (%) *" in shown[0].replace("\\", "") and any("**" in line for line in shown[2:-1])
 
 
@@ -144,8 +144,8 @@ def test_where_both_protocols_are_the_rows_and_points_of_one_bear_the_mark(both,
     frame, history = tidy.runs(both), tidy.history(both)
     for item in asked(both, "table"):
         one = item.make(frame, both)
-        assert "* Where the protocol is published: best epoch on the test split: optimistic." in one.caption
-        assert "Under the protocol clean, the epoch is chosen on the validation split" in one.caption
+        assert "* Where the protocol is published: best epoch on the test split: optimistic." in one.caption.whole()
+        assert "Under the protocol clean, the epoch is chosen on the validation split" in one.caption.whole()
         assert not any(head.endswith(" *") for head in one.printed)
         if "Protocol" in one.printed:
             assert set(one.printed["Protocol"]) == {"clean", "published *"}
@@ -161,16 +161,17 @@ def test_where_both_protocols_are_the_rows_and_points_of_one_bear_the_mark(both,
         assert any("* Where the protocol is published" in word for word in drawn[key])
     assert not any(word.endswith(" *") for word in drawn["by-model"])
     # The baseline's one value of the augmentation is no comparison: a mean over all, of which half are optimistic.
-    captions = {item.key: item.caption(both) for item in asked(both, "table")}
+    captions = {item.key: item.caption(both).whole() for item in asked(both, "table")}
     assert "varies, both protocols among it: in part optimistic" in captions["by_axis-augment"]
-    assert "all else as in the baseline. Under" in captions["by_axis-model"]
+    assert "Accuracy by model, all else as in the baseline." in captions["by_axis-model"]
+    assert "Under the protocol clean" in captions["by_axis-model"]
     assert [name.endswith(" *") for name in names(both).values()] == [False, True, False, True]
 
 
 def test_a_baseline_that_is_optimistic_says_so(tmp_path):
     study = of_both(protocol="published")
     assert names(study)[1] == "baseline *"
-    caption = next(item.caption(study) for item in asked(study, "figure"))
+    caption = next(item.caption(study).whole() for item in asked(study, "figure"))
     assert "* Where the protocol is published, as in the baseline: best epoch on the test split" in caption
 
 
@@ -184,7 +185,7 @@ def test_the_status_marks_its_best_top1(coded, both):
 
 def test_leaderboard_charts_and_pages_are_marked(coded, tmp_path):
     frame, plan = tidy.runs(coded), disk.write_plan(tmp_path, coded)
-    heads = leaderboard(frame, coded).heads
+    heads = [column.head for column in leaderboard(frame, coded).columns]
     assert [head for head in heads if head.endswith(" *")] == ["Validation top-1 (%) *", "Test top-1 (%) *"]
     plots = [lines.of_grid(frame, coded), *lines.of_widths(frame, coded)]
     assert all(plot.axes[-1].head == "Test top-1 (%) *" for plot in plots)

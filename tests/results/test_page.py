@@ -118,7 +118,7 @@ def test_tables_figures_and_their_captions(partial, monkeypatch):
     read, _ = built(*partial, monkeypatch)
     words = " ".join(read.text.split())
     for caption in (*captions(partial[1], "table").values(), *captions(partial[1], "figure").values()):
-        assert all(sentence.strip(". ") in words for sentence in caption.split(". "))
+        assert all(sentence.strip(". ") in words for sentence in caption.whole().split(". "))
     # Beside those asked for: the axes, the failed runs, the leaderboard.
     assert read.tags.count("table") == len(partial[1]["tables"]) + 3
     assert "98." in words and "is not drawn yet" in words

@@ -93,7 +93,7 @@ def test_the_front_of_the_means_is_ringed(study, name, x):
     assert len(points) >= 4
     expected = points[[not dominated(*points.T, i) for i in range(len(points))]]
     np.testing.assert_allclose(rings(figure), sorted(map(tuple, expected)))
-    assert "Pareto" in Asked("figure", name, name, {"x": x}).caption(study)
+    assert "Pareto" in Asked("figure", name, name, {"x": x}).caption(study).whole()
 
 
 @pytest.mark.parametrize("x", ["params", "file_bytes"])

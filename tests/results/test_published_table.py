@@ -5,7 +5,7 @@ import pytest
 from espalier.errors import Mistake
 from espalier.plan import published_numbers as files
 from espalier.plan.build import build
-from espalier.results.format import table
+from espalier.results.format import table_files
 from espalier.results.read import bit_cells, tidy
 from espalier.results.requested import Asked
 from espalier.settings.problems import StudyError
@@ -62,8 +62,8 @@ def test_rows_stand_beside_the_configurations_that_they_name(folder):
     # Nothing published, nothing to differ from; and what the grid does not ask for has no number of ours.
     assert found.printed["Difference (points)"].tolist()[6:9] == ["–"] * 3
     assert found.printed.iloc[-1, :6].tolist() == ["LeNet", "–", "Lion", "not in the grid", "0", "–"]
-    assert "A report" in found.caption
-    assert "the best of any epoch" in found.caption
+    assert "A report" in found.caption.whole()
+    assert "the best of any epoch" in found.caption.whole()
 
 
 def test_missing_runs_are_not_run_and_published_numbers_stay(folder):
@@ -72,7 +72,7 @@ def test_missing_runs_are_not_run_and_published_numbers_stay(folder):
     assert set(found.printed["Ours, test top-1 (%)"]) == {"not run", "not in the grid"}
     assert found.data["mean"].isna().all()
     assert found.data["published"].tolist()[:3] == [97.5] * 3
-    table.write(folder, "p", found)
+    table_files.write(folder, "p", found)
     assert {path.suffix for path in folder.glob("p.*")} == {".csv", ".md", ".tex", ".html"}
 
 
@@ -99,7 +99,7 @@ def test_a_smoke_run_differs_from_nothing(folder):
     found = made(folder, study)
     assert found.data["difference"].isna().all()
     assert found.data["mean"].notna().any()
-    assert "Smoke run" in found.caption
+    assert "Smoke run" in found.caption.whole()
 
 
 def test_the_name_that_a_row_was_published_under_stands_first(folder):

@@ -162,10 +162,10 @@ def test_optimism_is_the_difference_seed_by_seed_with_its_interval(ran, monkeypa
             assert (row["difference_low"], row["difference_high"]) == (pytest.approx(low), pytest.approx(high))
         assert (row["n"], row["paired"]) == (2, 1)
     assert made.printed["n"].tolist() == ["2 pairs"] * 2
-    assert "Where the protocol is published: best epoch on the test split: optimistic" in summary.caption
+    assert "Where the protocol is published: best epoch on the test split: optimistic" in summary.caption.whole()
     assert set(summary.printed["Protocol"]) == {"clean", "published *"}
     (figure,) = asked(study, "figure")
-    assert "optimistic" in figure.caption(study)
+    assert "optimistic" in figure.caption(study).whole()
 
 
 def test_without_equal_seeds_the_interval_is_that_of_the_means():
@@ -190,15 +190,15 @@ def test_where_all_is_optimistic_every_accuracy_bears_the_mark(tmp_path, monkeyp
         made = item.make(frame, study)
         heads = [head for head in made.printed if "top-1" in head or "top-5" in head]
         assert heads and all(head.endswith(" *") for head in heads)
-        assert "* Protocol published: best epoch on the test split: optimistic." in made.caption
-        assert "chosen on the validation split" not in made.caption
-        assert "a stratified 80/10/10 of all images" in made.caption
+        assert "* Protocol published: best epoch on the test split: optimistic." in made.caption.whole()
+        assert "chosen on the validation split" not in made.caption.whole()
+        assert "a stratified 80/10/10 of all images" in made.caption.whole()
 
 
 def test_the_second_split_of_a_report_can_be_chosen_and_is_named(tmp_path):
     text = STUDY.replace("{name: stand_in, image_size: 8}", "{name: cifar10, split: 80/10/10}")
     study = as_results_see_it(plan(tmp_path, text))
-    assert all("a stratified 80/10/10 of all images" in item.caption(study) for item in asked(study, "table"))
+    assert all("a stratified 80/10/10 of all images" in item.caption(study).whole() for item in asked(study, "table"))
     text = STUDY.replace("{name: stand_in, image_size: 8}", "cifar10").replace(
         "model.hidden: [[8], [12]]", "dataset.split: [official, 80/10/10]"
     )

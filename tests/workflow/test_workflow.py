@@ -95,9 +95,12 @@ def test_the_report_is_a_zip_with_every_table_and_figure(done):
     assert (done.folder / "results/report.zip").stat().st_size > 100_000
     with ZipFile(done.folder / "results/report.zip") as report:
         names = report.namelist()
+        assert 'content="0; url=results/studies/tiny/index.html"' in report.read("report/index.html").decode()
     # As explore.html reads it in its own address, to know that no index.html stands beside it.
     assert [name for name in names if re.search(r"/data/raw/[^/]+/explore\.html$", name)]
-    assert not any(name.endswith("index.html") for name in names)
+    page = "report/results/studies/tiny/index.html"
+    assert {"report/index.html", page} <= {*names} and len(names) == len({*names})
+    assert not [name for name in names if "/data/raw/" in name and name.endswith("index.html")]
 
 
 def test_a_diverging_run_is_an_outcome_and_the_page_is_made(done):

@@ -80,7 +80,17 @@ def counts_read(wildcards):
 
 def captions_of(kind):
     """Params function: the captions of a study's tables or figures, which the report shows."""
-    return lambda wildcards: captions(manifest_of(wildcards.study), kind)
+    return lambda wildcards: {
+        key: caption.whole()
+        for key, caption in captions(manifest_of(wildcards.study), kind).items()
+    }
+
+
+def titled(kind):
+    """Labels function: the title of one table or figure, under which the report lists it."""
+    return lambda wildcards: {
+        kind: captions(manifest_of(wildcards.study), kind)[wildcards[kind]].title
+    }
 
 
 def study_pages():

@@ -33,7 +33,7 @@ rule page:
             caption="../report/table.rst",
             category="{study}",
             subcategory="Tables",
-            labels={"table": "{table}"},
+            labels=titled("table"),
         ),
         figures=report(
             directory("results/studies/{study}/figures"),
@@ -41,7 +41,7 @@ rule page:
             caption="../report/figure.rst",
             category="{study}",
             subcategory="Figures",
-            labels={"figure": "{figure}"},
+            labels=titled("figure"),
         ),
         page="results/studies/{study}/index.html",
         explore=report(
@@ -64,8 +64,8 @@ rule page:
 
 rule report:
     input:
-        study_pages(),
         to_make,
+        pages=study_pages(),
     output:
         "results/report.zip",
     log:
@@ -77,6 +77,7 @@ rule report:
     shell:
         "snakemake --configfile <(printf %s {params.config:q})"
         " --nolock --report {output} all &> {log}"
+        " && python workflow/scripts/bundle.py {output} {input.pages} &>> {log}"
 
 
 # The page of a study with failed runs shows what there is, and the last line in the terminal names it.

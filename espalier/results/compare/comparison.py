@@ -1,9 +1,11 @@
 """Configurations side by side: one row a group of points, estimates over its repeats, and how they are printed."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from espalier.results.compare import verdicts
 from espalier.results.format import numbers
+from espalier.results.format.marks import names
 from espalier.results.format.protocols import mixed, optimistic
 from espalier.results.read.planned_study import Study, axis_names, headline, stages, unit
 
@@ -20,6 +22,10 @@ _INTERVAL = (
     "their spreads differ."
 )
 
+CONFIGURATION = "Configuration"
+_LABELS = 3
+"""Columns of labels that a reader takes in beside numbers."""
+
 HEADINGS = {"test_top1": "Test top-1 (%)", "validation_top1": "Validation top-1 (%)"}
 
 
@@ -32,8 +38,12 @@ def protocol(study: Study, interval: bool = True) -> str:
     said = _PUBLISHED if optimistic(study) else _CLEAN if headline(study) == "test_top1" else _VALIDATION_ONLY
     if mixed(study):
         said = f"under the protocol clean, {said}; under published, {_PUBLISHED}"
-    spread = f"± is the sample standard deviation over n repeats ({unit(study)})."
-    return f"{said[0].upper()}{said[1:]}. {spread}{_INTERVAL if interval else ''}"
+    return f"{said[0].upper()}{said[1:]}.{_INTERVAL if interval else ''}"
+
+
+def spread_words(study: Study) -> str:
+    """What ± means, and over what, as a sentence for a caption."""
+    return f"± is the sample standard deviation over n {unit(study)}."
 
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
@@ -92,13 +102,12 @@ def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
         cells["Diverged"] = [str(int(count)) if count else "" for count in data["diverged"]]
     bounds = zip(data[f"{main}_low"], data[f"{main}_high"], strict=True)
     cells["95 % interval (%)"] = [numbers.between(low, high) for low, high in bounds]
-    if tested:
+    # With five classes or fewer it is 100 whatever the network answers.
+    if tested and (data["test_top5_mean"] < 100).any():
         cells["Test top-5 (%)"] = [numbers.plain(mean) for mean in data["test_top5_mean"]]
     for column, name in (("params", "Params"), ("macs", "MACs")):
         if data[column].notna().any():
-            divisor, prefix = numbers.count_unit(data[column])
-            head = f"{name} ({prefix})" if prefix else name
-            cells[head] = [numbers.scaled(value, divisor, whole=True) for value in data[column]]
+            cells |= [numbers.counts(name, data[column].tolist())]
     divisor, unit = numbers.time_unit(data["train_wall_s_mean"])
     cells[f"Train time ({unit})"] = [numbers.scaled(value, divisor) for value in data["train_wall_s_mean"]]
     return cells
@@ -108,6 +117,21 @@ def headed(columns: dict[str, list[str]], study: Study) -> dict[str, list[str]]:
     """Label columns under the short names of their axes."""
     names = axis_names(study)
     return {names[axis][:1].upper() + names[axis][1:]: cells for axis, cells in columns.items()}
+
+
+def row_names(columns: dict[str, list[str]], configurations: Iterable[int], study: Study) -> dict[str, list[str]]:
+    """Heading → cells of the columns that name the rows of a table: the labels that vary among them, or, where these
+    are many, the name of each row's configuration.
+
+    Args:
+        columns: axis → labels, as `label_columns` has them
+        configurations: of each row
+    """
+    varying = {axis: cells for axis, cells in columns.items() if len(set(cells)) > 1}
+    if columns and not 0 < len(varying) <= _LABELS:
+        named = names(study)
+        return {CONFIGURATION: [named[number] for number in configurations]}
+    return headed(varying, study)
 
 
 def _spread(data: "pd.DataFrame", measure: str) -> list[str]:

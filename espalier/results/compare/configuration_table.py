@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.compare.comparison import label_columns, row_names
 from espalier.results.format import numbers
 from espalier.results.format.marks import starred
 from espalier.results.format.table import Table, of
@@ -45,7 +45,7 @@ def labelled(data: "pd.DataFrame", cells: Mapping[str, list[str]], frame: "pd.Da
         frame: the runs of the study
     """
     labels = label_columns(frame, data.index, study)
-    words = headed(labels, study)
+    words = row_names(labels, data.index, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     return of(data, words | dict(cells), len(words))

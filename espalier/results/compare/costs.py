@@ -53,9 +53,10 @@ def unit(cost: "pd.Series", x: str) -> tuple[float, str]:
         return divisor, f"Train time ({name})"
     if x in _LATENCIES:
         return 1.0, _LATENCIES[x]
-    divisor, prefix = numbers.count_unit(cost)
     if x == "file_bytes":
-        return divisor, f"File ({prefix}B)"
+        divisor, name = numbers.byte_unit(cost)
+        return divisor, f"File ({name})"
+    divisor, prefix = numbers.count_unit(cost)
     return divisor, f"{_NAMES[x]} ({prefix})" if prefix else _NAMES[x]
 
 

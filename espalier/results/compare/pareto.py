@@ -7,9 +7,10 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-NOTE = (
-    "Rings mark the Pareto front of the means: no other network is at least as good for less, or better for the same. "
-    "The grey line is the best mean up to each cost. Points closer than their intervals may change places."
+NOTE = "Rings mark the Pareto front of the means."
+MORE = (
+    "On the front, no other network is at least as good for less, or better for the same. The grey line is the best "
+    "mean up to each cost. Points closer than their intervals may change places."
 )
 
 

@@ -17,7 +17,8 @@ BOLD = (
     "Bold: the best mean and all that are not significantly worse than it (5 %, corrected for all pairs of rows), of "
     "rows with n of at least 2; nothing, where no row is significantly worse."
 )
-
+SHORT_BOLD = "Bold: the best, and all not significantly worse."
+RESOLVED = "Not resolved: the seeds tell neither a difference nor equality; so many repeats probably would."
 
 WITHIN_SEED = (
     "n counts seeds: the value of a seed is the mean over whatever else varies, of the settings that have a result; a "

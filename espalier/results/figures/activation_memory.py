@@ -1,4 +1,5 @@
 from espalier.results.format import style
+from espalier.results.format.captions import Caption
 from espalier.results.format.point_labels import place
 from espalier.results.read import zoo_counts
 from espalier.results.read.zoo_counts import ACTIVATIONS, IMAGES
@@ -26,10 +27,12 @@ def activation_memory(frame, history, study: dict):
     return figure
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
-    return (
-        f"Activation memory against trainable parameters, of every network at its defaults, for 10 classes and "
-        f"{IMAGES}, or of the smallest side that it takes, if that is larger. Activation "
-        f"memory is {ACTIVATIONS}."
+    return Caption(
+        "Activation memory against trainable parameters",
+        f"Every network at its defaults, for 10 classes and {IMAGES}, or of the smallest side that it takes, if that "
+        "is larger.",
+        f"Activation memory is {ACTIVATIONS}.",
+        alt="One point a network, parameters to the right and activation memory upwards, both on logarithmic scales",
     )

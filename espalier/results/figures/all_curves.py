@@ -1,4 +1,5 @@
 from espalier.results.format import line_ends, loss_axis, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import untested
 from espalier.results.read.planned_study import axis_names
@@ -49,13 +50,15 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
     return figure
 
 
-def caption(study: dict, *, axis: str | None, best: int | None) -> str:
+def caption(study: dict, *, axis: str | None, best: int | None) -> Caption:
     """What the figure shows."""
     which = "every run" if best is None else f"the {best} configurations of the highest mean validation top-1"
     told = "" if axis is None else f", told apart by {axis_names(study).get(axis, axis)}"
-    return (
-        f"Cross-entropy loss and top-1 of the validation split after each epoch, for {which}{told}; a line is a run, "
-        f"and ends where its training did. {untested(study)}"
+    return Caption(
+        f"Validation loss and top-1 after each epoch, for {which}{told}",
+        "A line is a run, and ends where its training did.",
+        f"The loss is the cross-entropy. {untested(study)}",
+        alt="Two panels of lines over epochs: validation loss at the left, validation top-1 at the right",
     )
 
 

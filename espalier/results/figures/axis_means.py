@@ -1,6 +1,7 @@
 from math import isnan
 
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen, rest
 from espalier.results.read.planned_study import along, axis_names, headline, headline_words
 from espalier.settings.registry import register
@@ -49,14 +50,15 @@ def by_axis(frame, history, study: dict, *, axis: str):
     return figure
 
 
-def caption(study: dict, *, axis: str) -> str:
+def caption(study: dict, *, axis: str) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
     within = "" if along(study, axis)[1] else ", the mean over everything else that varies"
-    return (
-        f"{split} top-1 by {axis_names(study).get(axis, axis)}, {rest(study, axis)}. Each dot is a seed{within}; "
-        "the bar is the mean, the line its 95 % interval over seeds, and the numbers at the right are mean ± sample "
-        f"standard deviation over n seeds. {chosen(study)}"
+    return Caption(
+        f"{split} top-1 by {axis_names(study).get(axis, axis)}, {rest(study, axis)}",
+        f"Each dot is a seed{within}; the bar is the mean, the line its 95 % interval over seeds.",
+        f"The numbers at the right are mean ± sample standard deviation over n seeds. {chosen(study)}",
+        alt="One row a value, with a dot a seed, a bar at the mean and a line over its interval; top-1 to the right",
     )
 
 

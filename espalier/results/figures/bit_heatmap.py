@@ -2,6 +2,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.error_scale import ErrorScale
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import choosing
@@ -136,12 +137,15 @@ def _spread(shown: "pd.DataFrame", study: dict) -> str:
     )
 
 
-def caption(study: dict, *, split: str) -> str:
+def caption(study: dict, *, split: str) -> Caption:
     """What the figure shows."""
     which = "Test" if bit_cells.measure(study, split) == "test_top1" else "Validation"
-    return (
-        f"{which} top-1 by widths of weights (rows) and activations (columns), a mean over repeats. Colours go by "
-        "accuracy; by the logarithm of its error, where errors span more than a factor of five. The dashed frame is "
-        "the setting that the chain goes on with, which the study names; above each map stands the network before it "
-        f"was quantized. {choosing(study)}"
+    return Caption(
+        f"{which} top-1 by bits of weights and activations",
+        "Cells are means over repeats. The dashed frame is the setting that the chain goes on "
+        "with; above each map stands the network before it was quantized.",
+        "Colours go by accuracy; by the logarithm of its error, where errors span more than a factor of five. The "
+        f"study names the setting that is kept. {choosing(study)}",
+        alt="A heat map for each quantized network: bits of weights downwards, of activations to the right, top-1 in "
+        "the cells",
     )

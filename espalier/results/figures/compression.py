@@ -5,6 +5,7 @@ from espalier.results.compare import pareto
 from espalier.results.compare.comparison import grouped
 from espalier.results.compare.costs import WORDS, costs, unit
 from espalier.results.format import line_ends, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import headline, headline_words
 from espalier.settings.registry import register
@@ -66,13 +67,14 @@ def compression(
     return figure
 
 
-def caption(study: dict, *, x: str) -> str:
+def caption(study: dict, *, x: str) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    return (
-        f"{split} top-1 against {WORDS[x]}, a line for each way of pruning. A mark is the mean over a "
-        f"configuration's repeats, the bar its 95 % interval over seeds. {pareto.NOTE} "
-        f"{chosen(study, 'The epoch, and where there are rounds the round, is')}"
+    return Caption(
+        f"{split} top-1 against {WORDS[x]}, by pruning method",
+        f"A mark is the mean over a configuration's repeats, the bar its 95 % interval over seeds. {pareto.NOTE}",
+        f"{pareto.MORE} {chosen(study, 'The epoch, and where there are rounds the round, is')}",
+        alt=f"A line for each way of pruning: {WORDS[x]} to the right, top-1 upwards; rings on the Pareto front",
     )
 
 

@@ -1,6 +1,7 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.format import style
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.read import evaluations
 from espalier.results.read.planned_study import unit
@@ -97,11 +98,13 @@ def _draw(panel, shown: "pd.DataFrame") -> None:
     panel.set_ylabel("Class")
 
 
-def caption(study: dict, *, configuration: dict[str, str] | None) -> str:
+def caption(study: dict, *, configuration: dict[str, str] | None) -> Caption:
     """What the figure shows."""
     which = names(study)[evaluations.shown(study, configuration)]
-    return (
-        f"Which classes of the test split were taken for which: {which}. A row is a class, a column an answer; numbers "
-        f"are percent of the images of the class, a mean over repeats ({unit(study)}). Colours are those of the "
-        "mistakes alone; the pale diagonal is what was right."
+    return Caption(
+        f"Which classes of the test split were taken for which: {which}",
+        "A row is a class, a column an answer; numbers are percent of the images of the class. Colours are those of "
+        "the mistakes alone.",
+        f"Means over repeats ({unit(study)}). The pale diagonal is what was right.",
+        alt="A matrix with a row a class and a column an answer; darker cells are more frequent mistakes",
     )

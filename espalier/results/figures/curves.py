@@ -1,4 +1,5 @@
 from espalier.results.format import line_ends, loss_axis, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import rest
 from espalier.results.read.planned_study import along, axis_names, baseline_number
 from espalier.settings.registry import register
@@ -73,19 +74,18 @@ def _named(figure, panels, parts: dict, splits: tuple[str, ...], axis: str | Non
         style.legend(figure, handles, words)
 
 
-def caption(study: dict, *, axis: str | None) -> str:
+def caption(study: dict, *, axis: str | None) -> Caption:
     """What the figure shows."""
-    shown = "Cross-entropy loss and top-1 of the train and validation splits after each epoch"
     over = baseline_number(study) is None if axis is None else not along(study, axis)[1]
     within = ", each the mean over everything else that varies" if over else ""
-    spread = (
-        "lines are means over the seeds that reached the epoch, bands the range of validation from the lowest to the "
-        f"highest seed{within}; train values are those seen during the epoch, on augmented images"
+    baseline = "the baseline" if baseline_number(study) is not None else "all configurations"
+    whose = f", {baseline}" if axis is None else f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
+    return Caption(
+        f"Loss and top-1 after each epoch{whose}",
+        f"Lines are means over the seeds that reached the epoch, bands the range of validation over seeds{within}.",
+        "The loss is the cross-entropy. Train values are those seen during the epoch, on augmented images.",
+        alt="Two panels of lines over epochs: loss at the left, top-1 at the right, train and validation",
     )
-    if axis is None:
-        whose = "for the baseline" if baseline_number(study) is not None else "over all configurations"
-        return f"{shown} {whose}; {spread}."
-    return f"{shown} by {axis_names(study).get(axis, axis)}, {rest(study, axis)}; {spread}."
 
 
 def _groups(frame, study: dict, axis: str | None) -> dict[str, list[str]]:

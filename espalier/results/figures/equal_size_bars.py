@@ -1,5 +1,6 @@
 from espalier.results.compare import same_size as found
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import headline, headline_words
 from espalier.settings.registry import register
@@ -31,11 +32,12 @@ def equal_size(frame, history, study: dict):
     return figure
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    return (
-        f"{split} top-1 against parameters: networks built so, and larger ones pruned to the same number of "
-        "parameters; a line joins the two of a size. A mark is the mean over a configuration's repeats, the bar its "
-        f"95 % interval over seeds where there are two or more. {chosen(study)}"
+    return Caption(
+        f"{split} top-1 against parameters: networks built so, and larger ones pruned to the same number",
+        "A line joins the two of a size; the bar of a mark is its 95 % interval over seeds.",
+        f"A mark is the mean over a configuration's repeats; an interval needs two or more. {chosen(study)}",
+        alt="Pairs of marks at the same number of parameters, joined by a line; top-1 upwards",
     )

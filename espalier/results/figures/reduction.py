@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import grouped
 from espalier.results.format import line_ends, numbers, point_labels, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import axis_names, headline, headline_words
 from espalier.settings.registry import register
@@ -61,14 +62,16 @@ def _short(params: float) -> str:
     return f"{numbers.scaled(params, divisor, whole=True)}{unit}"
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    return (
-        f"{split} top-1 against the part of a network's parameters that pruning removed; the parameters that are left "
-        "stand in boxes. A mark is the mean over a configuration's repeats, the bar its 95 % interval over seeds. A "
-        "line begins with the network before it was pruned; others that were not pruned stand alone, at 0. "
-        f"{chosen(study)}"
+    return Caption(
+        f"{split} top-1 against the part of a network's parameters that pruning removed",
+        "A mark is the mean over a configuration's repeats, the bar its 95 % interval over seeds; in boxes the "
+        "parameters that are left.",
+        "A line begins with the network before it was pruned; others that were not pruned stand alone, at 0. "
+        f"{chosen(study)}",
+        alt="Lines of top-1 over the part of the parameters that was removed, from 0 at the left",
     )
 
 

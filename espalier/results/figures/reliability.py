@@ -1,6 +1,7 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.read import evaluations
 from espalier.results.read.planned_study import unit
@@ -74,12 +75,14 @@ def _ece(own: "pd.DataFrame") -> float:
     return float((sums["distance"] / sums["images"]).mean())
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
-    return (
-        "How often answers of a confidence are right: test images in bins of equal width of the probability of their "
-        f"likeliest class, those of all repeats ({unit(study)}) together. Above, top-1 against mean confidence, with "
-        "upright lines from the lowest repeat to the highest where they find room: below the dashed line a network is "
-        "surer than it is right. Below, the share of the images in each bin, on a logarithmic scale. ECE is the "
-        "distance from the line, a mean over the images and then over n repeats."
+    return Caption(
+        "How often answers of a confidence are right on the test images",
+        "Above: top-1 against mean confidence; below the dashed line a network is surer than it is right. Below: the "
+        "share of the images.",
+        "Images stand in bins of equal width of the probability of their likeliest class, those of all repeats "
+        f"({unit(study)}) together; upright lines reach from the lowest repeat to the highest. Shares are on a "
+        "logarithmic scale. ECE is the distance from the line, a mean over the images and then over n repeats.",
+        alt="Top-1 over confidence with a dashed diagonal, and under it a histogram of the confidence",
     )

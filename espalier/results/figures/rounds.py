@@ -1,4 +1,5 @@
 from espalier.results.format import line_ends, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import untested
 from espalier.results.read import bit_cells
@@ -43,12 +44,13 @@ def rounds(frame, history, study: dict):
     return figure
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
-    return (
-        "Validation top-1 after each round of pruning and fine-tuning against the weights that it left, from the "
-        "network before, at 100 %. Filled marks are rounds at or above the floor, the last of which is the network "
-        f"that is kept; a hollow one ended below it. A line is a run. {untested(study)}"
+    return Caption(
+        "Validation top-1 after each round of pruning, against the weights that it left",
+        "A line is a run. A hollow mark ended below the floor; the last filled one is the network that is kept.",
+        f"Lines begin with the network before, at 100 %. {untested(study)}",
+        alt="Lines that step from 100 % of the weights to fewer; top-1 upwards",
     )
 
 

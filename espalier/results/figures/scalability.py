@@ -1,4 +1,5 @@
 from espalier.results.format import line_ends, style
+from espalier.results.format.captions import Caption
 from espalier.results.read import zoo_counts
 from espalier.results.read.zoo_counts import COUNTS, IMAGES, LAYERS
 from espalier.settings.registry import register
@@ -19,18 +20,20 @@ def scalability(frame, history, study: dict, *, by: Literal["image_size", "depth
     return _by_image_size() if by == "image_size" else _by_depth()
 
 
-def caption(study: dict, *, by: str) -> str:
+def caption(study: dict, *, by: str) -> Caption:
     """What the figure shows."""
     if by == "image_size":
-        return (
-            "Scalability with the input: trainable parameters and MACs of every network at its defaults, against the "
-            "side of its images, for 10 classes. Coloured: networks whose parameters grow with the image; the others "
-            f"keep theirs. Lines start at the smallest side drawn that a network takes. {COUNTS}."
+        return Caption(
+            "Scalability with the input: parameters and MACs against the side of the images",
+            "Every network at its defaults, for 10 classes. Coloured: networks whose parameters grow with the image.",
+            f"Lines start at the smallest side drawn that a network takes. {COUNTS}.",
+            alt="Two panels of lines over the side of the images: parameters and MACs, on logarithmic scales",
         )
-    return (
-        "Scalability with depth: trainable parameters and MACs against layers, for 10 classes and "
-        f"{IMAGES}. Each line is a family, all settings at their defaults but the one that "
-        f"makes it deeper. {LAYERS}. {COUNTS}."
+    return Caption(
+        "Scalability with depth: parameters and MACs against layers",
+        f"Each line is a family, for 10 classes and {IMAGES}; all settings but the depth are its defaults.",
+        f"Parameters are the trainable ones. {LAYERS}. {COUNTS}.",
+        alt="Two panels of lines over the number of layers: parameters and MACs, on logarithmic scales",
     )
 
 

@@ -1,4 +1,5 @@
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.read import coded_files
 from espalier.results.read.planned_study import short_names
 from espalier.settings.registry import register
@@ -60,12 +61,14 @@ def size_anatomy(frame, history, study: dict):
     return figure
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
     named = "named by what differs from the baseline" if study.get("baseline") else "named by its settings"
-    return (
-        f"What the bytes of each coded network are for. A bar is a file, {named}, the mean over repeats, with its size "
-        "± sample standard deviation (1 kB = 1,000 bytes) and in brackets how many times smaller it is than the fp32 "
-        "file that its chain began with. Weights and indices are the stream of levels: which weights are zero, and the "
-        "values of the others. The black line is their order-0 entropy."
+    return Caption(
+        "What the bytes of each coded network are for",
+        "A bar is a file, a mean over repeats; in brackets how many times smaller it is than its chain's fp32 file. "
+        "The black line: order-0 entropy.",
+        f"A bar is {named}; sizes are means ± sample standard deviation, 1 kB = 1,000 bytes. Weights and indices are "
+        "the stream of levels: which weights are zero, and the values of the others; the line is their entropy.",
+        alt="A stacked bar for each coded file, of weights, indices, scales and all else, bytes to the right",
     )

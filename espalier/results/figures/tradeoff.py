@@ -2,6 +2,7 @@ from espalier.results.compare import pareto
 from espalier.results.compare.comparison import grouped
 from espalier.results.compare.costs import WORDS, costs, unit
 from espalier.results.format import style
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import chosen, rest
 from espalier.results.read.planned_study import along, axis_names, baseline_number, headline, headline_words
@@ -64,19 +65,20 @@ def tradeoff(
     return figure
 
 
-def caption(study: dict, *, x: str, axis: str | None = None) -> str:
+def caption(study: dict, *, x: str, axis: str | None = None) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    named = "named by what differs from the baseline" if study.get("baseline") else "named by its settings"
+    named = "named by what differs from the baseline" if study.get("baseline") else "named by their settings"
     which = ""
     if axis is not None:
         alone = along(study, axis)[1]
-        named = "named by its value" if alone else named
+        named = "named by their values" if alone else named
         which = f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
-    return (
-        f"{split} top-1 against {WORDS[x]}{which}. Each point is a configuration, {named}: the mean over its "
-        "repeats, the line its 95 % interval over seeds. "
-        f"{pareto.NOTE} {chosen(study)}"
+    return Caption(
+        f"{split} top-1 against {WORDS[x]}{which}",
+        f"A point is the mean of a configuration, its line the 95 % interval over seeds. {pareto.NOTE}",
+        f"Points are {named}. {pareto.MORE} {chosen(study)}",
+        alt=f"A point a configuration: {WORDS[x]} to the right, top-1 upwards; a stepped line joins the best",
     )
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import grouped, label_columns
 from espalier.results.format import numbers, style
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import mixed, optimistic
 from espalier.results.read.planned_study import axis_names, headline
 from espalier.settings.registry import register
@@ -85,18 +86,20 @@ def _bars(panel, shown: "pd.DataFrame", tested: bool) -> None:
 _TEXT = {"va": "center", "ha": "left", "fontsize": 6, "color": style.GREY}
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the figure shows."""
-    tested = "; the mark is its test top-1, which has no say in the order" if headline(study) == "test_top1" else ""
+    tested = "The mark is its test top-1, which has no say in the order." if headline(study) == "test_top1" else ""
     split, here = "the same validation split", "the validation top-1 of the first is"
     if optimistic(study):
         tested = tested.replace("which has no say in the order", "of the same images")
         split, here = "the same images, the test split", "all of it is"
     elif mixed(study):
-        tested += " where the protocol is clean"
+        tested = tested.replace("order.", "order where the protocol is clean.")
         split += ", under the protocol published the test split"
-    return (
-        f"Validation top-1 of every configuration, the best first{tested}; settings stand in the order of the heading. "
-        "Means over the repeats, each with its 95 % interval over seeds of two or more. The axis does not begin at "
-        f"zero. The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic."
+    return Caption(
+        "Validation top-1 of every configuration, the best first",
+        f"{tested} The axis does not begin at zero.".strip(),
+        "Settings stand in the order of the heading. Means over the repeats, each with its 95 % interval over seeds of "
+        f"two or more. The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic.",
+        alt="A bar a configuration with its interval, the best at the top; validation top-1 to the right",
     )

@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import AXIS, MARK, PUBLISHED, optimistic, prepared, protocols
 from espalier.results.read.planned_study import Study
 
@@ -11,8 +12,16 @@ if TYPE_CHECKING:
 
 
 def notices(study: Study) -> list[str]:
-    """Sentences that captions and the page print; none where every accuracy is a clean one of official splits."""
+    """What the page prints; none where every accuracy is a clean one of official splits. The first sentence of each
+    says it in short."""
     return [said for said in (_overrides(study), _scale(study), protocol_notice(study), _splits(study)) if said]
+
+
+def noticed(caption: Caption, study: Study) -> Caption:
+    """A caption with the first sentence of every notice in its text, and what follows it in its notes."""
+    parts = [said.partition(". ") for said in notices(study)]
+    short = [first + ("." if dot else "") for first, dot, _ in parts]
+    return caption.with_text(*short).with_notes(*(rest for _, _, rest in parts))
 
 
 def diverged(frame: "pd.DataFrame | None") -> list[str]:
@@ -45,9 +54,8 @@ def _scale(study: Study) -> str:
     if study.get("scale", "full") == "full":
         return ""
     return (
-        "Smoke run: one epoch on a few embedded digits in the place of the study's data, to see that everything works. "
-        "No accuracy, time or size of a trained network here is a result, and none is to be compared with a published "
-        "one."
+        "Smoke run: no number here is a result. It trains one epoch on a few embedded digits in the place of the "
+        "study's data, to see that everything works; nothing is to be compared with a published number."
     )
 
 

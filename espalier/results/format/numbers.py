@@ -1,6 +1,6 @@
 """Numbers as they are printed: fixed digits, one unit a column, a dash where there is nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isnan
 
 MISSING = "–"
@@ -10,30 +10,33 @@ _TIMES = ((7200.0, 3600.0, "h"), (120.0, 60.0, "min"))
 
 def plain(value: float, digits: int = 2) -> str:
     """A number with fixed digits."""
-    return MISSING if isnan(value) else f"{value:.{digits}f}"
+    return signed(value, digits).removeprefix("+")
 
 
 def spread(mean: float, sd: float, digits: int = 2) -> str:
     """``98.61 ± 0.28``; without its spread where there is none."""
-    return plain(mean, digits) if isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+    return plain(mean, digits) if isnan(sd) else f"{plain(mean, digits)} ± {sd:.{digits}f}"
 
 
-def between(low: float, high: float, digits: int = 2, signed: bool = False) -> str:
-    """``97.91 to 99.31``; ``−0.20 to +1.20`` where `signed`."""
+def change(mean: float, sd: float, digits: int = 2) -> str:
+    """A difference: ``+0.42 ± 0.28`` or ``−0.42``."""
+    return signed(mean, digits) if isnan(sd) else f"{signed(mean, digits)} ± {sd:.{digits}f}"
+
+
+def between(low: float, high: float, digits: int = 2, signs: bool = False) -> str:
+    """``97.91 to 99.31``; ``−0.20 to +1.20`` with `signs`."""
     if isnan(low) or isnan(high):
         return MISSING
-    return " to ".join(_signed(end, digits) if signed else f"{end:.{digits}f}" for end in (low, high))
+    return " to ".join((signed if signs else plain)(end, digits) for end in (low, high))
 
 
 def signed(value: float, digits: int = 2) -> str:
     """``+0.42`` or ``−0.42``."""
-    return MISSING if isnan(value) else _signed(value, digits)
-
-
-def _signed(value: float, digits: int) -> str:
-    text = f"{abs(value):.{digits}f}"
+    if isnan(value):
+        return MISSING
+    text = f"{abs(value):,.{digits}f}"
     # A zero has no sign.
-    return text if not float(text) else f"{'+' if value > 0 else '−'}{text}"
+    return text if not float(text.replace(",", "")) else f"{'+' if value > 0 else '−'}{text}"
 
 
 def p_value(p: float) -> str:
@@ -47,6 +50,24 @@ def count_unit(values: Iterable[float]) -> tuple[float, str]:
     """Divisor and SI prefix that suit the largest count of a column."""
     largest = max((value for value in values if not isnan(value)), default=0.0)
     return next(((size, prefix) for size, prefix in _COUNTS if largest >= size), (1.0, ""))
+
+
+def sizes(head: str, values: Sequence[float]) -> tuple[str, list[str]]:
+    """Heading with its unit and cells of bytes: kB (1,000 bytes), or MB where none is under a megabyte."""
+    divisor, unit = byte_unit(values)
+    return f"{head} ({unit})", [scaled(value, divisor) for value in values]
+
+
+def counts(head: str, values: Sequence[float]) -> tuple[str, list[str]]:
+    """Heading with its SI prefix and cells of counts."""
+    divisor, prefix = count_unit(values)
+    return f"{head} ({prefix})" if prefix else head, [scaled(value, divisor, whole=True) for value in values]
+
+
+def byte_unit(values: Iterable[float]) -> tuple[float, str]:
+    """Divisor and unit of all sizes of a column or axis."""
+    known = [value for value in values if not isnan(value)]
+    return (1e6, "MB") if known and min(known) >= 1e6 else (1e3, "kB")
 
 
 def time_unit(values: Iterable[float]) -> tuple[float, str]:

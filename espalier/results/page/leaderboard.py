@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
-from espalier.results.compare.comparison import HEADINGS, grouped
+from espalier.results.compare.comparison import HEADINGS, grouped, headed
 from espalier.results.compare.costs import costs
 from espalier.results.format import numbers
 from espalier.results.format.marks import marked, names
@@ -34,22 +34,30 @@ class Cell(NamedTuple):
     value: float | None
 
 
+class Column(NamedTuple):
+    """A heading, whether its cells are words, and whether the column is shown before a reader chooses."""
+
+    head: str
+    words: bool
+    shown: bool
+
+
 class Row(NamedTuple):
     """One configuration: `labels` are found by the search too, `runs` are its repeats' runs, each after its parent."""
 
     name: str
+    whole: str
+    """every label that says something, in the order of the axes; empty where the name says it all"""
     labels: str
     baseline: bool
     cells: list[Cell]
-    done: int
-    planned: int
     runs: list[str]
 
 
 class Leaderboard(NamedTuple):
-    """Rows, the best validation top-1 first, under the headings of their cells."""
+    """Rows, the best validation top-1 first, and the columns of their cells."""
 
-    heads: list[str]
+    columns: list[Column]
     rows: list[Row]
 
 
@@ -79,20 +87,30 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     )
     columns = _columns(data, study)
     named, baseline, runs = names(study), baseline_number(study), _runs(study)
-    all_labels = {number: " ".join(found) for found, number in configurations(study).items()}
+    labels = {number: found for found, number in configurations(study).items()}
+    along = {axis: [labels[number][place] for number in data.index] for place, axis in enumerate(study["axes"])}
+    axes = {head: cells for head, cells in headed(along, study).items() if len(set(cells)) > 1}
     rows = [
         Row(
             named[number],
-            all_labels[number],
+            _whole(labels[number], named[number]),
+            " ".join(labels[number]),
             number == baseline,
-            [cells[place] for cells in columns.values()],
-            int(data.loc[number, "done"]),
-            int(data.loc[number, "planned"]),
+            [cells[place] for cells in columns.values()] + [Cell(cells[place], None) for cells in axes.values()],
             runs[number],
         )
         for place, number in enumerate(data.index)
     ]
-    return Leaderboard(list(columns), rows)
+    # What is the same in every row is there for who asks for it.
+    shown = [Column(head, False, len({cell.text for cell in cells}) > 1) for head, cells in columns.items()]
+    if not any(column.shown for column in shown):
+        shown = [column._replace(shown=True) for column in shown]
+    return Leaderboard([*shown, *(Column(head, True, False) for head in axes)], rows)
+
+
+def _whole(labels: tuple[str, ...], name: str) -> str:
+    said = " · ".join(label for label in labels if label not in ("none", "–"))
+    return "" if said == name else said
 
 
 def _columns(data: "pd.DataFrame", study: Study) -> dict[str, list[Cell]]:
@@ -108,6 +126,8 @@ def _columns(data: "pd.DataFrame", study: Study) -> dict[str, list[Cell]]:
         if name != "latency_64" and data[name].notna().any():
             head, texts = printed(name, data[name].tolist())
             columns[head] = [Cell(text, _value(value)) for text, value in zip(texts, data[name], strict=True)]
+    parts = zip(data["done"], data["planned"], strict=True)
+    columns["Done"] = [Cell(f"{done:.0f} of {planned:.0f}", float(done / planned)) for done, planned in parts]
     return columns
 
 
@@ -118,10 +138,7 @@ def printed(name: str, values: Sequence[float]) -> tuple[str, list[str]]:
     if name == "train_time":
         divisor, unit = numbers.time_unit(values)
         return f"{NAMES[name]} ({unit})", [numbers.scaled(value, divisor) for value in values]
-    divisor, prefix = numbers.count_unit(values)
-    unit = f"{prefix}B" if name == "file_bytes" else prefix
-    head = f"{NAMES[name]} ({unit})" if unit else NAMES[name]
-    return head, [numbers.scaled(value, divisor, whole=True) for value in values]
+    return (numbers.sizes if name == "file_bytes" else numbers.counts)(NAMES[name], values)
 
 
 def _value(value: float) -> float | None:

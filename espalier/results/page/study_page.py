@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from espalier.files import write_text
-from espalier.results.format import style, table
+from espalier.results.format import style, table_files
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import page
-from espalier.results.page import browser, explore
+from espalier.results.page import answers, browser, explore
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.read.data_sets import prepared
-from espalier.results.read.planned_study import Study, axis_names, configurations
+from espalier.results.read.planned_study import Study, axis_names, configurations, headline
 from espalier.results.read.run_state import STATES, TROUBLED, State, last_words
 from espalier.results.requested import Asked, asked
 from espalier.runs.record import OUTCOMES
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_OPEN_ROWS = 8
+"""Rows of the longest table that is not folded."""
 _LOG_LETTERS = 4000
 """What the page shows of the end of a failed run's log."""
 
@@ -36,6 +38,8 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
     folder = path.parent
     ready = settled(frame, states)
     counts = Counter(state.name for state in states.values())
+    tables = [_table(item, study, frame, folder) for item in asked(study, "table")]
+    figures = [_figure(item, study, folder) for item in asked(study, "figure")]
     text = page(
         "page.html",
         study=study,
@@ -46,6 +50,11 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         column=int(1.5 * style.COLUMN * style.DPI),
         counts=[(name, counts[name]) for name in STATES],
         total=len(states),
+        answers=answers.answers(frame, study),
+        findings=answers.findings(frame, study),
+        margin=answers.MARGIN,
+        optimism=answers.optimism(study),
+        tested=headline(study) == "test_top1",
         axes=_axes(study),
         configurations=len(configurations(study)),
         common=_common(study),
@@ -54,13 +63,28 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         board=leaderboard(ready, study),
         library=browser.tables(),
         charts=explore.write(folder / explore.NAME, study, ready),
-        tables=[_table(item, study, frame, folder) for item in asked(study, "table")],
-        figures=[_figure(item, study, folder) for item in asked(study, "figure")],
+        tables=tables,
+        figures=figures,
+        open_rows=_OPEN_ROWS,
+        home="",
+        contents=_contents(study, figures, tables),
         commands=[(id_, states[id_].name, shlex.join(run["command"])) for id_, run in study["runs"].items()],
         provenance=origins(states),
         downloads=[(name, link) for name, link in _downloads(folder, plan) if link],
     )
     write_text(path, text)
+
+
+def _contents(study: Study, figures: list, tables: list) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Heading, anchor, and the anchors and titles below it."""
+    return [
+        ("Figures", "figures", [(f"figure-{each['key']}", each["caption"].title) for each in figures]),
+        ("Tables", "tables", [(f"table-{each['key']}", each["title"]) for each in tables]),
+        ("What was asked", "asked", []),
+        *([("Data", "data", [])] if prepared(study) else []),
+        ("Commands", "commands", []),
+        ("Provenance", "provenance", []),
+    ]
 
 
 def _link(target: Path | str, folder: Path) -> str:
@@ -75,10 +99,9 @@ def _beside(folder: Path, part: str, key: str, suffixes: tuple[str, ...]) -> dic
 
 def _table(item: Asked, study: Study, frame: "pd.DataFrame", folder: Path) -> dict[str, Any]:
     made, _ = item.tried(frame, study)
-    # The first sentence of a caption says what is shown: the heading here.
-    title, _, rest = made.caption.partition(". ")
-    files = _beside(folder, "tables", item.key, table.FORMATS)
-    return {"key": item.key, "title": title, "html": table.html(made, rest), "files": files}
+    files = _beside(folder, "tables", item.key, table_files.FORMATS)
+    rows, title = len(made.printed), made.caption.title
+    return {"key": item.key, "title": title, "rows": rows, "html": table_files.html(made), "files": files}
 
 
 def _figure(item: Asked, study: Study, folder: Path) -> dict[str, Any]:

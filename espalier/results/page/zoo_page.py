@@ -1,7 +1,7 @@
 """The page with the counts of every network."""
 
 from espalier.files import write_text
-from espalier.results.format import style, table
+from espalier.results.format import style, table_files
 from espalier.results.format.templates import page
 from espalier.results.page import study_page
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
@@ -18,7 +18,7 @@ FIGURES = [
 def write() -> None:
     """Write tables/, figures/ and index.html beside the counts."""
     for item in TABLES:
-        table.write(FOLDER / "tables", item.key, item.make(None, {}))
+        table_files.write(FOLDER / "tables", item.key, item.make(None, {}))
     with style.applied():
         for item in FIGURES:
             style.save(item.make(None, None, {}), FOLDER / "figures", item.key)

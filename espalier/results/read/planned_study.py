@@ -100,10 +100,17 @@ def short_names(study: Study) -> dict[int, str]:
     """Configuration → what tells it from the baseline; all its labels where there is no baseline."""
     baseline = study.get("baseline") or {}
     varying, names = _varying(study), axis_names(study)
+    columns = [set(column) for column in zip(*configurations(study), strict=True)]
+    # A label that stands on two axes says nothing without its axis either.
+    alike = {label for label in set().union(*columns) if sum(label in column for column in columns) > 1}
     found = {}
     for here, number in configurations(study).items():
         pairs = [(axis, label) for axis, label in zip(study["axes"], here, strict=True) if axis in varying]
-        changed = [_telling(names[axis], label) for axis, label in pairs if not _same(label, baseline.get(axis))]
+        changed = [
+            _telling(names[axis], label, label in alike)
+            for axis, label in pairs
+            if not _same(label, baseline.get(axis))
+        ]
         found[number] = ", ".join(changed) or ("baseline" if baseline else study["study"])
     return found
 
@@ -113,9 +120,9 @@ def _same(label: str, baseline: str | None) -> bool:
     return label == baseline or {label, baseline} == {"none", "–"}
 
 
-def _telling(axis: str, label: str) -> str:
+def _telling(axis: str, label: str, alike: bool) -> str:
     """A label that says nothing without its axis (none, yes, 0.1, 16-32-64) with it."""
-    bare = label in ("none", "yes", "no", "default", "–") or not any(letter.isalpha() for letter in label)
+    bare = alike or label in ("none", "yes", "no", "default", "–") or not any(letter.isalpha() for letter in label)
     return f"{axis} {label}" if bare or re.fullmatch(r"[\d.]+e[-+]?\d+", label) else label
 
 

@@ -1,11 +1,12 @@
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.compare.comparison import label_columns, row_names, spread_words
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read.accounts import MEASURES, accounts
-from espalier.results.read.planned_study import headline, unit
+from espalier.results.read.planned_study import headline
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def accounting(frame, study: dict) -> Table:
     data.insert(0, "n", groups["validation_top1"].count())
     data = data.reset_index()
     labels = label_columns(frame, data["configuration"], study)
-    words = headed(labels, study) | {"Stage": data["stage"].tolist()}
+    words = row_names(labels, data["configuration"], study) | {"Stage": data["stage"].tolist()}
     cells = _printed(data)
     data = data.drop(columns="configuration")
     for place, (axis, column) in enumerate(labels.items()):
@@ -48,11 +49,9 @@ def _printed(data: "pd.DataFrame") -> dict[str, list[str]]:
             cells[head] = [numbers.spread(*pair) for pair in zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)]
     cells["n"] = [str(n) for n in data["n"]]
     for column, name in (("params", "Params"), ("nonzeros", "Non-zeros")):
-        divisor, prefix = numbers.count_unit(data[column])
-        head = f"{name} ({prefix})" if prefix else name
-        cells[head] = [numbers.scaled(value, divisor, whole=True) for value in data[column]]
+        cells |= [numbers.counts(name, data[column].tolist())]
     cells["Bits a weight"] = [_significant(value) for value in data["bits"]]
-    cells["File (kB)"] = [numbers.scaled(value, 1000) for value in data["file_bytes"]]
+    cells |= [numbers.sizes("File", data["file_bytes"].tolist())]
     cells["Ratio (×)"] = [numbers.plain(value, 1) for value in data["ratio"]]
     cells["Activations (MiB)"] = [_significant(value) for value in data["activation_mib"]]
     for batch in (1, 64):
@@ -67,17 +66,17 @@ def _significant(value: float) -> str:
     return f"{value:.3g}" if value == value else numbers.MISSING
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
     tested = "; the test split is scored once for each network" if headline(study) == "test_top1" else ""
-    return (
-        "What each stage of a chain leaves. Every row is a network as its stage wrote it. A coded network is scored "
-        "from its decoded file, an exported one as it runs. The file is the one that holds the weights (1 kB = 1,000 "
-        "bytes), which until it is coded are floats on the disk, on their levels or not; the ratio is the original's "
-        "file over it. Bits a weight are the width of a weight, in a coded file those that its stream of levels "
-        "takes, over all quantized weights, zeros included. Activations are the inputs of all convolutions and linear "
-        "layers of one image, at their width (1 MiB = 2^20 bytes). Latency is a median on the CPU, measured in turn "
-        "within a chain: with the exported files, or, without these, with the network before pruning. "
-        f"{chosen(study, 'Epochs are', tested)} ± is the sample standard deviation over n repeats ({unit(study)}); all "
-        "else is a mean over them."
+    return Caption(
+        "What each stage of a chain leaves",
+        f"A row is a network as its stage wrote it. Ratio: the original's file over this one. {spread_words(study)}",
+        "A coded network is scored from its decoded file, an exported one as it runs. The file is the one that holds "
+        "the weights (1 kB = 1,000 bytes), which until it is coded are floats on the disk, on their levels or not. "
+        "Bits a weight are the width of a weight, in a coded file those that its stream of levels takes, over all "
+        "quantized weights, zeros included. Activations are the inputs of all convolutions and linear layers of one "
+        "image, at their width (1 MiB = 2^20 bytes). Latency is a median on the CPU, measured in turn within a chain: "
+        "with the exported files, or, without these, with the network before pruning. "
+        f"{chosen(study, 'Epochs are', tested)} All but accuracies are means alone.",
     )

@@ -2,8 +2,9 @@ from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
 from espalier.results.compare import verdicts
-from espalier.results.compare.comparison import HEADINGS, first_places, label_columns, protocol
+from espalier.results.compare.comparison import HEADINGS, first_places, label_columns, protocol, spread_words
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.table import Table, of
 from espalier.results.read.planned_study import configurations, headline
@@ -62,7 +63,7 @@ def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:
     for head, ends in _INTERVALS.items():
         # Older evaluations did not write which images were right, and without one nothing does.
         if head != _IMAGES or data[ends].notna().any(axis=None):
-            cells[head] = [numbers.between(*pair, signed=True) for pair in data[ends].to_numpy()]
+            cells[head] = [numbers.between(*pair, signs=True) for pair in data[ends].to_numpy()]
     return cells
 
 
@@ -78,20 +79,22 @@ def _number(study: dict, named: dict[str, str] | None) -> int | None:
     return number
 
 
-def caption(study: dict, *, baseline: dict[str, str] | None, margin: float) -> str:
+def caption(study: dict, *, baseline: dict[str, str] | None, margin: float) -> Caption:
     """What the table shows and how its numbers came about."""
     named = ", ".join(f"{axis} {label}" for axis, label in (baseline or {}).items())
-    which = f"the configuration with {named}" if named else "the baseline, the study's own settings"
-    if not named and _number(study, None) is None:
-        which += " (which are no point of its grid, so that nothing is compared)"
-    named_by = "They are named by what differs from the study's own settings. " if study.get("baseline") else ""
+    which = f"the configuration with {named}" if named else "the baseline"
+    missing = not named and _number(study, None) is None
+    named_by = "Rows are named by what differs from the study's own settings. " if study.get("baseline") else ""
     images = (
-        " The interval over seeds says what training again would change, that over test images what other images "
-        "would: images are paired, and it is not corrected."
+        "The interval over seeds says what training again would change, that over test images what other images "
+        "would: images are paired, and it is not corrected. "
         if headline(study) == "test_top1"
         else ""
     )
-    return (
-        f"All configurations compared with {which}. {named_by}{verdicts.against_words(margin)}{images} "
-        f"{verdicts.BOLD} {protocol(study, interval=False)}"
+    return Caption(
+        f"All configurations compared with {which}",
+        "The study's own settings are no point of its grid, so that nothing is compared."
+        if missing
+        else f"{verdicts.RESOLVED} {spread_words(study)}",
+        f"{named_by}{verdicts.against_words(margin)} {images}{verdicts.BOLD} {protocol(study, interval=False)}",
     )

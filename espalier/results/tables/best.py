@@ -1,5 +1,14 @@
-from espalier.results.compare.comparison import first_places, grouped, headed, label_columns, printed, protocol
+from espalier.results.compare.comparison import (
+    first_places,
+    grouped,
+    label_columns,
+    printed,
+    protocol,
+    row_names,
+    spread_words,
+)
 from espalier.results.compare.verdicts import BOLD
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.settings.registry import register
 from espalier.settings.types import Count
@@ -16,7 +25,7 @@ def best(frame, study: dict, *, count: Count = 10) -> Table:
     data = data[data["validation_top1_n"] > 0].nlargest(count, "validation_top1_mean", keep="first")
     bold = first_places(frame, data.index, study)
     labels = label_columns(frame, data.index, study)
-    words = headed(labels, study)
+    words = row_names(labels, data.index, study)
     cells = printed(data, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
@@ -24,6 +33,7 @@ def best(frame, study: dict, *, count: Count = 10) -> Table:
     return of(data, words | cells, len(words), bold)
 
 
-def caption(study: dict, *, count: int) -> str:
+def caption(study: dict, *, count: int) -> Caption:
     """What the table shows and how its numbers came about."""
-    return f"The {count} best configurations by mean validation top-1. {protocol(study)} {BOLD}"
+    title = f"The {count} best configurations by mean validation top-1"
+    return Caption(title, spread_words(study), f"{protocol(study)} {BOLD}")

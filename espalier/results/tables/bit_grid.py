@@ -1,12 +1,12 @@
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.compare.comparison import label_columns, row_names, spread_words
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import starred
 from espalier.results.format.protocols import choosing, chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read import bit_cells
-from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
 
@@ -25,7 +25,8 @@ def bit_grid(frame, study: dict, *, split: Literal["test", "validation"] = "test
     data = bit_cells.over_repeats(bit_cells.cells(frame, study), bit_cells.measure(study, split))
     rows = data.drop_duplicates(["configuration", "weight_bits"])
     labels = label_columns(frame[frame["run.quantize"].notna()], rows["configuration"], study)
-    words = headed(labels, study) | {"Weights (bits)": [_width(bits) for bits in rows["weight_bits"]]}
+    words = row_names(labels, rows["configuration"], study)
+    words |= {"Weights (bits)": [_width(bits) for bits in rows["weight_bits"]]}
     cells = {starred("Float (%)", study): [numbers.plain(value) for value in rows["before"]]}
     for bits in sorted(set(data["activation_bits"]), reverse=True):
         here = data[data["activation_bits"] == bits].set_index(["configuration", "weight_bits"])
@@ -49,16 +50,16 @@ def _cell(row: "pd.Series") -> str:
     return numbers.spread(row["mean"], row["sd"]) + (" †" if row["kept"] else "")
 
 
-def caption(study: dict, *, split: str) -> str:
+def caption(study: dict, *, split: str) -> Caption:
     """What the table shows and how its numbers came about."""
     which = "Test" if bit_cells.measure(study, split) == "test_top1" else "Validation"
     named = bit_cells.schemes(study)
     scheme = f" by the scheme {named[0]}" if len(named) == 1 else ""
     scored = ", scored once for each setting" if which == "Test" else ""
-    return (
-        f"{which} top-1 by widths of weights and activations{scheme}. Each row is a width of the weights of "
-        "convolutions and linear layers, each column one of their inputs. Float is the network before it was "
-        f"quantized; † marks the setting that the chain goes on with, which the study names. {chosen(study)} "
-        f"{choosing(study)} These are {which.lower()} images{scored}. "
-        f"± is the sample standard deviation over n repeats ({unit(study)})."
+    return Caption(
+        f"{which} top-1 by widths of weights and activations{scheme}",
+        f"Float: the network before. † marks the setting that the chain goes on with. {spread_words(study)}",
+        "Each row is a width of the weights of convolutions and linear layers, each column one of their inputs. The "
+        f"study names the setting that is kept. {chosen(study)} {choosing(study)} These are {which.lower()} "
+        f"images{scored}.",
     )

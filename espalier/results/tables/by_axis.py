@@ -1,5 +1,6 @@
 from espalier.results.compare import verdicts
-from espalier.results.compare.comparison import first_places, grouped, headed, printed, protocol
+from espalier.results.compare.comparison import first_places, grouped, headed, printed, protocol, spread_words
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import rest
 from espalier.results.format.table import Table, of
 from espalier.results.read.planned_study import along, axis_names, baseline_number, headline
@@ -46,10 +47,11 @@ def by_axis(frame, study: dict, *, axis: str, margin: Positive = 0.5) -> Table:
     return of(data, words | cells, 1, bold)
 
 
-def caption(study: dict, *, axis: str, margin: float) -> str:
+def caption(study: dict, *, axis: str, margin: float) -> Caption:
     """What the table shows and how its numbers came about."""
     name = axis_names(study).get(axis, axis)
-    alone = along(study, axis)[1]
-    shared = rest(study, axis) if alone else f"a mean {rest(study, axis)}"
-    judged = f" {verdicts.against_words(margin)} {verdicts.BOLD}" if alone else f" {verdicts.WITHIN_SEED}"
-    return f"Accuracy by {name}, {shared}. {protocol(study)}{judged}"
+    title = f"Accuracy by {name}, {rest(study, axis)}"
+    if along(study, axis)[1]:
+        judged = f"{verdicts.against_words(margin)} {verdicts.BOLD}"
+        return Caption(title, f"{verdicts.RESOLVED} {spread_words(study)}", f"{protocol(study)} {judged}")
+    return Caption(title, f"Each row is a mean. {spread_words(study)}", f"{protocol(study)} {verdicts.WITHIN_SEED}")

@@ -1,7 +1,8 @@
+from espalier.results.compare.comparison import spread_words
 from espalier.results.compare.configuration_table import labelled, spreads
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table
 from espalier.results.read import evaluations
-from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 _HEADS = {
@@ -32,11 +33,12 @@ def calibration(frame, study: dict) -> Table:
     return labelled(data.assign(**columns), cells, frame, study)
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return (
-        "Confidence is the probability of the likeliest class, a mean over the test images: above top-1 a network is "
-        "surer than it is right. ECE is their distance, a mean over bins of the confidence; NLL the negative "
-        "log-likelihood of the right class; the Brier score the squared distance from it, from 0 to 2. Nothing was "
-        f"fitted to calibrate. ± is the sample standard deviation over n repeats ({unit(study)})."
+    return Caption(
+        "Top-1 and confidence on the test images",
+        f"A network whose confidence is above its top-1 is surer than it is right. {spread_words(study)}",
+        "Confidence is the probability of the likeliest class, a mean over the test images. ECE is its distance from "
+        "top-1, a mean over bins of the confidence; NLL the negative log-likelihood of the right class; the Brier "
+        "score the squared distance from it, from 0 to 2. Nothing was fitted to calibrate.",
     )

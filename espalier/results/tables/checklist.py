@@ -1,5 +1,6 @@
 from espalier.results.compare.comparison import protocol
 from espalier.results.compare.reporting_checklist import Item, items
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.settings.registry import register
 
@@ -15,13 +16,12 @@ def checklist(frame, study: dict) -> Table:
     return of(data, printed, 3)
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    chosen = protocol(study).partition(". ")[0]
-    return (
-        "What the study satisfies of a checklist for results of pruning. The checklist is after Blalock et al. 2020 "
-        "(arXiv 2003.03033), in other words; the control from scratch is that of Liu et al. 2019 (arXiv 1810.05270). "
-        "All is found in the plan and the runs that are done. Compression is the parameters before over the non-zero "
-        "ones after; MACs count zero weights too, as they are computed. "
-        f"{chosen}."
+    return Caption(
+        "What the study satisfies of a checklist for results of pruning",
+        "After Blalock et al. 2020 (arXiv 2003.03033), in other words.",
+        "The control from scratch is that of Liu et al. 2019 (arXiv 1810.05270). All is found in the plan and the runs "
+        "that are done. Compression is the parameters before over the non-zero ones after; MACs count zero weights "
+        f"too, as they are computed. {protocol(study).partition('. ')[0]}.",
     )

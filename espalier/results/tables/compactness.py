@@ -1,4 +1,5 @@
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.results.read import zoo_counts
 from espalier.results.read.zoo_counts import COUNTS
@@ -21,17 +22,16 @@ def compactness(frame, study: dict) -> Table:
         divisor, prefix = numbers.count_unit(data[list(pair)].to_numpy().ravel())
         for key, whose in zip(pair, ("Standard", "Variant"), strict=True):
             printed[f"{whose} {head} ({prefix})"] = [numbers.scaled(value, divisor, True) for value in data[key]]
-        printed[f"Compactness, {head} (%)"] = [
-            numbers.plain(value, 1).replace("-", "−") for value in data[f"{column}_compactness"]
-        ]
+        printed[f"Compactness, {head} (%)"] = [numbers.plain(value, 1) for value in data[f"{column}_compactness"]]
     return of(data, printed, 3)
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return (
-        "Compactness of each variant. The share of trainable parameters that it saves of its standard variant's, "
-        "100 (1 − variant / standard), and likewise of MACs; negative where the variant needs more. Standard variants "
-        "are torchvision's, which are made for images of 224x224: both are counted there, for 10 classes. Variants "
-        f"made for small images reduce theirs later, which costs MACs. {COUNTS}."
+    return Caption(
+        "Compactness of each variant: the share that it saves of its standard variant's parameters and MACs",
+        "Negative where the variant needs more.",
+        "Compactness is 100 (1 − variant / standard). Standard variants are torchvision's, which are made for images "
+        "of 224x224: both are counted there, for 10 classes. Variants made for small images reduce theirs later, which "
+        f"costs MACs. {COUNTS}.",
     )

@@ -1,8 +1,9 @@
 from typing import TYPE_CHECKING
 
 from espalier.results.compare import same_size as found
-from espalier.results.compare.comparison import protocol
+from espalier.results.compare.comparison import protocol, spread_words
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.table import Table, of
 from espalier.results.read.planned_study import headline
@@ -43,16 +44,15 @@ def _printed(table: "pd.DataFrame") -> dict[str, list[str]]:
         pairs = zip(table[f"{way}_mean"], table[f"{way}_sd"], strict=True)
         cells[f"{way.capitalize()} top-1 (%)"] = [numbers.spread(*pair) for pair in pairs]
         cells[f"n {way}"] = [str(int(n)) for n in table[f"{way}_n"]]
-    cells["Pruned less built (points)"] = [
-        numbers.MISSING if value != value else f"{value:+.2f}".replace("-", "−") for value in table["difference"]
-    ]
+    cells["Pruned less built (points)"] = [numbers.signed(value) for value in table["difference"]]
     return cells
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
-    return (
-        f"{split} top-1 of networks of the same number of parameters: built so and trained, or trained larger, pruned "
-        f"and trained on. A pair stands here once a run of each is done. {protocol(study, interval=False)}"
+    return Caption(
+        f"{split} top-1 of networks with the same number of parameters",
+        f"Built so and trained, or trained larger, pruned and trained on. {spread_words(study)}",
+        f"A pair stands here once a run of each is done. {protocol(study, interval=False)}",
     )

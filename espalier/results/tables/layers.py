@@ -2,6 +2,7 @@ import csv
 from pathlib import Path
 
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.results.read.planned_study import short_names
 from espalier.settings.registry import register
@@ -26,7 +27,7 @@ def layers(frame, study: dict, *, repeat: Count = 1) -> Table:
     data = pd.DataFrame({name: [column.get(layer) for layer in order] for name, column in found.items()}, dtype=float)
     cells = {name: [numbers.plain(value, 1) for value in data[name]] for name in data}
     data.insert(0, "layer", order)
-    return of(data, {"Layer": order} | cells, 1)
+    return of(data, {"Layer": order} | cells, 1, matrix=True)
 
 
 def _sparsity(path: Path) -> dict[str, float]:
@@ -37,10 +38,11 @@ def _sparsity(path: Path) -> dict[str, float]:
         return {}
 
 
-def caption(study: dict, *, repeat: int) -> str:
+def caption(study: dict, *, repeat: int) -> Caption:
     """What the table shows."""
-    which = f" of repeat {repeat}" if study["repeats"] > 1 else ""
-    return (
-        f"Sparsity by layer in percent of its weights{which}. A layer near 100 passes hardly anything on: global "
-        "magnitude pruning can empty one while others are full, which the floor of each layer prevents."
+    which = f", repeat {repeat}" if study["repeats"] > 1 else ""
+    return Caption(
+        f"Sparsity by layer in percent of its weights{which}",
+        "A layer near 100 passes hardly anything on.",
+        "Global magnitude pruning can empty one layer while others are full, which the floor of each layer prevents.",
     )

@@ -1,4 +1,5 @@
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.results.read import zoo_counts
 from espalier.results.read.zoo_counts import ACTIVATIONS, COUNTS, IMAGES, LAYERS
@@ -23,11 +24,11 @@ def networks(frame, study: dict) -> Table:
     return of(data, printed, 2)
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return (
-        f"Every network, smallest first. For 10 classes and colour {IMAGES}, or of "
-        f"the smallest side that it takes, if that is larger. {COUNTS}; training MACs those of its forward and "
-        f"backward pass. {LAYERS}. Activations are {ACTIVATIONS}; kept in training is what the backward pass "
-        "needs of an image."
+    return Caption(
+        "Every network, smallest first",
+        f"For 10 classes and colour {IMAGES}, or of the smallest side that it takes, if that is larger.",
+        f"{COUNTS}; training MACs those of its forward and backward pass. {LAYERS}. Activations are {ACTIVATIONS}; "
+        "kept in training is what the backward pass needs of an image.",
     )

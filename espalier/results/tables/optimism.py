@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.results.compare.comparison import headed
 from espalier.results.compare.statistics import estimate
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.settings.registry import register
 
@@ -79,7 +80,7 @@ def _printed(data: "pd.DataFrame") -> dict[str, list[str]]:
     for name, note in (("clean", ""), ("published", ", optimistic")):
         pairs = zip(data[f"{name}_mean"], data[f"{name}_sd"], strict=True)
         cells[f"{name.capitalize()}: test top-1 (%){note}"] = [numbers.spread(*pair) for pair in pairs]
-    cells["Difference (points)"] = [numbers.plain(value) for value in data["difference"]]
+    cells["Difference (points)"] = [numbers.signed(value) for value in data["difference"]]
     bounds = zip(data["difference_low"], data["difference_high"], strict=True)
     cells["95 % interval (points)"] = [numbers.between(*pair) for pair in bounds]
     counts = zip(data["n"], data["clean_n"], data["published_n"], data["paired"], strict=True)
@@ -87,13 +88,14 @@ def _printed(data: "pd.DataFrame") -> dict[str, list[str]]:
     return cells
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return (
-        "Test top-1 by protocol. Under clean the epoch is chosen on images set aside from training, and the test split "
-        "is scored once; under published it is the best epoch on the test split, and the images set aside train as "
-        "well. The difference is published less clean and holds both of these. It is taken seed by seed where both "
-        "have the same seeds (n pairs; the interval is the 95 % t-interval of the mean difference), else between the "
-        "means (n of each; Welch's interval). With n below 2 there is no interval. Configurations of which only one "
-        "protocol has run are left out."
+    return Caption(
+        "Test top-1 by protocol",
+        "Clean: the epoch is chosen on images set aside, the test split is scored once. Published: the best epoch on "
+        "the test split. The difference is published less clean.",
+        "Under published, the images set aside train as well: the difference holds both. It is taken seed by seed "
+        "where both have the same seeds (n pairs; the interval is the 95 % t-interval of the mean difference), else "
+        "between the means (n of each; Welch's interval). With n below 2 there is no interval. Configurations of which "
+        "only one protocol has run are left out.",
     )

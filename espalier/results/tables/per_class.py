@@ -1,9 +1,10 @@
+from espalier.results.compare.comparison import spread_words
 from espalier.results.compare.configuration_table import spreads
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.table import Table, of
 from espalier.results.read import evaluations
-from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 _HEADS = {"precision": "Precision (%)", "recall": "Recall (%)", "f1": "F1 (%)"}
@@ -31,11 +32,12 @@ def per_class(frame, study: dict, *, configuration: dict[str, str] | None = None
     return of(data, {"Class": data["class"].tolist()} | cells, 1)
 
 
-def caption(study: dict, *, configuration: dict[str, str] | None) -> str:
+def caption(study: dict, *, configuration: dict[str, str] | None) -> Caption:
     """What the table shows and how its numbers came about."""
     which = names(study)[evaluations.shown(study, configuration)]
-    return (
-        f"Test images of each class: {which}. Precision is the share of the images answered with a class that are of "
-        "it, recall the share of its images that are answered so, F1 their harmonic mean. "
-        f"± is the sample standard deviation over n repeats ({unit(study)})."
+    return Caption(
+        f"Test images of each class: {which}",
+        "Precision: right answers of those given with the class; recall: of the images of the class. "
+        f"{spread_words(study)}",
+        "F1 is the harmonic mean of precision and recall.",
     )

@@ -1,10 +1,11 @@
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.compare.comparison import label_columns, row_names, spread_words
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
-from espalier.results.read.planned_study import headline, headline_words, unit
+from espalier.results.read.planned_study import headline, headline_words
 from espalier.results.read.stage_networks import until
 from espalier.settings.registry import register
 
@@ -19,7 +20,7 @@ def pruning(frame, study: dict) -> Table:
     """What pruning bought and what it cost: accuracy beside the network before, parameters, MACs, bytes, latency."""
     data = measured(frame, study)
     labels = label_columns(frame[frame["configuration"].isin(data.index)], data.index, study)
-    words = headed(labels, study)
+    words = row_names(labels, data.index, study)
     cells = _printed(data, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
@@ -47,7 +48,8 @@ def _printed(data: "pd.DataFrame", study: dict) -> dict[str, list[str]]:
     head = headline_words(study)
     cells = {head: _spread(data, "top1"), "n": [str(int(n)) for n in data["n"]]}
     if data["change_mean"].notna().any():
-        cells["Change (points)"] = _spread(data, "change")
+        changes = zip(data["change_mean"], data["change_std"], strict=True)
+        cells["Change (points)"] = [numbers.change(*pair) for pair in changes]
     cells["Sparsity (%)"] = [numbers.plain(value, 1) for value in data["sparsity"]]
     cells["Compression (×)"] = [numbers.plain(value, 1) for value in data["compression"]]
     for column, name, left in (("params", "Params", "params_left"), ("macs", "MACs", "macs_left")):
@@ -55,7 +57,7 @@ def _printed(data: "pd.DataFrame", study: dict) -> dict[str, list[str]]:
         counted = [numbers.scaled(value, divisor, whole=True) for value in data[column]]
         parts = [f"{value} ({share:.0f} %)" for value, share in zip(counted, data[left], strict=True)]
         cells[f"{name} ({prefix})" if prefix else name] = parts
-    cells["File (kB)"] = [numbers.scaled(value, 1000) for value in data["file_bytes"]]
+    cells |= [numbers.sizes("File", data["file_bytes"].tolist())]
     for batch in (1, 64):
         times = zip(data[f"latency_{batch}_ms"], data[f"speedup_{batch}"], strict=True)
         cells[f"Latency, {batch} image{'s' if batch > 1 else ''} (ms)"] = [
@@ -68,15 +70,15 @@ def _spread(data: "pd.DataFrame", name: str) -> list[str]:
     return [numbers.spread(*pair) for pair in zip(data[f"{name}_mean"], data[f"{name}_std"], strict=True)]
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
     tested = ", and the test split is scored once, at the end" if headline(study) == "test_top1" else ""
-    return (
-        "Pruned networks. Change is the difference in top-1 from the same network before pruning, repeat by repeat; "
-        "sparsity the part of the weights of convolutions and linear layers that is zero; compression the parameters "
-        "before over the non-zero ones after; in brackets what is left of parameters and MACs. The file holds the "
-        "weights in fp32, zeros included (1 kB = 1,000 bytes). Latency is the median of eager PyTorch on the CPU, "
-        "measured in turn with the network before; in brackets how many times faster that is. "
-        f"{chosen(study, 'The epoch, and where there are rounds the round, is', tested)} ± is the sample standard "
-        f"deviation over n repeats ({unit(study)})."
+    return Caption(
+        "Pruned networks beside the same ones before",
+        "In brackets: what is left of parameters and MACs, and how many times faster. Change is taken repeat by "
+        f"repeat. {spread_words(study)}",
+        "Sparsity is the part of the weights of convolutions and linear layers that is zero; compression the "
+        "parameters before over the non-zero ones after. The file holds the weights in fp32, zeros included "
+        "(1 kB = 1,000 bytes). Latency is the median of eager PyTorch on the CPU, measured in turn with the network "
+        f"before. {chosen(study, 'The epoch, and where there are rounds the round, is', tested)}",
     )

@@ -2,8 +2,9 @@ from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
 from espalier.plan import published_numbers as files
-from espalier.results.compare.comparison import headed, protocol
+from espalier.results.compare.comparison import headed, protocol, spread_words
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.results.read import bit_cells
 from espalier.results.read.planned_study import headline
@@ -114,12 +115,13 @@ def _count(text: str) -> str:
     return f"{int(text):,}" if text.isdigit() else text or numbers.MISSING
 
 
-def caption(study: dict, *, file: str, value: str) -> str:
+def caption(study: dict, *, file: str, value: str) -> Caption:
     """What the table shows and how its numbers came about."""
     source = files.source(file)
     split = "test" if headline(study) == "test_top1" else "validation"
-    return (
-        f"Our {split} top-1 beside {value} of {source.place} of “{source.title}”. Published accuracies are "
-        f"{source.accuracy}; they are theirs, not measured here, and of single runs where the source does not say "
-        f"otherwise. The difference is ours less theirs. Of ours: {protocol(study)}"
+    return Caption(
+        f"Our {split} top-1 beside the published one",
+        f"Published: {value} of {source.place} of “{source.title}”; not measured here. {spread_words(study)}",
+        f"Published accuracies are {source.accuracy}, of single runs where the source does not say otherwise. The "
+        f"difference is ours less theirs. Of ours: {protocol(study)}",
     )

@@ -1,8 +1,9 @@
-from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.compare.comparison import label_columns, row_names, spread_words
 from espalier.results.compare.configuration_table import spreads
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.results.read import evaluations
-from espalier.results.read.planned_study import Study, unit
+from espalier.results.read.planned_study import Study
 from espalier.settings.registry import register
 
 _HEADS = {"clean_top1": "Clean test top-1 (%)", "mean_corruption_error": "Mean corruption error (%)"}
@@ -18,20 +19,21 @@ def robustness(frame, study: dict) -> Table:
     cells["n"] = [str(n) for n in data["n"]]
     data = data.assign(**columns).reset_index()
     labels = label_columns(frame, data["configuration"], study)
-    words = headed(labels, study) | {"Stage": data["stage"].tolist()}
+    words = row_names(labels, data["configuration"], study) | {"Stage": data["stage"].tolist()}
     data = data.drop(columns="configuration")
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     return of(data, words | cells, len(words))
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return (
-        f"Clean test images, and the same ones under {_corrupted(study)} (after Hendrycks & Dietterich 2019). The mean "
-        "corruption error is the top-1 error, a mean over corruptions and strengths; it is not divided by AlexNet's, "
-        "as theirs is. A row is a network that its chain goes on with, or one of its exported files; chains that "
-        f"others go on from are left out. ± is the sample standard deviation over n repeats ({unit(study)})."
+    return Caption(
+        "Top-1 on clean test images, and error on the same ones corrupted",
+        f"The mean corruption error is a mean of the top-1 error over corruptions and strengths. {spread_words(study)}",
+        f"Images are corrupted by {_corrupted(study)} (after Hendrycks & Dietterich 2019); the error is not divided by "
+        "AlexNet's, as theirs is. A row is a network that its chain goes on with, or one of its exported files; chains "
+        "that others go on from are left out.",
     )
 
 

@@ -1,13 +1,13 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.compare.comparison import headed, label_columns, spread_words
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.marks import starred
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
 from espalier.results.read import bit_cells
-from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
 
@@ -122,17 +122,17 @@ def _width(bits: float) -> str:
 
 def _cell(mean: float, sd: float, change: float | None) -> str:
     text = numbers.spread(mean, sd)
-    return text if change is None or change != change else f"{text} ({change:+.2f})".replace("-", "−")
+    return text if change is None or change != change else f"{text} ({numbers.signed(change)})"
 
 
-def caption(study: dict, *, split: str) -> str:
+def caption(study: dict, *, split: str) -> Caption:
     """What the table shows and how its numbers came about."""
     which = "Test" if bit_cells.measure(study, split) == "test_top1" else "Validation"
-    return (
-        f"{which} top-1 by the way to round, on the same networks. Each row is a network at one setting of widths, "
-        "which several configurations quantize. Plain rounding takes the nearest level; compensated rounding lets the "
-        "rest of a filter make up for errors already made; quantization-aware fine-tuning trains on with the levels in "
-        "sight. Ways that differ in more than that bear their labels. In brackets the difference in points from "
-        f"the first way, repeat by repeat. Float is the network before. {chosen(study, 'Epochs are')} "
-        f"± is the sample standard deviation over n repeats ({unit(study)})."
+    return Caption(
+        f"{which} top-1 by the way to round, on the same networks",
+        f"In brackets: the difference in points from the first way, repeat by repeat. {spread_words(study)}",
+        "Each row is a network at one setting of widths, which several configurations quantize. Float is the network "
+        "before. Plain rounding takes the nearest level; compensated rounding lets the rest of a filter make up for "
+        "errors already made; quantization-aware fine-tuning trains on with the levels in sight. Ways that differ in "
+        f"more than that bear their labels. {chosen(study, 'Epochs are')}",
     )

@@ -1,7 +1,8 @@
 from typing import TYPE_CHECKING
 
-from espalier.results.compare.comparison import headed, label_columns
+from espalier.results.compare.comparison import label_columns, row_names
 from espalier.results.format import numbers
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.results.read import coded_files
 from espalier.results.read.planned_study import unit
@@ -20,7 +21,7 @@ def size_ladder(frame, study: dict) -> Table:
     bound = data[data["method"] == _BOUND].set_index("configuration")["level_bytes"]
     data["over_bound_percent"] = 100 * (data["level_bytes"] / data["configuration"].map(bound).astype(float) - 1)
     labels = label_columns(frame[frame["run.encode"].notna()], data["configuration"], study)
-    words = headed(labels, study) | {"Method": data["method"].tolist()}
+    words = row_names(labels, data["configuration"], study) | {"Method": data["method"].tolist()}
     cells = {
         "Levels (kB)": [numbers.scaled(value, 1000) for value in data["level_bytes"]],
         "Over order-0 entropy (%)": [numbers.signed(value, 1) for value in data["over_bound_percent"]],
@@ -45,12 +46,13 @@ def _with_missing(data: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame"
     return both.sort_values("configuration", kind="stable", ignore_index=True)
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return (
-        "The same quantized weights by several ways to keep them. Levels are the bytes of all quantized weights "
-        "together (1 kB = 1,000 bytes), all else those of other parameters, where a way says how these are kept. "
-        "The order-0 entropy is that of every tensor's own histogram, zeros and values, without the histogram: a way "
-        "that sees more than single values may take less. The COO file holds scales too. "
-        f"Means over n repeats ({unit(study)})."
+    return Caption(
+        "The same quantized weights, kept in several ways",
+        "Levels are the bytes of all quantized weights together; a way that sees more than single values may take less "
+        "than their order-0 entropy.",
+        "1 kB = 1,000 bytes. All else are other parameters, where a way says how these are kept. The order-0 entropy "
+        "is that of every tensor's own histogram, zeros and values, without the histogram. The COO file holds scales "
+        f"too. Means over n repeats ({unit(study)}).",
     )

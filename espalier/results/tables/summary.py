@@ -1,5 +1,14 @@
-from espalier.results.compare.comparison import first_places, grouped, headed, label_columns, printed, protocol
-from espalier.results.compare.verdicts import BOLD
+from espalier.results.compare.comparison import (
+    first_places,
+    grouped,
+    label_columns,
+    printed,
+    protocol,
+    row_names,
+    spread_words,
+)
+from espalier.results.compare.verdicts import BOLD, SHORT_BOLD
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
 from espalier.settings.registry import register
 
@@ -10,7 +19,7 @@ def summary(frame, study: dict) -> Table:
     data = grouped(frame, "configuration", study)
     bold = first_places(frame, data.index, study)
     labels = label_columns(frame, data.index, study)
-    words = headed(labels, study)
+    words = row_names(labels, data.index, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     cells = printed(data, study)
@@ -18,6 +27,10 @@ def summary(frame, study: dict) -> Table:
     return of(data, words | cells, len(words), bold)
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return f"All configurations, means over their repeats. {protocol(study)} {BOLD}"
+    return Caption(
+        "All configurations, means over their repeats",
+        f"{spread_words(study)} {SHORT_BOLD}",
+        f"{protocol(study)} {BOLD}",
+    )

@@ -1,7 +1,8 @@
+from espalier.results.compare.comparison import spread_words
 from espalier.results.compare.configuration_table import labelled, spreads
+from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table
 from espalier.results.read import evaluations
-from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
 
 
@@ -18,9 +19,7 @@ def test_metrics(frame, study: dict) -> Table:
     return labelled(data.assign(**columns), cells, frame, study)
 
 
-def caption(study: dict) -> str:
+def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
-    return (
-        "The numbers of the study's metrics on the test split, by the names that the metrics give them. "
-        f"± is the sample standard deviation over n repeats ({unit(study)})."
-    )
+    title = "The numbers of the study's metrics on the test split"
+    return Caption(title, spread_words(study), "Columns bear the names that the metrics give them.")

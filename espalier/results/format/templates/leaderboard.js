@@ -6,7 +6,7 @@ const { default: DataTable } = await import(url);
 URL.revokeObjectURL(url);
 DataTable.type("measured", { order: { asc: measured(1), desc: measured(-1) } });
 const rows = document.querySelectorAll("#leaderboard tbody tr").length;
-new DataTable("#leaderboard", {
+const board = new DataTable("#leaderboard", {
   autoWidth: false,
   order: [],
   orderMulti: false,
@@ -15,6 +15,7 @@ new DataTable("#leaderboard", {
   lengthMenu: [50, 200, { label: "all", value: -1 }],
   columnDefs: [
     { targets: "number", type: "measured", orderSequence: ["desc", "asc"] },
+    { targets: "hidden", visible: false },
     { targets: "plain", orderable: false, searchable: false },
   ],
   layout: { topStart: "search", topEnd: null, bottomStart: rows > 50 ? "info" : null, bottomEnd: rows > 50 ? "paging" : null },
@@ -26,3 +27,6 @@ new DataTable("#leaderboard", {
     zeroRecords: "No configuration matches.",
   },
 });
+for (const box of document.querySelectorAll("[data-column]")) {
+  box.addEventListener("change", () => board.column(box.dataset.column).visible(box.checked));
+}

@@ -1,0 +1,63 @@
+"""Which columns of a table are printed: those that the study names, or those that tell its rows apart."""
+
+import re
+from dataclasses import replace
+
+from espalier.errors import Mistake
+from espalier.results.format.numbers import MISSING
+from espalier.results.format.table import Table
+
+_ALWAYS = "top-1"
+"""An accuracy is printed although all rows have the same."""
+_COUNT = "n"
+
+
+def telling(table: Table) -> Table:
+    """The table without columns that say the same in every row, which its caption says once."""
+    if len(table.printed) < 2 or table.matrix:
+        return table
+    same = {
+        place: cells.iloc[0]
+        for place, (head, cells) in enumerate(table.printed.items())
+        if cells.nunique() == 1 and (place < table.words or _is_number(table, place, head))
+    }
+    # One column of names at least says what a row is, and one of numbers what is missing.
+    if all(place in same for place in range(table.words)):
+        same.pop(0, None)
+    if all(same.get(place) in ("", MISSING, "0") for place in range(table.words, table.printed.shape[1])):
+        return table
+    heads = table.printed.columns
+    said = {heads[place]: cell for place, cell in same.items() if cell not in ("", MISSING)}
+    count = said.pop(_COUNT, "")
+    caption = table.caption.with_text(f"n = {count}." if count else "")
+    caption = caption.with_notes(
+        f"The same in every row: {', '.join(f'{head} {cell}' for head, cell in said.items())}." if said else ""
+    )
+    kept = [place for place in range(len(heads)) if place not in same]
+    return replace(table.of_columns(kept), caption=caption)
+
+
+def _is_number(table: Table, place: int, head: str) -> bool:
+    return not table.said(place) and _ALWAYS not in head.lower()
+
+
+def chosen(table: Table, headings: tuple[str, ...]) -> Table:
+    """The table with the columns that name its rows, and those under the given headings, in their order.
+
+    Args:
+        headings: with or without units; capitals do not matter
+
+    Raises:
+        Mistake: no column has such a heading.
+    """
+    places = {_bare(head): place for place, head in enumerate(table.printed.columns)}
+    if absent := [head for head in headings if _bare(head) not in places]:
+        known = ", ".join(places)
+        raise Mistake(f"columns: no column is headed {', '.join(map(repr, absent))}; there are {known}")
+    named = [*range(table.words)]
+    asked = [places[_bare(head)] for head in headings]
+    return table.of_columns([*named, *(place for place in dict.fromkeys(asked) if place not in named)])
+
+
+def _bare(head: str) -> str:
+    return re.sub(r"\s*(\(.*\))?\s*\*?\s*$", "", " ".join(head.split())).lower()
