@@ -121,6 +121,22 @@ def test_lines_are_named_at_their_ends_where_these_are_apart(ends, names, apart)
     assert line_ends.apart(panel, ends, names) is apart
 
 
+def test_a_marker_stands_before_each_name_at_the_right():
+    panel = panel_of()
+    panel.set_ylim(0, 100)
+    ends, markers = [(1, 10.0), (1, 12.0), (1, 90.0)], ["o", "s", "^"]
+    line_ends.name(panel, ends, ["a", "b", "c"], ["black"] * 3, markers)
+    panel.figure.draw_without_rendering()
+    right = panel.get_window_extent().x1
+    for text in panel.texts:
+        box = text.get_window_extent()
+        (mark,) = (
+            line for line in panel.lines if line.get_marker() == dict(zip("abc", markers, strict=True))[text.get_text()]
+        )
+        x, y = mark.get_transform().transform(mark.get_xydata())[0]
+        assert right < x < box.x0 and box.y0 < y < box.y1 and box.x1 <= panel.figure.bbox.x1
+
+
 def test_names_inside_the_axes_are_all_there_or_none():
     lines = {"falls": np.array([[0.0, 90.0], [9.0, 10.0]]), "rises": np.array([[0.0, 10.0], [9.0, 90.0]])}
     colours = dict.fromkeys(lines, "black")

@@ -45,7 +45,8 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
         colours = [style.look(index)["color"] for index in range(len(drawn))]
         last = [part.groupby("run").last().mean(numeric_only=True) for part in drawn.values()]
         ends = [[(end["epoch"], end[f"validation_{measure}"]) for end in last] for measure in ("top1", "loss")]
-        if not line_ends.beside(panels[::-1], ends, [*drawn], colours):
+        markers = [style.look(index)["marker"] for index in range(len(drawn))]
+        if not line_ends.beside(panels[::-1], ends, [*drawn], colours, markers):
             style.legend(figure, *panels[0].get_legend_handles_labels())
     return figure
 
@@ -82,9 +83,8 @@ def _lines(panel, part, column: str, look: dict, name: str) -> None:
     drawn = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 0.8, "alpha": 0.75, "gid": "run"}
     for index, (_, run) in enumerate(part.groupby("run", sort=False)):
         label = {"label": name} if name and not index else {}
-        # A line of one point is not seen.
-        label |= {"marker": look["marker"], "markersize": 4} if len(run) == 1 else {}
-        panel.plot(run["epoch"], run[column], **drawn, **label)
+        # Where a run ended is seen, and whose it is also in grey.
+        panel.plot(run["epoch"], run[column], marker=look["marker"], markersize=3.5, markevery=[-1], **drawn, **label)
 
 
 def _beyond(panel, drawn: dict) -> dict[str, float]:

@@ -67,7 +67,8 @@ def _named(figure, panels, parts: dict, splits: tuple[str, ...], axis: str | Non
     shown = {"train": _train_look(0, axis), "validation": _look(0, axis)} if len(splits) > 1 else {}
     handles = [Line2D([], [], **(look | {"color": style.GREY, "marker": ""})) for look in shown.values()]
     words = [*shown]
-    if not line_ends.beside(panels[::-1], ends, [*parts], colours):
+    markers = [style.look(index)["marker"] for index in range(len(parts))]
+    if not line_ends.beside(panels[::-1], ends, [*parts], colours, markers):
         handles = [*(Line2D([], [], **_look(index, axis)) for index in range(len(parts))), *handles]
         words = [*parts, *words]
     if words:

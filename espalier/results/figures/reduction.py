@@ -39,7 +39,8 @@ def reduction(frame, history, study: dict):
     ends = [tuple(line[["removed", "mean"]].iloc[-1]) for _, line in lines]
     names = [name for name, _ in lines]
     if line_ends.apart(panel, ends, names):
-        line_ends.name(panel, ends, names, [style.look(index)["color"] for index in range(len(lines))])
+        looks = [style.look(index) for index in range(len(lines))]
+        line_ends.name(panel, ends, names, [look["color"] for look in looks], [look["marker"] for look in looks])
     else:
         style.legend(figure, *panel.get_legend_handles_labels())
     _sizes(panel, data)

@@ -14,6 +14,8 @@ _GAP = 1.18
 """Line spacing of the names, in sizes of type."""
 _AWAY = 13
 """Points of type from the axes' right edge to the names."""
+_MARKER = 5
+"""Points of type from a marker to the name behind it."""
 _FAR = 2.2
 """Lines of type from an end to its name beyond which a reader no longer sees whose it is."""
 _SHORT = 0.985
@@ -41,11 +43,17 @@ def apart(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str
     return bool(near and moved[-1] < box.y1 + gap)
 
 
-def beside(panels: Sequence["Axes"], ends: Sequence[Sequence[tuple[float, float]]], names, colours) -> bool:
+def beside(
+    panels: Sequence["Axes"],
+    ends: Sequence[Sequence[tuple[float, float]]],
+    names: Sequence[str],
+    colours: Sequence[str],
+    markers: Sequence[str],
+) -> bool:
     """Write the names beside the first of some panels of the same lines in which they find room; whether one had it."""
     for panel, own in zip(panels, ends, strict=True):
         if apart(panel, own, names):
-            name(panel, own, names, colours)
+            name(panel, own, names, colours, markers)
             return True
     return False
 
@@ -90,10 +98,20 @@ def inside(
     return True
 
 
-def name(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str], colours: Sequence[str], size=6.0):
+def name(
+    axes: "Axes",
+    ends: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    colours: Sequence[str],
+    markers: Sequence[str] = (),
+    size: float = 6.0,
+) -> None:
     """Write `names` to the right of the axes at the heights of `ends`, with a thin line from each end.
 
     Call it last: it needs the limits of the axes to stand.
+
+    Args:
+        markers: those of the lines, which stand before the names where colours are not seen
     """
     from matplotlib.transforms import ScaledTranslation
 
@@ -101,7 +119,10 @@ def name(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str]
     left, bottom, width, height = axes.figure.get_layout_engine().get()["rect"]
     axes.figure.get_layout_engine().set(rect=(left, bottom, min(width, _SHORT), height))
     # Of the axes, which the layout makes narrower for the names.
-    beside = axes.transAxes + ScaledTranslation(_AWAY / 72, 0, axes.figure.dpi_scale_trans)
+    mark, beside = (
+        axes.transAxes + ScaledTranslation(away / 72, 0, axes.figure.dpi_scale_trans)
+        for away in (_AWAY, _AWAY + (_MARKER if markers else 0))
+    )
     axes.figure.draw_without_rendering()
     points = axes.figure.dpi / 72
     box = axes.get_window_extent()
@@ -109,10 +130,14 @@ def name(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str]
     order = sorted(range(len(names)), key=lambda index: dots[index][1])
     heights = _apart([dots[index][1] for index in order], size * _GAP * points, box.y0, box.y1)
     for index, height in zip(order, heights, strict=True):
+        place = (height - box.y0) / box.height
+        if markers:
+            look = {"color": colours[index], "marker": markers[index], "markersize": 3.5, "linestyle": ""}
+            axes.plot([1], [place], transform=mark, clip_on=False, gid="end", **look)
         axes.annotate(
             names[index],
             ends[index],
-            (1, (height - box.y0) / box.height),
+            (1, place),
             textcoords=beside,
             fontsize=size,
             color=colours[index],
@@ -124,7 +149,7 @@ def name(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str]
                 "linewidth": 0.4,
                 "relpos": (0, 0.5),
                 "shrinkA": 1,
-                "shrinkB": 2,
+                "shrinkB": 2 + (_MARKER + 2 if markers else 0),
             },
         )
 
