@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from espalier.results.format import line_ends, loss_axis, style
 from support import compressed_on_disk as compressed
@@ -128,11 +129,10 @@ def test_a_marker_stands_before_each_name_at_the_right():
     line_ends.name(panel, ends, ["a", "b", "c"], ["black"] * 3, markers)
     panel.figure.draw_without_rendering()
     right = panel.get_window_extent().x1
-    for text in panel.texts:
-        box = text.get_window_extent()
-        (mark,) = (
-            line for line in panel.lines if line.get_marker() == dict(zip("abc", markers, strict=True))[text.get_text()]
-        )
+    for text, marker in zip(panel.texts, markers, strict=True):
+        # Without the line that leads to it.
+        box = Text.get_window_extent(text)
+        (mark,) = (line for line in panel.lines if line.get_marker() == marker)
         x, y = mark.get_transform().transform(mark.get_xydata())[0]
         assert right < x < box.x0 and box.y0 < y < box.y1 and box.x1 <= panel.figure.bbox.x1
 

@@ -133,7 +133,7 @@ def name(
         place = (height - box.y0) / box.height
         if markers:
             look = {"color": colours[index], "marker": markers[index], "markersize": 3.5, "linestyle": ""}
-            axes.plot([1], [place], transform=mark, clip_on=False, gid="end", **look)
+            axes.plot([1], [place], transform=mark, clip_on=False, gid="end", scalex=False, scaley=False, **look)
         axes.annotate(
             names[index],
             ends[index],

@@ -48,7 +48,8 @@ def mark(panel: "Axes", epochs: Sequence[float], losses: Sequence[float], colour
         others = sum(line.get_gid() == "beyond" and line.get_xdata()[0] == epoch for line in panel.lines)
         aside = ScaledTranslation(_ASIDE * others / 72, 0, panel.figure.dpi_scale_trans)
         at_the_top = panel.get_xaxis_transform() + aside
-        panel.plot([epoch], [1.0], color=colour, transform=at_the_top, clip_on=False, gid="beyond", **look)
+        where = {"transform": at_the_top, "clip_on": False, "scaley": False}
+        panel.plot([epoch], [1.0], color=colour, gid="beyond", **where, **look)
     return max((loss for loss, out in zip(losses, beyond, strict=True) if out), default=0.0)
 
 
