@@ -214,3 +214,17 @@ def test_the_reader_chooses_the_cost(opened):
     before = chart.locator("svg").inner_html()
     chart.locator("select").select_option("File")
     tab.wait_for_function("old => document.querySelector('.pareto svg').innerHTML !== old", arg=before)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_charts_follow_the_theme_of_the_page(opened, scheme):
+    tab = opened("explore.html")
+    tab.wait_for_function(DRAWN)
+    tab.emulate_media(color_scheme=scheme)
+    ink, paper = (tab.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+    words = ".pareto .role-axis-title text"
+    told = f"getComputedStyle(document.querySelector('{words}')).fill"
+    tab.wait_for_function(f"ink => {told} === ink", arg=ink)
+    assert tab.evaluate("getComputedStyle(document.querySelector('.chart')).backgroundColor") == "rgba(0, 0, 0, 0)"
+    halos = tab.locator(".widths text[stroke]").first
+    assert halos.evaluate("text => getComputedStyle(text).stroke") == paper

@@ -29,6 +29,12 @@ def curves(figure, place=1):
     return [line for line in figure.axes[place].lines if line.get_gid() == "run"]
 
 
+def named(figure):
+    """Words of the legend and at the ends of lines."""
+    words = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    return words | {text.get_text() for panel in figure.axes for text in panel.texts}
+
+
 def test_a_line_is_a_run(finished):
     figure, frame, history, _ = drawn(*finished)
     assert len(curves(figure)) == frame["run.train"].nunique() == len(finished[1]["points"])
@@ -41,8 +47,8 @@ def test_a_line_is_a_run(finished):
 
 def test_an_axis_gives_colours(finished):
     figure, frame, *_ = drawn(*finished, axis="model")
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == list(disk.AXES["model"])
+    names = list(disk.AXES["model"])
+    assert named(figure) == set(names)
     colours = [line.get_color() for line in curves(figure)]
     for index, name in enumerate(names):
         runs = frame.loc[frame["label.model"] == name, "run.train"].nunique()
@@ -56,8 +62,34 @@ def test_the_best_are_those_of_validation(finished):
     found = sorted(tuple(line.get_ydata()) for line in curves(figure))
     kept = history[history["run"].isin(runs)].groupby("run")["validation_top1"]
     np.testing.assert_allclose(found, sorted(tuple(values) for _, values in kept))
-    assert len(figure.legends[0].get_texts()) == 2
+    assert len(named(figure)) == 2
     assert "the 2 configurations" in asked.caption(finished[1]).whole()
+
+
+def test_a_run_that_explodes_is_marked_and_told_and_sets_no_scale(finished):
+    root, study = finished
+    frame, history = tidy.runs(study, root), tidy.history(study, root)
+    calm = history["validation_loss"].max()
+    loud = frame["run.train"].iloc[-1]
+    history.loc[(history["run"] == loud) & (history["epoch"] > 2), "validation_loss"] = 12_345.0
+    asked = Asked("figure", "all_curves", "all_curves", {"axis": "model"})
+    figure = asked.make(frame, history, study)
+    assert calm < figure.axes[0].get_ylim()[1] < 10 * calm
+    (mark,) = [line for line in figure.axes[0].lines if line.get_gid() == "beyond"]
+    assert mark.get_xdata()[0] == 3
+    model = frame.loc[frame["run.train"] == loud, "label.model"].iloc[0]
+    runs = frame.loc[frame["label.model"] == model, "run.train"].nunique()
+    assert figure.get_supxlabel() == f"▲ Losses beyond the plot: 1 of {runs} runs of {model} (to 12,345)."
+
+
+def test_runs_of_one_epoch_are_seen(finished):
+    root, study = finished
+    history = tidy.history(study, root)
+    figure = Asked("figure", "all_curves", "all_curves", {}).make(
+        tidy.runs(study, root), history[history["epoch"] == 1], study
+    )
+    assert all(line.get_marker() not in ("", "None") for line in curves(figure))
+    assert figure.axes[0].get_xlim() == (0.5, 1.5)
 
 
 def test_runs_without_a_history_are_told(tmp_path):

@@ -77,9 +77,10 @@ def test_one_setting_alone_is_a_table_and_a_figure(tmp_path, monkeypatch):
     assert found.printed.to_numpy().tolist() == [["4", "93.00", "89.00 †", "1"]]
     figure = made("figure", "bit_grid", study, **SPLIT)
     style.save(figure, tmp_path, "bit_grid")
-    lines, tiles = figure.axes
-    assert [line.get_gid() for line in lines.lines if line.get_gid() in ("setting", "kept")] == ["kept"]
+    tiles = figure.axes[0]
+    assert [line.get_gid() for line in tiles.lines if line.get_gid()] == ["kept"]
     assert [text.get_text() for text in tiles.texts] == ["89.0"]
+    assert tiles.get_title(loc="left") == "in floats: 93.0 %"
 
 
 def test_ways_to_round_are_compared_repeat_by_repeat_on_the_same_network(study):
@@ -197,20 +198,29 @@ def test_parts_of_a_bar_are_the_file(study):
     assert [text.get_text() for text in panel.texts if text.get_gid() == "total"] == [" 5.0 kB (16.0×)"] * 6
 
 
-def test_every_setting_is_a_line_and_a_tile_in_the_same_colour(study):
+def test_every_setting_is_a_cell_and_colours_have_a_scale_with_a_unit(study):
     figure = made("figure", "bit_grid", study, **SPLIT)
-    panels = figure.axes
-    assert len(panels) == 12
-    lines, tiles = panels[:2]
-    assert sum(line.get_gid() in ("setting", "kept") for line in lines.lines) == 36
-    assert sum(text.get_gid() == "value" for text in tiles.texts) == 36
-    tile_colours = {tuple(tile.get_facecolor()[0][:3].round(4)) for tile in tiles.collections}
-    line_colours = {
-        tuple(round(c, 4) for c in line.get_color()[:3]) for line in lines.lines if line.get_gid() == "setting"
-    }
-    # The kept line is black.
-    assert len(tile_colours - line_colours) <= 1
-    assert [text.get_text() for text in tiles.texts][:2] == ["93.5", "93.1"]
+    *maps, scale = figure.axes
+    assert len(maps) == 6 and scale.get_ylabel() == "Test top-1 (%)"
+    ticks = [float(label.get_text()) for label in scale.get_yticklabels()]
+    assert ticks == sorted(ticks) and len(ticks) > 2
+    # One scheme knows one setting alone.
+    assert [sum(text.get_gid() == "value" for text in tiles.texts) for tiles in maps] == 2 * [36, 36, 1]
+    for tiles in maps:
+        assert len([line for line in tiles.lines if line.get_gid() == "kept"]) == 1
+        assert (tiles.get_xlabel(), tiles.get_ylabel()) == ("Activations (bits)", "Weights (bits)")
+    assert [text.get_text() for text in maps[0].texts][:2] == ["93.5", "93.1"]
+    assert "Means of n = 2 seeds" in figure.get_supxlabel()
+
+
+def test_a_spread_of_sizes_stands_behind_the_mean(study):
+    folder = compressed.folder_of(Path(), study, 2, "encode")
+    path = folder / "metrics.csv"
+    path.write_text(path.read_text().replace(str(compressed.CODED_BYTES), str(compressed.CODED_BYTES + 400)))
+    reseal(folder)
+    (panel,) = made("figure", "size_anatomy", study).axes
+    texts = [text.get_text() for text in panel.texts if text.get_gid() == "total"]
+    assert sum("±" in text for text in texts) == 1 and " 5.00 ± 0.28 kB" in texts[0]
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,18 @@ def test_the_band_reaches_from_the_lowest_to_the_highest_repeat(finished):
         assert (found.min(), found.max()) == (pytest.approx(low), pytest.approx(high))
 
 
+def named(figure):
+    """Words of the legend and at the ends of lines."""
+    words = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    return words | {text.get_text() for panel in figure.axes for text in panel.texts}
+
+
 def test_curves_by_axis_have_a_line_a_value_and_split(finished):
     figure, frame, history = drawn(*finished, "curves", axis="model")
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == [f"{model} ({split})" for model in disk.AXES["model"] for split in ("train", "validation")]
+    lined = {line.get_label() for line in figure.axes[0].lines if line.get_gid() is None}
+    assert lined == {f"{model} ({split})" for model in disk.AXES["model"] for split in ("train", "validation")}
+    assert named(figure) == {*disk.AXES["model"], "train", "validation"}
+    assert figure.get_suptitle() == "Loss and top-1 against epoch, by model"
     lenet = frame.loc[(frame["label.model"] == "LeNet"), "run.train"]
     expected = history[history["run"].isin(lenet)].groupby("epoch")["validation_loss"].mean()
     line = next(line for line in figure.axes[0].lines if line.get_label() == "LeNet (validation)")
@@ -97,6 +105,7 @@ def test_by_axis_draws_every_seed_its_mean_and_its_interval(finished):
     texts = [text.get_text() for text in panel.texts]
     assert texts[0] == f"{found_text(chosen, 'SGD')} (n = 3)"
     assert panel.get_xlabel() == "Test top-1 (%)"
+    assert figure.get_suptitle() == "Test top-1 by optimizer" and panel.get_xlim()[1] <= 100
 
 
 def found_text(frame, label):

@@ -1,10 +1,12 @@
 """Tables and figures of pruned networks."""
 
+import numpy as np
 import pytest
 
 from espalier.results.read import tidy
 from support import study_on_disk as disk
 from support.made_results import made
+from support.pooled_intervals import intervals
 
 
 @pytest.fixture
@@ -40,10 +42,19 @@ def test_layers_stand_side_by_side(study):
 def test_a_line_joins_the_ratios_of_one_way_to_prune(study, x):
     figure = made("figure", "compression", study, x=x)
     (panel,) = figure.axes
-    means = {line.get_label(): line for line in panel.lines if line.get_gid() != "runs"}
+    means = {line.get_label(): line for line in panel.lines if line.get_gid() in (None, "front")}
     assert len(means["channels"].get_xdata()) == 3
     assert sorted(means["channels"].get_xdata()) == list(means["channels"].get_xdata())
     assert not any(name.startswith("_") for name in means)
+    drawn = np.concatenate([line.get_ydata() for line in panel.lines if line.get_gid() == "interval"])
+    frame = tidy.runs(study)
+    shown = frame["run.train"].isin(frame.loc[frame["run.prune"].notna(), "run.train"])
+    groups = frame.groupby("configuration", sort=False)["test_top1"].apply(np.array)
+    expected = dict(zip(groups.index, intervals(groups), strict=True))
+    # Of the others, the network before is not measured here.
+    if x in ("nonzeros", "params", "macs"):
+        ends = [expected[number] for number in frame.loc[shown, "configuration"].unique()]
+        np.testing.assert_allclose(np.sort(drawn[~np.isnan(drawn)]), np.sort(np.ravel(ends)))
 
 
 def test_without_results_it_says_so(study, tmp_path):

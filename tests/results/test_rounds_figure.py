@@ -61,7 +61,9 @@ def test_the_round_below_the_floor_is_hollow(study):
 
 def test_a_way_is_named_once_and_missing_runs_are_told(study):
     figure = drawn(study)
-    assert len(figure.axes[0].get_legend().get_texts()) == len(disk.RATIOS)
+    words = [text.get_text() for text in figure.axes[0].texts]
+    words += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert len(words) == len(disk.RATIOS)
     for run in pruned(study)[1:]:
         disk.undo(disk.Path(), run, "waiting")
     assert drawn(study).get_supxlabel() == f"Incomplete: 1 of {2 * len(disk.RATIOS)} runs have a result."

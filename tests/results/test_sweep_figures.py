@@ -47,6 +47,8 @@ def test_tuning_has_a_bar_a_configuration_the_best_by_validation_first(tmp_path)
     widths = [bar.get_width() for bar in panel.patches]
     np.testing.assert_allclose(widths, means["validation_top1"])
     np.testing.assert_allclose(lines(panel, "test")[0].get_xdata(), means["test_top1"])
+    # Of validation and of test, a line a configuration.
+    assert len(lines(panel, "interval")) == 2 * len(means)
     first = frame[frame["configuration"] == means.index[0]].iloc[0]
     names = [text.get_text() for text in panel.get_yticklabels()]
     assert names[0] == " · ".join(first[f"label.{axis}"] for axis in study["axes"])
@@ -66,7 +68,10 @@ def test_tuning_of_more_than_a_page_shows_the_best_and_says_so(tmp_path, monkeyp
 
 def test_reduction_begins_with_the_network_before_and_tells_the_parameters_left(pruned):
     frame, study = pruned
-    (panel,) = drawn(frame, study, "reduction").axes
+    figure = drawn(frame, study, "reduction")
+    assert figure.get_suptitle() == "Test top-1 against parameters removed, by pruning method"
+    (panel,) = figure.axes
+    assert panel.get_xlim()[0] == 0
     line = next(line for line in lines(panel, "line") if len(line.get_xdata()) > 1)
     removed = [0, *(100 * (1 - (1 - ratio) ** 2) for ratio in disk.RATIOS)]
     np.testing.assert_allclose(line.get_xdata(), removed)

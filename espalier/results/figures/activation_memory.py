@@ -12,7 +12,7 @@ def activation_memory(frame, history, study: dict):
     from matplotlib.ticker import EngFormatter, FuncFormatter
 
     data = zoo_counts.at_usual_side(zoo_counts.families(zoo_counts.read("networks")))
-    figure, (panel,) = style.canvas(style.PAGE, 3.4)
+    figure, (panel,) = style.canvas(style.PAGE, 3.4, title="Activation memory against parameters, by network")
     look = {"linestyle": "", "marker": "o", "color": style.COLOURS[0]}
     panel.plot(data["params"], data["activation_input_mib"], gid="networks", **look)
     panel.set_xscale("log")

@@ -1,4 +1,4 @@
-from espalier.results.format import style
+from espalier.results.format import line_ends, loss_axis, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import untested
@@ -26,22 +26,28 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
     if not begun:
         return style.nothing(f"No training run has finished an epoch yet ({len(asked)} planned).", style.PAGE)
     shown = sorted(begun, key=lambda name: -begun[name]["validation_top1"].max())[:_MOST]
-    figure, panels = style.canvas(style.PAGE, 2.75, columns=2)
+    drawn = {name: part for name, part in begun.items() if name in shown}
+    figure, panels = style.canvas(style.PAGE, 2.75, columns=2, title=_title(study, axis, best))
+    loss_axis.scale(panels[0], [run["validation_loss"] for part in drawn.values() for _, run in part.groupby("run")])
     for panel, measure, heading in zip(panels, ("loss", "top1"), ("Loss (nats)", "Top-1 (%)"), strict=True):
-        for index, name in enumerate(name for name in begun if name in shown):
-            _lines(panel, begun[name], f"validation_{measure}", style.look(index), name)
-        panel.set_xlabel("Epoch")
+        for index, (name, part) in enumerate(drawn.items()):
+            _lines(panel, part, f"validation_{measure}", style.look(index), name)
+        style.epochs(panel)
         panel.set_ylabel(heading)
-        panel.xaxis.get_major_locator().set_params(integer=True)
-    panels[0].set_ylim(bottom=0)
-    handles, words = panels[0].get_legend_handles_labels()
-    if any(words):
-        figure.legend(handles, words, loc="outside upper center", ncols=_columns(words))
+    style.percent(panels[1].yaxis)
     # Of all runs, since the best of a part of them need not be the best.
     started = len(asked & set(history["run"]))
     notes = [] if started == len(asked) else [f"Incomplete: {started} of {len(asked)} runs have a history."]
     notes += [f"The {_MOST} of {len(begun)} values with the best validation top-1."] if len(begun) > _MOST else []
-    style.note(figure, " ".join(notes))
+    notes.append(loss_axis.told(_beyond(panels[0], drawn)))
+    style.note(figure, " ".join(filter(None, notes)))
+    if any(drawn):
+        colours = [style.look(index)["color"] for index in range(len(drawn))]
+        last = [part.groupby("run").last().mean(numeric_only=True) for part in drawn.values()]
+        ends = [[(end["epoch"], end[f"validation_{measure}"]) for end in last] for measure in ("top1", "loss")]
+        markers = [style.look(index)["marker"] for index in range(len(drawn))]
+        if not line_ends.beside(panels[::-1], ends, [*drawn], colours, markers):
+            style.legend(figure, *panels[0].get_legend_handles_labels())
     return figure
 
 
@@ -77,9 +83,24 @@ def _lines(panel, part, column: str, look: dict, name: str) -> None:
     drawn = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 0.8, "alpha": 0.75, "gid": "run"}
     for index, (_, run) in enumerate(part.groupby("run", sort=False)):
         label = {"label": name} if name and not index else {}
-        panel.plot(run["epoch"], run[column], **drawn, **label)
+        # Where a run ended is seen, and whose it is also in grey.
+        panel.plot(run["epoch"], run[column], marker=look["marker"], markersize=3.5, markevery=[-1], **drawn, **label)
 
 
-def _columns(names: list[str]) -> int:
-    # A character of the legend is about 0.06 inches wide, its handle and gap half an inch.
-    return max(1, min(len(names), int(style.PAGE / (0.5 + 0.06 * max(map(len, names))))))
+def _beyond(panel, drawn: dict) -> dict[str, float]:
+    """Name → the highest loss beyond the plot, of those that have one; marked where they leave it."""
+    found = {}
+    for index, (name, part) in enumerate(drawn.items()):
+        colour = style.look(index)["color"]
+        highest = part.groupby("epoch")["validation_loss"].max()
+        if loss := loss_axis.mark(panel, [*highest.index], [*highest], colour):
+            peaks = part.groupby("run")["validation_loss"].max()
+            which = f"{(peaks > panel.get_ylim()[1]).sum()} of {len(peaks)} runs"
+            found[f"{which} of {name}" if name else which] = loss
+    return found
+
+
+def _title(study: dict, axis: str | None, best: int | None) -> str:
+    by = "" if axis is None else f", by {axis_names(study).get(axis, axis)}"
+    which = "each run" if best is None else f"the best {best} configurations"
+    return f"Validation loss and top-1 of {which} against epoch{by}"

@@ -28,7 +28,8 @@ def by_axis(frame, history, study: dict, *, axis: str):
     if not done:
         return style.nothing(f"No run along {axis} has a result yet ({len(chosen)} planned).")
     kept = dict(sorted(values.items(), key=lambda item: -_rank(item[1]))[:_MOST]) if len(values) > _MOST else values
-    figure, (panel,) = style.canvas(style.COLUMN, 0.75 + 0.32 * len(kept))
+    title = f"{headline_words(study, '')} by {axis_names(study).get(axis, axis)}"
+    figure, (panel,) = style.canvas(style.COLUMN, 0.75 + 0.32 * len(kept), title=title)
     # All configurations share a spread; means over other axes have one of their own.
     found = samples(frame, "configuration" if alone else by, measure)
     told = estimates(found)
@@ -41,6 +42,7 @@ def by_axis(frame, history, study: dict, *, axis: str):
     panel.set_ylim(len(kept) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)
     panel.set_xlabel(headline_words(study))
+    style.percent(panel.xaxis)
     notes = [style.missing(done, len(chosen))]
     if len(kept) < len(values):
         notes.append(f"The {_MOST} of {len(values)} values with the best validation top-1.")

@@ -2,8 +2,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from espalier.results.compare import pareto
+from espalier.results.compare.comparison import grouped
 from espalier.results.compare.costs import WORDS, costs, unit
-from espalier.results.format import style
+from espalier.results.format import line_ends, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import headline, headline_words
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _WAY = ("prune", "control")
 """Axes that make a line; along a line the other axes under `prune` vary."""
+_ESTIMATES = ["mean", "low", "high"]
 
 
 @register("figure", stage="prune")
@@ -31,27 +33,37 @@ def compression(
         x: what is left: parameters that are not zero, parameters, multiply-accumulates of one image, bytes of the
             file of weights, or CPU latency of 1 or 64 images
     """
-    measure = headline(study)
+    import numpy as np
+
+    measure, whole = headline(study), frame
     frame = frame[frame["run.train"].isin(frame.loc[frame["run.prune"].notna(), "run.train"])]
-    data = _means(frame, study, x)
+    # Of the whole frame, since all configurations share a spread.
+    data = _means(frame, study, x, grouped(whole, "configuration", study))
     if data.empty:
         return style.nothing(f"No pruned network has a result yet ({len(frame)} runs planned).", style.PAGE)
     divisor, label = unit(data["cost"], x)
-    figure, (panel,) = style.canvas(style.PAGE, 3.2)
+    title = f"{headline_words(study, '')} against {WORDS[x]}, by pruning method"
+    figure, (panel,) = style.canvas(style.PAGE, 3.2, title=title)
     pareto.draw(panel, data["cost"] / divisor, data["mean"])
-    for index, (name, line) in enumerate(data.groupby("line", sort=False)):
-        look, line = style.look(index), line.sort_values("cost")
-        panel.plot(line["cost"] / divisor, line["mean"], label=name, **look)
-        runs = frame[frame["configuration"].isin(line.index)]
-        cost = runs["configuration"].map(line["cost"]) / divisor
-        dots = look | {"linestyle": "", "markersize": 2.5, "alpha": 0.6, "markeredgewidth": 0}
-        panel.plot(cost, runs[measure], gid="runs", **dots)
+    lines = {name: line.sort_values("cost") for name, line in data.groupby("line", sort=False)}
+    looks = {name: style.look(index) for index, name in enumerate(lines)}
+    for name, line in lines.items():
+        cost = line["cost"] / divisor
+        style.intervals(panel, cost, line["low"], line["high"], looks[name]["color"])
+        panel.plot(cost, line["mean"], label=name, **looks[name])
     if data["cost"].max() > 3 * data["cost"].min() > 0:
         style.log(panel.xaxis)
     panel.set_xlabel(label)
     panel.set_ylabel(headline_words(study))
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside right center")
+    panel.margins(x=0.07)
+    style.percent(panel.yaxis)
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
+    # Where least is left, ways of pruning differ most.
+    points = {name: np.column_stack((line["cost"] / divisor, line["mean"]))[::-1] for name, line in lines.items()}
+    bars = [np.array([[row.cost / divisor, end] for end in (row.low, row.mean, row.high)]) for row in data.itertuples()]
+    known = [bar for bar in bars if not np.isnan(bar).any()]
+    if not line_ends.inside(panel, points, {name: look["color"] for name, look in looks.items()}, known):
+        style.legend(figure, *panel.get_legend_handles_labels())
     return figure
 
 
@@ -59,18 +71,19 @@ def caption(study: dict, *, x: str) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
     return Caption(
-        f"{split} top-1 against {WORDS[x]}, by way of pruning",
-        f"A large mark is the mean over a configuration's repeats, a small one a repeat. {pareto.NOTE}",
+        f"{split} top-1 against {WORDS[x]}, by pruning method",
+        f"A mark is the mean over a configuration's repeats, the bar its 95 % interval over seeds. {pareto.NOTE}",
         f"{pareto.MORE} {chosen(study, 'The epoch, and where there are rounds the round, is')}",
         alt=f"A line for each way of pruning: {WORDS[x]} to the right, top-1 upwards; rings on the Pareto front",
     )
 
 
-def _means(frame: "pd.DataFrame", study: dict, x: str) -> "pd.DataFrame":
-    """A row a configuration: `cost` and accuracy as means over its repeats, and the `line` it belongs to."""
-    frame = frame.assign(cost=costs(frame, study, x))
-    found = frame.groupby("configuration", sort=False)[["cost", headline(study)]].mean()
-    found.columns = ["cost", "mean"]
+def _means(frame: "pd.DataFrame", study: dict, x: str, estimates: "pd.DataFrame") -> "pd.DataFrame":
+    """A row a configuration: its mean `cost`, `mean` accuracy with the interval from `low` to `high`, and the `line` it
+    belongs to."""
+    measure = headline(study)
+    found = costs(frame, study, x).groupby(frame["configuration"], sort=False).mean().to_frame("cost")
+    found = found.join(estimates[[f"{measure}_{name}" for name in _ESTIMATES]].set_axis(_ESTIMATES, axis=1))
     first = frame.drop_duplicates("configuration").set_index("configuration")
     axes = [axis for axis in study["axes"] if axis in _WAY or not axis.startswith("prune.")]
     axes = [axis for axis in axes if first[f"label.{axis}"].nunique() > 1]

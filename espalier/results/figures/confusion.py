@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _MOST = 20
 """Classes whose names and numbers can still be read."""
 _OTHERS = "others"
+_SHORT = 6
+"""Letters of a name that stands below its column without being turned."""
 _PALE = "#EEEEEE"
 
 
@@ -36,8 +38,9 @@ def confusion(frame, history, study: dict, *, configuration: dict[str, str] | No
     shown = shares.loc[chosen, chosen]
     if len(chosen) < len(shares):
         shown = shown.assign(**{_OTHERS: others})
-    figure, (panel,) = style.canvas(style.PAGE, 1.2 + 0.24 * max(6, len(shown)))
-    _draw(panel, shown, name)
+    title = f"Answers by class of the test split (% of each class): {name}"
+    figure, (panel,) = style.canvas(style.PAGE, 1.0 + 0.24 * max(6, len(shown)), title=title)
+    _draw(panel, shown)
     done, images = rows["repeat"].nunique(), int(rows[rows["repeat"] == rows["repeat"].iloc[0]]["images"].sum())
     notes = [f"n = {done} repeat{'s' if done > 1 else ''} of {images:,} test images.", style.missing(done, len(own))]
     if len(chosen) < len(shares):
@@ -63,7 +66,7 @@ def _chosen(shares: "pd.DataFrame") -> list[str]:
     return [name for name in shares.index if name in least]
 
 
-def _draw(panel, shown: "pd.DataFrame", name: str) -> None:
+def _draw(panel, shown: "pd.DataFrame") -> None:
     from matplotlib import colormaps
 
     errors = [
@@ -83,7 +86,9 @@ def _draw(panel, shown: "pd.DataFrame", name: str) -> None:
                 text = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
                 look = {"ha": "center", "va": "center", "fontsize": 6, "color": ink}
                 panel.annotate(text, (x, y), gid="right" if right else "wrong", **look)
-    panel.set_xticks(range(shown.shape[1]), list(shown.columns), rotation=45, ha="right", rotation_mode="anchor")
+    long = max(map(len, shown.columns)) > _SHORT
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    panel.set_xticks(range(shown.shape[1]), list(shown.columns), **turned)
     panel.set_yticks(range(len(shown)), list(shown.index))
     panel.set_xlim(-0.5, shown.shape[1] - 0.5)
     panel.set_ylim(len(shown) - 0.5, -0.5)
@@ -91,7 +96,6 @@ def _draw(panel, shown: "pd.DataFrame", name: str) -> None:
     panel.tick_params(length=0)
     panel.set_xlabel("Answered")
     panel.set_ylabel("Class")
-    panel.set_title(f"{name}: top-1 and mistakes (% of each class)", loc="left")
 
 
 def caption(study: dict, *, configuration: dict[str, str] | None) -> Caption:

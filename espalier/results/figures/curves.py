@@ -1,4 +1,4 @@
-from espalier.results.format import style
+from espalier.results.format import line_ends, loss_axis, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import rest
 from espalier.results.read.planned_study import along, axis_names, baseline_number
@@ -29,21 +29,50 @@ def curves(frame, history, study: dict, *, axis: str | None = None):
     notes = [] if begun == planned else [f"Incomplete: {begun} of {planned} runs have a history."]
     notes += [f"The {_MOST} of {len(parts)} values with the best validation top-1."] if len(parts) > _MOST else []
     parts = {label: part for label, part in parts.items() if label in shown}
-    figure, panels = style.canvas(style.PAGE, 2.75, columns=2)
+    whose = "of the baseline" if baseline_number(study) is not None else "over all configurations"
+    which = f", by {axis_names(study).get(axis, axis)}" if axis else f" {whose}"
+    figure, panels = style.canvas(style.PAGE, 2.75, columns=2, title=f"Loss and top-1 against epoch{which}")
     both = axis is None or len(parts) <= _FEW
+    splits = ("train", "validation") if both else ("validation",)
+    runs = [run for part in parts.values() for _, run in part.groupby("run")]
+    loss_axis.scale(panels[0], [run[f"{split}_loss"] for run in runs for split in splits])
+    highest = {}
     for panel, measure, heading in zip(panels, ("loss", "top1"), ("Loss (nats)", "Top-1 (%)"), strict=True):
         for index, (label, part) in enumerate(parts.items()):
-            if both:
-                _line(panel, part, f"train_{measure}", _train_look(index, axis), _name("train", label, axis))
-            _line(panel, part, f"validation_{measure}", _look(index, axis), _name("validation", label, axis), band=True)
-        panel.set_xlabel("Epoch")
+            for split in splits:
+                look = _look(index, axis) if split == "validation" else _train_look(index, axis)
+                name, column = _name(split, label, axis), f"{split}_{measure}"
+                seeds = _line(panel, part, column, look, name, band=split == "validation")
+                if measure == "loss":
+                    highest[name] = loss_axis.mark(panel, [*seeds.index], [*seeds], look["color"])
+        style.epochs(panel)
         panel.set_ylabel(heading)
-        panel.xaxis.get_major_locator().set_params(integer=True)
-    panels[0].set_ylim(bottom=0)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(parts), _fitting(names)) if axis else 2)
-    style.note(figure, " ".join(notes))
+    style.percent(panels[1].yaxis)
+    notes.append(loss_axis.told(highest))
+    style.note(figure, " ".join(filter(None, notes)))
+    _named(figure, panels, parts, splits, axis)
     return figure
+
+
+def _named(figure, panels, parts: dict, splits: tuple[str, ...], axis: str | None) -> None:
+    """Names at the ends of the validation lines, or in a legend; which line is of which split always in a legend."""
+    from matplotlib.lines import Line2D
+
+    if axis is None:
+        style.legend(figure, *panels[0].get_legend_handles_labels())
+        return
+    colours = [style.look(index)["color"] for index in range(len(parts))]
+    last = [part[part["epoch"] == part["epoch"].max()].mean(numeric_only=True) for part in parts.values()]
+    ends = [[(end["epoch"], end[f"validation_{measure}"]) for end in last] for measure in ("top1", "loss")]
+    shown = {"train": _train_look(0, axis), "validation": _look(0, axis)} if len(splits) > 1 else {}
+    handles = [Line2D([], [], **(look | {"color": style.GREY, "marker": ""})) for look in shown.values()]
+    words = [*shown]
+    markers = [style.look(index)["marker"] for index in range(len(parts))]
+    if not line_ends.beside(panels[::-1], ends, [*parts], colours, markers):
+        handles = [*(Line2D([], [], **_look(index, axis)) for index in range(len(parts))), *handles]
+        words = [*parts, *words]
+    if words:
+        style.legend(figure, handles, words)
 
 
 def caption(study: dict, *, axis: str | None) -> Caption:
@@ -73,13 +102,15 @@ def _groups(frame, study: dict, axis: str | None) -> dict[str, list[str]]:
     return {str(label): runs.dropna().unique().tolist() for label, runs in found}
 
 
-def _line(panel, part, column: str, look: dict, name: str, band: bool = False) -> None:
+def _line(panel, part, column: str, look: dict, name: str, band: bool = False):
+    """Draw a mean with its band; returns the upper end of what is drawn, by epoch."""
     # Whatever else varies is averaged within the seed: the band is that of the seeds.
     by_epoch = part.groupby(["epoch", "seed"])[column].mean().groupby(level="epoch")
     mean = by_epoch.mean()
     panel.plot(mean.index, mean, label=name, markevery=max(1, len(mean) // 8), **look)
     if band:
         panel.fill_between(mean.index, by_epoch.min(), by_epoch.max(), color=look["color"], alpha=0.18, linewidth=0)
+    return by_epoch.max() if band else mean
 
 
 def _look(index: int, axis: str | None) -> dict:
@@ -93,8 +124,3 @@ def _train_look(index: int, axis: str | None) -> dict:
 
 def _name(split: str, label: str, axis: str | None) -> str:
     return split if axis is None else f"{label} ({split})"
-
-
-def _fitting(names: list[str]) -> int:
-    # A character of the legend is about 0.06 inches wide, its handle and gap half an inch.
-    return max(1, int(style.PAGE / (0.5 + 0.06 * max(map(len, names)))))

@@ -15,21 +15,19 @@ def equal_size(frame, history, study: dict):
     if data.empty:
         return style.nothing("No network is built and pruned to one size yet.", style.PAGE)
     divisor, unit = numbers.count_unit(data["params"])
-    figure, (panel,) = style.canvas(style.PAGE, 3.2)
+    title = f"{headline_words(study, '')} against parameters, built small or pruned to size"
+    figure, (panel,) = style.canvas(style.PAGE, 3.2, title=title)
     for _, pair in data.groupby("params"):
         panel.plot(pair["params"] / divisor, pair[f"{measure}_mean"], color=style.GREY, linewidth=0.7, gid="pair")
     for index, (way, part) in enumerate(data.groupby("way", sort=False)):
-        look = style.look(index) | {"linestyle": ""}
-        mean = part[f"{measure}_mean"]
-        spread = [mean - part[f"{measure}_low"], part[f"{measure}_high"] - mean]
-        x = part["params"] / divisor
-        # Intervals of single runs are missing and draw nothing.
-        panel.errorbar(x, mean, spread, fmt="none", color=look["color"], alpha=0.5, linewidth=0.8)
-        panel.plot(x, mean, label=way, gid=way, **look)
+        look, x = style.look(index) | {"linestyle": ""}, part["params"] / divisor
+        style.intervals(panel, x, part[f"{measure}_low"], part[f"{measure}_high"], look["color"])
+        panel.plot(x, part[f"{measure}_mean"], label=way, gid=way, **look)
     style.log(panel.xaxis)
     panel.set_xlabel(f"Parameters ({unit})" if unit else "Parameters")
     panel.set_ylabel(headline_words(study))
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    style.percent(panel.yaxis)
+    style.legend(figure, *panel.get_legend_handles_labels())
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
     return figure
 

@@ -1,7 +1,8 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from espalier.results.format import numbers, style
+from espalier.results.compare.comparison import grouped
+from espalier.results.format import line_ends, numbers, point_labels, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.read.planned_study import axis_names, headline, headline_words
@@ -19,26 +20,47 @@ def reduction(frame, history, study: dict):
     """Top-1 against the part of the parameters that pruning removed; the parameters left stand beside each mark."""
     measure = headline(study)
     data = _means(frame, study, measure)
+    data[["low", "high"]] = grouped(frame, "configuration", study)[[f"{measure}_low", f"{measure}_high"]]
     if data.empty or not (data["removed"] > 0).any():
         return style.nothing(f"No pruned network has a result yet ({len(frame)} runs planned).", style.PAGE)
-    figure, (panel,) = style.canvas(style.PAGE, 3.4)
+    title = f"{headline_words(study, '')} against parameters removed, by pruning method"
+    figure, (panel,) = style.canvas(style.PAGE, 3.4, title=title)
     lines = [(name, line.sort_values("removed")) for name, line in _lines(data)]
     for index, (name, line) in enumerate(lines):
-        panel.plot(line["removed"], line["mean"], label=name, gid="line", **style.look(index))
-        runs = frame[frame["configuration"].isin(line.index)]
-        dots = style.look(index) | {"linestyle": "", "markersize": 2.5, "alpha": 0.6, "markeredgewidth": 0}
-        panel.plot(runs["configuration"].map(line["removed"]), runs[measure], gid="runs", **dots)
+        look = style.look(index)
+        style.intervals(panel, line["removed"], line["low"], line["high"], look["color"])
+        panel.plot(line["removed"], line["mean"], label=name, gid="line", **look)
     panel.margins(x=0.06, y=0.14)
-    for row in data.sort_values("mean", ascending=False).drop_duplicates("params").itertuples():
-        divisor, unit = numbers.count_unit([row.params])
-        text = f"{numbers.scaled(row.params, divisor, whole=True)}{unit}"
-        place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 6}
-        panel.annotate(text, (row.removed, row.mean), bbox=_BOX, gid="params", **place)
     panel.set_xlabel("Parameters removed (%)")
     panel.set_ylabel(headline_words(study))
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=min(3, len(lines)))
+    style.percent(panel.xaxis)
+    style.percent(panel.yaxis)
     style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
+    ends = [tuple(line[["removed", "mean"]].iloc[-1]) for _, line in lines]
+    names = [name for name, _ in lines]
+    if line_ends.apart(panel, ends, names):
+        looks = [style.look(index) for index in range(len(lines))]
+        line_ends.name(panel, ends, names, [look["color"] for look in looks], [look["marker"] for look in looks])
+    else:
+        style.legend(figure, *panel.get_legend_handles_labels())
+    _sizes(panel, data)
     return figure
+
+
+def _sizes(panel, data: "pd.DataFrame") -> None:
+    """Write the parameters that are left in a box beside the best network of each size."""
+    best = data.sort_values("mean", ascending=False)
+    alone = best.drop_duplicates("params")
+    spots = [((row.removed, row.mean), panel.transData) for row in (*alone.itertuples(), *best.itertuples())]
+    before = set(panel.texts)
+    point_labels.place(panel, spots, [_short(params) for params in alone["params"]], 6.0)
+    for text in set(panel.texts) - before:
+        text.set(bbox=_BOX, gid="params")
+
+
+def _short(params: float) -> str:
+    divisor, unit = numbers.count_unit([params])
+    return f"{numbers.scaled(params, divisor, whole=True)}{unit}"
 
 
 def caption(study: dict) -> Caption:
@@ -46,8 +68,8 @@ def caption(study: dict) -> Caption:
     split = "Test" if headline(study) == "test_top1" else "Validation"
     return Caption(
         f"{split} top-1 against the part of a network's parameters that pruning removed",
-        "A large mark is the mean over a configuration's repeats, a small one a repeat; in boxes the parameters that "
-        "are left.",
+        "A mark is the mean over a configuration's repeats, the bar its 95 % interval over seeds; in boxes the "
+        "parameters that are left.",
         "A line begins with the network before it was pruned; others that were not pruned stand alone, at 0. "
         f"{chosen(study)}",
         alt="Lines of top-1 over the part of the parameters that was removed, from 0 at the left",

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST = 6
-"""Configurations whose lines can still be told apart."""
+"""Configurations whose lines can still be told apart;"""
+_FEW = 3
+"""more of them leave no room for the spread of each."""
 
 
 @register("figure", stage="evaluate", metric="calibration")
@@ -23,7 +25,8 @@ def reliability(frame, history, study: dict):
         return style.nothing(f"No evaluation has measured this yet ({planned} planned).", style.PAGE)
     named = names(study)
     found = list(dict.fromkeys(rows["configuration"]))
-    figure, (whole,) = style.canvas(style.PAGE, 4.4)
+    title = "Test top-1 against confidence of the answer, by configuration"
+    figure, (whole,) = style.canvas(style.PAGE, 4.4, title=title)
     whole.remove()
     panel, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     panel.plot([0, 100], [0, 100], color=style.GREY, linestyle="--", linewidth=0.8, label="as sure as right")
@@ -33,18 +36,20 @@ def reliability(frame, history, study: dict):
         pooled = _pooled(own)
         label = f"{named[configuration]} (ECE {numbers.plain(_ece(own), 1)} %, n = {repeats})"
         look = style.look(index) | {"linestyle": "-"}
+        if repeats > 1 and len(found) <= _FEW:
+            style.intervals(panel, pooled["confidence"], pooled["lowest"], pooled["highest"], look["color"])
         panel.plot(pooled["confidence"], pooled["top1"], label=label, gid="bins", **look)
         middles = (pooled["low"] + pooled["high"]) / 2
         below.plot(middles, pooled["share"], gid="share", **(look | {"linewidth": 0.9}))
     panel.set_ylabel("Test top-1 (%)")
-    panel.set_ylim(0, 102)
     below.set_yscale("log")
     below.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     below.set_ylabel("Images (%)")
     below.set_xlabel("Confidence: probability of the likeliest class (%)")
-    below.set_xlim(0, 102)
-    handles, words = panel.get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside upper center", ncols=2)
+    for axis in (panel.yaxis, panel.xaxis):
+        style.percent(axis)
+    style.percent(below.xaxis)
+    style.legend(figure, *panel.get_legend_handles_labels())
     notes = [style.missing(len(rows.drop_duplicates(["configuration", "repeat"])), planned)]
     notes += [f"The first {_MOST} of {len(found)} configurations."] if len(found) > _MOST else []
     style.note(figure, " ".join(filter(None, notes)))
@@ -52,12 +57,15 @@ def reliability(frame, history, study: dict):
 
 
 def _pooled(own: "pd.DataFrame") -> "pd.DataFrame":
-    """The bins of one configuration that hold images, those of all repeats together; `share` in percent of them."""
+    """The bins of one configuration that hold images, those of all repeats together; `share` in percent of them, and
+    the `lowest` and `highest` top-1 of a repeat."""
+    ends = own[own["images"] > 0].groupby(["low", "high"])["top1"].agg(["min", "max"]).reset_index()
     weighted = own.assign(confidence=own["confidence"] * own["images"], top1=own["top1"] * own["images"])
     sums = weighted.groupby(["low", "high"])[["images", "confidence", "top1"]].sum()
     sums = sums[sums["images"] > 0].reset_index()
     sums["share"] = 100 * sums["images"] / sums["images"].sum()
-    return sums.assign(confidence=sums["confidence"] / sums["images"], top1=sums["top1"] / sums["images"])
+    means = {name: sums[name] / sums["images"] for name in ("confidence", "top1")}
+    return sums.assign(**means, lowest=ends["min"], highest=ends["max"])
 
 
 def _ece(own: "pd.DataFrame") -> float:
@@ -74,7 +82,7 @@ def caption(study: dict) -> Caption:
         "Above: top-1 against mean confidence; below the dashed line a network is surer than it is right. Below: the "
         "share of the images.",
         "Images stand in bins of equal width of the probability of their likeliest class, those of all repeats "
-        f"({unit(study)}) together. Shares are on a logarithmic scale. ECE is the distance from the line, a mean over "
-        "the images and then over n repeats.",
+        f"({unit(study)}) together; upright lines reach from the lowest repeat to the highest. Shares are on a "
+        "logarithmic scale. ECE is the distance from the line, a mean over the images and then over n repeats.",
         alt="Top-1 over confidence with a dashed diagonal, and under it a histogram of the confidence",
     )

@@ -1,4 +1,4 @@
-from espalier.results.format import style
+from espalier.results.format import line_ends, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import untested
@@ -20,7 +20,8 @@ def rounds(frame, history, study: dict):
         return style.nothing(f"No pruning has a result yet ({len(pruned)} runs planned).")
     named = names(study)
     shown = list(dict.fromkeys(pruned.loc[pruned["run.prune"].isin(done), "configuration"]))
-    figure, (panel,) = style.canvas(style.PAGE, 3.0)
+    title = "Validation top-1 against weights left after each round of pruning"
+    figure, (panel,) = style.canvas(style.PAGE, 3.0, title=title)
     for index, configuration in enumerate(shown[:_MOST]):
         runs = [run for run in pruned.loc[pruned["configuration"] == configuration, "run.prune"] if run in done]
         for place, run in enumerate(runs):
@@ -30,10 +31,16 @@ def rounds(frame, history, study: dict):
     panel.invert_xaxis()
     panel.set_xlabel("Weights of convolutions and linear layers that are not zero (%)")
     panel.set_ylabel("Validation top-1 (%)")
-    panel.legend(loc="best")
+    style.percent(panel.yaxis)
     notes = [style.missing(len(done), len(pruned))]
     notes += [f"The first {_MOST} of {len(shown)} ways." if len(shown) > _MOST else ""]
     style.note(figure, " ".join(filter(None, notes)))
+    drawn = [line for line in panel.lines if line.get_gid() == "rounds"]
+    handles, words = panel.get_legend_handles_labels()
+    points = {line.get_label(): line.get_xydata() for line in handles}
+    others = [line.get_xydata() for line in drawn if line not in handles]
+    if not line_ends.inside(panel, points, {line.get_label(): line.get_color() for line in handles}, others):
+        style.legend(figure, handles, words)
     return figure
 
 

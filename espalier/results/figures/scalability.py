@@ -1,4 +1,4 @@
-from espalier.results.format import line_ends, point_labels, style
+from espalier.results.format import line_ends, style
 from espalier.results.format.captions import Caption
 from espalier.results.read import zoo_counts
 from espalier.results.read.zoo_counts import COUNTS, IMAGES, LAYERS
@@ -40,7 +40,8 @@ def caption(study: dict, *, by: str) -> Caption:
 def _by_image_size():
     networks = dict(list(zoo_counts.families(zoo_counts.read("networks")).groupby("name", sort=False)))
     growing = [name for name, rows in networks.items() if rows["params"].iloc[-1] > rows["params"].iloc[0]]
-    figure, panels = style.canvas(style.PAGE, 4.2, 2)
+    title = "Parameters and MACs against the side of the image, by network"
+    figure, panels = style.canvas(style.PAGE, 4.2, 2, title)
     for panel, (column, label) in zip(panels, _PANELS.items(), strict=True):
         colours = []
         for name, rows in networks.items():
@@ -51,8 +52,6 @@ def _by_image_size():
         panel.set_xlabel("Image side (pixels)")
         panel.set_title(label, loc="left")
         ends = [(rows["image_size"].iloc[-1], rows[column].iloc[-1]) for rows in networks.values()]
-        # The layout measures names before it narrows the axes, and is short of a hair for the longest.
-        figure.get_layout_engine().set(rect=(0, 0, 0.985, 1))
         line_ends.name(panel, ends, list(networks), colours)
     return figure
 
@@ -64,7 +63,8 @@ def _by_depth():
         name if several[name] == 1 else f"{name}, {setting}": group.sort_values("layers", kind="stable")
         for (name, setting), group in rows.groupby(["name", "setting"], sort=False)
     }
-    figure, panels = style.canvas(style.PAGE, 4.4, 2)
+    title, named = "Parameters and MACs against layers, by family of networks", True
+    figure, panels = style.canvas(style.PAGE, 4.4, 2, title)
     for panel, (column, label) in zip(panels, _PANELS.items(), strict=True):
         looks = [style.look(index) | _JOINED for index in range(len(series))]
         for (name, group), look in zip(series.items(), looks, strict=True):
@@ -72,24 +72,12 @@ def _by_depth():
         _logarithmic(panel, (2, 5, 10, 20, 50, 100, 200))
         panel.set_xlabel("Layers")
         panel.set_title(label, loc="left")
-        _named(panel, column, series, {name: look["color"] for name, look in zip(series, looks, strict=True)})
+        points = {name: group[["layers", column]].to_numpy(float) for name, group in series.items()}
+        colours = {name: look["color"] for name, look in zip(series, looks, strict=True)}
+        named = line_ends.inside(panel, points, colours, size=6.0) and named
+    if not named:
+        style.legend(figure, [line for line in panels[0].lines if line.get_gid() in series], list(series))
     return figure
-
-
-def _named(panel, column: str, series: dict, colours: dict[str, str]) -> None:
-    """Write the name of each line at its deepest network, in its colour."""
-    import numpy as np
-
-    points = [group[["layers", column]].to_numpy(float) for group in series.values()]
-    ends = [group[-1] for group in points]
-    between = [np.sqrt(group[1:] * group[:-1]) for group in points]
-    others = np.concatenate([*(group[:-1] for group in points), *between])
-    point_labels.place(panel, [(tuple(xy), panel.transData) for xy in (*ends, *others)], list(series), 6.0)
-    for text in panel.texts:
-        text.set_color(colours[text.get_text()])
-        for line in panel.lines:
-            if line.get_gid() == "leader" and np.allclose(line.get_xydata()[0], text.xy):
-                line.set_color(colours[text.get_text()])
 
 
 def _logarithmic(panel, sides: tuple[int, ...]) -> None:

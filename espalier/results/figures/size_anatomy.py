@@ -29,7 +29,8 @@ def size_anatomy(frame, history, study: dict):
     if parts.empty:
         return style.nothing(f"No coded network has a result yet ({planned} runs planned).", style.PAGE)
     shown = parts.iloc[:_MOST]
-    figure, (panel,) = style.canvas(style.PAGE, 1.15 + 0.27 * len(shown))
+    title = "Bytes of the file by what they are for, by coded network"
+    figure, (panel,) = style.canvas(style.PAGE, 1.0 + 0.27 * len(shown), title=title)
     left = [0.0] * len(shown)
     purposes = [name for name in _ORDER if name in shown] + [name for name in shown if name not in _ORDER]
     for purpose in purposes:
@@ -39,19 +40,20 @@ def size_anatomy(frame, history, study: dict):
         panel.barh(range(len(shown)), widths, 0.68, left, label=purpose, edgecolor="white", linewidth=0.3, **look)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     own = files.reindex(shown.index)
-    for row, (bound, total, times) in enumerate(zip(own["bound_bytes"] / 1000, left, own["compression"], strict=True)):
+    columns = zip(own["bound_bytes"] / 1000, left, own["file_bytes_sd"], own["compression"], strict=True)
+    for row, (bound, total, sd, times) in enumerate(columns):
         for look in ({"color": "white", "linewidth": 2.6}, {"color": "black", "linewidth": 1.2, "gid": "bound"}):
             panel.plot([bound, bound], [row - 0.44, row + 0.44], solid_capstyle="butt", **look)
-        text = f" {numbers.scaled(1000 * total, 1000)} kB" + (f" ({times:.1f}×)" if times == times else "")
+        size = numbers.spread(total, sd / 1000) if sd > 0 else numbers.scaled(1000 * total, 1000)
+        text = f" {size} kB" + (f" ({times:.1f}×)" if times == times else "")
         panel.annotate(text, (total, row), va="center", fontsize=6.5, color=style.GREY, gid="total")
     names = short_names(study)
     panel.set_yticks(range(len(shown)), [names[number] for number in shown.index])
     panel.set_ylim(len(shown) - 0.5, -0.5)
-    panel.set_xlim(0, 1.17 * max(left))
+    panel.set_xlim(0, 1.22 * max(left))
     panel.grid(axis="y", visible=False)
     panel.set_xlabel("File (kB)")
-    handles, words = panel.get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside upper center", ncols=min(4, len(words)))
+    style.legend(figure, *panel.get_legend_handles_labels())
     notes = [style.missing(done, planned)]
     if len(parts) > _MOST:
         notes.append(f"The first {_MOST} of {len(parts)} networks.")
@@ -66,7 +68,7 @@ def caption(study: dict) -> Caption:
         "What the bytes of each coded network are for",
         "A bar is a file, a mean over repeats; in brackets how many times smaller it is than its chain's fp32 file. "
         "The black line: order-0 entropy.",
-        f"A bar is {named}; 1 kB = 1,000 bytes. Weights and indices are the stream of levels: which weights are zero, "
-        "and the values of the others; the line is their entropy.",
+        f"A bar is {named}; sizes are means ± sample standard deviation, 1 kB = 1,000 bytes. Weights and indices are "
+        "the stream of levels: which weights are zero, and the values of the others; the line is their entropy.",
         alt="A stacked bar for each coded file, of weights, indices, scales and all else, bytes to the right",
     )

@@ -42,21 +42,25 @@ def tradeoff(
     divisor, label = unit(found["cost"], x)
     cost, mean = found["cost"].to_numpy() / divisor, found[f"{measure}_mean"].to_numpy()
     bounds = found[[f"{measure}_low", f"{measure}_high"]].to_numpy()
-    figure, (panel,) = style.canvas(style.PAGE, 3.6)
-    if cost.min() > 0 and cost.max() / cost.min() >= _LOG_RANGE:
-        style.log(panel.xaxis)
+    title = f"{headline_words(study, '')} against {WORDS[x]}"
+    title += "" if axis is None else f", by {axis_names(study).get(axis, axis)}"
+    figure, (panel,) = style.canvas(style.PAGE, 3.6, title=title)
     pareto.draw(panel, cost, mean)
     baseline = found.index == baseline_number(study)
     for look, which in ((_LOOK, ~baseline), (_BASELINE, baseline)):
         if which.any():
             _points(panel, cost[which], mean[which], bounds[which], look)
     panel.margins(x=0.16, y=0.08)
-    panel.autoscale_view()
+    if cost.min() > 0 and cost.max() / cost.min() >= _LOG_RANGE:
+        style.log(panel.xaxis)
+    style.percent(panel.yaxis)
     panel.set_xlabel(label)
     panel.set_ylabel(headline_words(study))
     notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
     called = _labels(frame, study, axis) if alone else names(study)
-    notes.append(_named(panel, cost, mean, [called[number] for number in found.index]))
+    notes.append(
+        _named(panel, cost, mean, baseline | pareto.front(cost, mean), [called[number] for number in found.index])
+    )
     style.note(figure, " ".join(filter(None, notes)))
     return figure
 
@@ -90,22 +94,22 @@ _BASELINE = {"color": style.COLOURS[1], "marker": "D"}
 
 
 def _points(panel, cost, mean, bounds, look: dict) -> None:
-    import numpy as np
-
-    # One line with gaps for all intervals: a thousand lines would take a minute.
-    x, y = np.repeat(cost, 3), np.column_stack((bounds, np.full(len(cost), np.nan))).ravel()
-    panel.plot(x, y, color=look["color"], alpha=0.45, linewidth=0.8, gid="interval")
+    style.intervals(panel, cost, *bounds.T, look["color"])
     panel.plot(cost, mean, linestyle="", gid="configuration", **look)
 
 
-def _named(panel, cost, mean, names: list[str]) -> str:
-    """Write the names; what to say of those that found no room."""
+def _named(panel, cost, mean, first, names: list[str]) -> str:
+    """Write the names, those of the points that are `first` before the others; what to say where some find no room."""
     import numpy as np
 
     from espalier.results.format.point_labels import place
 
-    order = np.argsort(-mean)
+    order = np.lexsort((-mean, ~first))
     spots = [((cost[index], mean[index]), panel.transData) for index in order]
     left = place(panel, spots, [names[index] for index in order[:_MOST_NAMES]])
     unnamed = len(left) + max(0, len(names) - _MOST_NAMES)
-    return f"{len(names) - unnamed} of {len(names)} points are named, the best first." if unnamed else ""
+    return (
+        f"{len(names) - unnamed} of {len(names)} points are named: those of the front, the baseline, then the best."
+        if unnamed
+        else ""
+    )

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from espalier.results.compare.comparison import grouped, label_columns
@@ -12,8 +14,10 @@ if TYPE_CHECKING:
 
 _MOST = 60
 """Configurations whose names can be read on one page."""
-_LONG = 44
-"""Letters of a name that would take a third of the page; longer ones are set smaller."""
+_ASIDE = 0.17
+"""Part of a row from its middle to each interval."""
+_LONG = 76
+"""Letters of a line of a name that takes half the page."""
 
 
 @register("figure")
@@ -24,41 +28,59 @@ def tuning(frame, history, study: dict):
     if done.empty:
         return style.nothing(f"No configuration has a result yet ({len(frame)} runs planned).", style.PAGE)
     shown = done.nlargest(_MOST, "validation_top1_mean", keep="first")
-    figure, (panel,) = style.canvas(style.PAGE, 1.05 + 0.145 * len(shown))
+    tested = headline(study) == "test_top1"
+    title = f"Validation {'and test ' if tested else ''}top-1 by configuration, the best by validation first"
     labels = label_columns(frame, shown.index, study)
-    _bars(panel, shown, headline(study) == "test_top1")
+    names = [_folded(row) for row in zip(*labels.values(), strict=True)] or [study["study"]]
+    lines = 1 + max(name.count("\n") for name in names)
+    figure, (panel,) = style.canvas(style.PAGE, 0.9 + (0.09 * lines + 0.055) * len(shown), title=title)
+    _bars(panel, shown, tested)
     heads = [axis_names(study)[axis] for axis in labels]
-    names = [" · ".join(row) for row in zip(*labels.values(), strict=True)] or [study["study"]]
-    panel.set_yticks(range(len(shown)), names, fontsize=6 if max(map(len, names)) < _LONG else 5)
+    panel.set_yticks(range(len(shown)), names, fontsize=6)
     figure.get_layout_engine().set(w_pad=0.12)
-    panel.set_title(" · ".join(heads), loc="left", fontsize=7)
+    above = {"xytext": (-5, 2), "xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
+    panel.annotate(_folded(heads), (0, 1), ha="right", va="bottom", fontsize=6, **above)
     panel.set_ylim(len(shown) - 0.4, -0.6)
     panel.set_xlabel("Top-1 (%)")
     panel.grid(visible=False, axis="y")
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    style.legend(figure, *panel.get_legend_handles_labels())
     notes = [style.missing(int(frame["validation_top1"].notna().sum()), len(frame))]
     notes += [f"The best {_MOST} of {len(done)} configurations."] if len(done) > _MOST else []
     style.note(figure, " ".join(filter(None, notes)))
     return figure
 
 
+def _folded(labels: Iterable[str]) -> str:
+    """Labels in one line or more; each stays whole."""
+    whole = "\N{NO-BREAK SPACE}"
+    return fill(f"{whole}· ".join(label.replace(" ", whole) for label in labels), _LONG).replace(whole, " ")
+
+
 def _bars(panel, shown: "pd.DataFrame", tested: bool) -> None:
     places = range(len(shown))
-    mean, low = shown["validation_top1_mean"], shown["validation_top1_low"]
-    panel.barh(places, mean, height=0.72, color=style.COLOURS[5], label="validation", gid="validation")
-    # Intervals of single runs are missing and draw nothing.
-    spread = [mean - low, shown["validation_top1_high"] - mean]
-    panel.errorbar(mean, places, xerr=spread, fmt="none", ecolor=style.GREY, elinewidth=0.7)
-    least, most = min(mean.min(), low.min()), max(mean.max(), shown["validation_top1_high"].max())
-    if tested and shown["test_top1_mean"].notna().any():
-        test = shown["test_top1_mean"]
-        panel.plot(test, places, "D", color=style.COLOURS[1], markersize=2.8, label="test", gid="test")
-        least, most = min(least, test.min()), max(most, test.max())
-    for place, value in zip(places, mean, strict=True):
+    panel.barh(
+        places, shown["validation_top1_mean"], 0.72, color=style.COLOURS[5], label="validation", gid="validation"
+    )
+    both = tested and shown["test_top1_mean"].notna().any()
+    # Apart, where the intervals of both would lie on each other.
+    aside = _ASIDE if both and shown["test_top1_low"].notna().any() else 0.0
+    drawn = {"validation_top1": (-aside, style.GREY)}
+    if both:
+        drawn["test_top1"] = (aside, style.COLOURS[1])
+        look = {"color": style.COLOURS[1], "markersize": 2.8, "label": "test", "gid": "test"}
+        panel.plot(shown["test_top1_mean"], [place + aside for place in places], "D", **look)
+    for measure, (aside, colour) in drawn.items():
+        for place, low, high in zip(places, shown[f"{measure}_low"], shown[f"{measure}_high"], strict=True):
+            # Intervals of single runs are missing and draw nothing.
+            panel.plot([low, high], [place + aside] * 2, color=colour, linewidth=0.7, gid="interval")
+    for place, value in zip(places, shown["validation_top1_mean"], strict=True):
         panel.annotate(numbers.plain(value), (1.01, place), xycoords=("axes fraction", "data"), **_TEXT)
+    ends = shown[[f"{measure}_{end}" for measure in drawn for end in ("mean", "low", "high")]]
+    least, most = ends.min().min(), ends.max().max()
     # Bars that begin at zero would all look alike.
     room = 0.06 * max(most - least, 1.0)
-    panel.set_xlim(max(0.0, least - 2 * room), min(100.0, most + room))
+    panel.set_xlim(least - 2 * room, most + room)
+    style.percent(panel.xaxis)
 
 
 _TEXT = {"va": "center", "ha": "left", "fontsize": 6, "color": style.GREY}
@@ -77,7 +99,7 @@ def caption(study: dict) -> Caption:
     return Caption(
         "Validation top-1 of every configuration, the best first",
         f"{tested} The axis does not begin at zero.".strip(),
-        "Settings stand in the order of the heading. Means over the repeats, with the 95 % interval over seeds of two "
-        f"or more. The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic.",
+        "Settings stand in the order of the heading. Means over the repeats, each with its 95 % interval over seeds of "
+        f"two or more. The epoch is chosen on {split}, and so is the best configuration, so that {here} optimistic.",
         alt="A bar a configuration with its interval, the best at the top; validation top-1 to the right",
     )

@@ -9,7 +9,9 @@ _LEAST = 0.1
 """Percent; smaller errors are shown as this."""
 _TICKS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5, 99.9)
 _PALE = 0.86
-"""Part of the colour map that stands out from white paper."""
+"""Part of the colour map that stands out from white paper;"""
+_DIM = 0.3
+"""the part from here on stands out from dark paper."""
 _CLOSEST = 0.08
 
 
@@ -30,14 +32,29 @@ class ErrorScale:
                 self.ticks.append(value)
         self.ticks = self.ticks or [round(found[-1], 2)]
 
+    @property
+    def spans(self) -> bool:
+        """Whether there is more than one value."""
+        return self._range > 0
+
     def __call__(self, value: float) -> float:
         return (self._bent(value) - self._low) / self._range if self._range else 0.5
 
     def colour(self, value: float) -> tuple[float, float, float, float]:
         """Dark for the best, pale for the worst, in steps that stay even in grey."""
+        return self.shade(min(1.0, max(0.0, self(value))))
+
+    def shade(self, place: float) -> tuple[float, float, float, float]:
+        """The colour at a place of the scale, 0 to 1."""
         from matplotlib import colormaps
 
-        return colormaps["viridis"](_PALE * (1 - min(1.0, max(0.0, self(value)))))
+        return colormaps["viridis"](_PALE * (1 - place))
+
+    def on_dark(self, value: float) -> tuple[float, float, float, float]:
+        """Bright for the best, dim for the worst: a colour on dark paper."""
+        from matplotlib import colormaps
+
+        return colormaps["viridis"](_DIM + (1 - _DIM) * min(1.0, max(0.0, self(value))))
 
     def ink(self, value: float) -> str:
         """Black or white, whichever can be read on that colour."""

@@ -1,26 +1,128 @@
-"""The name of each line at its right end, instead of a legend: moved apart where ends are close."""
+"""The name of each line at its end, instead of a legend: to the right of the axes, or inside them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from espalier.results.format import point_labels
+
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
 
 _GAP = 1.18
 """Line spacing of the names, in sizes of type."""
 _AWAY = 13
 """Points of type from the axes' right edge to the names."""
+_MARKER = 5
+"""Points of type from a marker to the name behind it."""
+_FAR = 2.2
+"""Lines of type from an end to its name beyond which a reader no longer sees whose it is."""
+_SHORT = 0.985
+_LONG = 26
+"""Letters of a name that would take too much from the axes."""
+_RIGHT = 0.85
+"""Part of the axes beyond which a line from an end to its name crosses nothing that matters."""
+_BETWEEN = 9
+"""Places between two points of a line that a name keeps clear of."""
 
 
-def name(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str], colours: Sequence[str], size=6.0):
+def apart(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str], size: float = 6.0) -> bool:
+    """Whether the ends are so far apart that each name can stand close to its own; else a legend tells more.
+
+    Call it when the limits of the axes stand.
+    """
+    axes.figure.draw_without_rendering()
+    box, gap = axes.get_window_extent(), size * _GAP * axes.figure.dpi / 72
+    across, heights = axes.transData.transform(ends).T
+    if min(across) < box.x0 + _RIGHT * box.width or max(map(len, names)) > _LONG:
+        return False
+    heights = sorted(heights)
+    moved = _apart(heights, gap, box.y0, box.y1)
+    near = all(abs(height - place) < _FAR * gap for height, place in zip(heights, moved, strict=True))
+    return bool(near and moved[-1] < box.y1 + gap)
+
+
+def beside(
+    panels: Sequence["Axes"],
+    ends: Sequence[Sequence[tuple[float, float]]],
+    names: Sequence[str],
+    colours: Sequence[str],
+    markers: Sequence[str],
+) -> bool:
+    """Write the names beside the first of some panels of the same lines in which they find room; whether one had it."""
+    for panel, own in zip(panels, ends, strict=True):
+        if apart(panel, own, names):
+            name(panel, own, names, colours, markers)
+            return True
+    return False
+
+
+def inside(
+    axes: "Axes",
+    lines: Mapping[str, "np.ndarray"],
+    colours: Mapping[str, str],
+    others: "Iterable[np.ndarray]" = (),
+    size: float = 6.5,
+) -> bool:
+    """Write the name of each line beside its end, clear of all lines; where one finds no place, write none.
+
+    Call it last: it needs the limits of the axes to stand.
+
+    Args:
+        lines: name → float (points, 2), the end last, in units of the axes
+        others: more lines to keep clear of
+    """
+    import numpy as np
+
+    axes.figure.draw_without_rendering()
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = [tuple(points[-1]) for points in lines.values()]
+    ways = []
+    for points in (*lines.values(), *others):
+        corners = to_axes.transform(points)
+        parts = [np.linspace(a, b, _BETWEEN, endpoint=False) for a, b in pairwise(corners)]
+        # The end itself is a spot.
+        ways += [(tuple(place), axes.transAxes) for place in np.concatenate([*parts, corners[-1:]])[:-1]]
+    before = [*axes.texts, *axes.lines]
+    left = point_labels.place(axes, [(end, axes.transData) for end in ends], [*lines], size, ways)
+    if left:
+        for artist in {*axes.texts, *axes.lines} - {*before}:
+            artist.remove()
+        return False
+    for text in set(axes.texts) - set(before):
+        text.set_color(colours[text.get_text()])
+        for line in axes.lines:
+            if line.get_gid() == "leader" and np.allclose(line.get_xydata()[0], text.xy):
+                line.set_color(colours[text.get_text()])
+    return True
+
+
+def name(
+    axes: "Axes",
+    ends: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    colours: Sequence[str],
+    markers: Sequence[str] = (),
+    size: float = 6.0,
+) -> None:
     """Write `names` to the right of the axes at the heights of `ends`, with a thin line from each end.
 
     Call it last: it needs the limits of the axes to stand.
+
+    Args:
+        markers: those of the lines, which stand before the names where colours are not seen
     """
     from matplotlib.transforms import ScaledTranslation
 
+    # The layout measures names before it narrows the axes, and is short of a hair for the longest.
+    left, bottom, width, height = axes.figure.get_layout_engine().get()["rect"]
+    axes.figure.get_layout_engine().set(rect=(left, bottom, min(width, _SHORT), height))
     # Of the axes, which the layout makes narrower for the names.
-    beside = axes.transAxes + ScaledTranslation(_AWAY / 72, 0, axes.figure.dpi_scale_trans)
+    mark, beside = (
+        axes.transAxes + ScaledTranslation(away / 72, 0, axes.figure.dpi_scale_trans)
+        for away in (_AWAY, _AWAY + (_MARKER if markers else 0))
+    )
     axes.figure.draw_without_rendering()
     points = axes.figure.dpi / 72
     box = axes.get_window_extent()
@@ -28,10 +130,14 @@ def name(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str]
     order = sorted(range(len(names)), key=lambda index: dots[index][1])
     heights = _apart([dots[index][1] for index in order], size * _GAP * points, box.y0, box.y1)
     for index, height in zip(order, heights, strict=True):
+        place = (height - box.y0) / box.height
+        if markers:
+            look = {"color": colours[index], "marker": markers[index], "markersize": 3.5, "linestyle": ""}
+            axes.plot([1], [place], transform=mark, clip_on=False, gid="end", scalex=False, scaley=False, **look)
         axes.annotate(
             names[index],
             ends[index],
-            (1, (height - box.y0) / box.height),
+            (1, place),
             textcoords=beside,
             fontsize=size,
             color=colours[index],
@@ -43,7 +149,7 @@ def name(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str]
                 "linewidth": 0.4,
                 "relpos": (0, 0.5),
                 "shrinkA": 1,
-                "shrinkB": 2,
+                "shrinkB": 2 + (_MARKER + 2 if markers else 0),
             },
         )
 

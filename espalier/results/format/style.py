@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 from espalier.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -22,6 +24,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 GREY = "#555555"
+
+_TITLE, _NOTE = 8.5, 6.5
+"""Sizes of type of the title and of the note at the foot;"""
+_TITLE_LETTERS, _NOTE_LETTERS = 11.5, 20
+"""letters of them that an inch holds."""
+_DECADES = {True: 4.0, False: 3.2}
+"""Powers of ten beyond which a horizontal or an upright axis is too short for numbers at 2 and 5;"""
+_NARROW = 4
+"""a factor within which there are too few of them."""
 
 _RC = {
     "backend": "agg",
@@ -62,14 +73,39 @@ def applied() -> Iterator[None]:
         yield
 
 
-def canvas(width: float = COLUMN, height: float = 2.5, columns: int = 1) -> tuple["Figure", list["Axes"]]:
-    """A figure of the given size in inches, with `columns` axes in one row."""
+def canvas(
+    width: float = COLUMN, height: float = 2.5, columns: int = 1, title: str = ""
+) -> tuple["Figure", list["Axes"]]:
+    """A figure of the given size in inches, with `columns` axes in one row, and above them its title.
+
+    Args:
+        title: the variables that are shown; its lines come to the height
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((width, height), layout="constrained")
+    lines = wrap(title, int(width * _TITLE_LETTERS))
+    strip = (1.25 * _TITLE * len(lines) + 5) / 72 if lines else 0.0
+    figure = Figure((width, height + strip), layout="constrained")
     FigureCanvasAgg(figure)
+    if lines:
+        look = {"fontsize": _TITLE, "fontweight": "bold", "ha": "left", "va": "top"}
+        # The layout would put a legend into the same place.
+        figure.suptitle("\n".join(lines), x=0.01, y=1 - 2.5 / 72 / (height + strip), **look).set_in_layout(False)
+        figure.get_layout_engine().set(rect=(0, 0, 1, height / (height + strip)))
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def legend(figure: "Figure", handles: Sequence["Artist"], words: Sequence[str]) -> None:
+    """A legend between the title and the axes, in as many columns as its words leave room for."""
+    # A character of the legend is about 0.06 inches wide, its handle and gap half an inch.
+    columns = max(1, min(len(words), int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, words))))))
+    left, bottom, width, height = figure.get_layout_engine().get()["rect"]
+    # Of the layout's own legends, none stands below a title.
+    where = {"loc": "upper left", "bbox_to_anchor": (0, bottom + height)}
+    made = figure.legend(handles, words, ncols=columns, **where)
+    own = made.get_window_extent(figure.canvas.get_renderer()).height / figure.bbox.height
+    figure.get_layout_engine().set(rect=(left, bottom, width, height - own))
 
 
 def look(index: int) -> dict[str, object]:
@@ -83,28 +119,68 @@ def look(index: int) -> dict[str, object]:
 
 
 def log(axis: "Axis") -> None:
-    """A logarithmic scale with plain numbers at 1, 2 and 5."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """A logarithmic scale with plain numbers: at 1, 2 and 5, or at powers of ten where there is no room for more.
 
-    axis.axes.set_xscale("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    Call it when all is drawn.
+    """
+    from math import log10
+
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    across = axis.axis_name == "x"
+    (axis.axes.set_xscale if across else axis.axes.set_yscale)("log")
+    low, high = sorted(axis.axes.get_xlim() if across else axis.axes.get_ylim())
+    few = LogLocator(subs=(1, 2, 5) if log10(high / low) < _DECADES[across] else (1,))
+    axis.set_major_locator(few if high / low > _NARROW else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
+def epochs(panel: "Axes") -> None:
+    """An axis of whole epochs, also where there is one alone."""
+    low, high = panel.get_xlim()
+    if high - low < 1:
+        panel.set_xlim(round(low) - 0.5, round(high) + 0.5)
+    panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    panel.set_xlabel("Epoch")
+
+
+def percent(axis: "Axis") -> None:
+    """End an axis of percentages at 0 and 100; what is drawn on its ends is seen whole.
+
+    Call it when all is drawn.
+    """
+    import numpy as np
+
+    panel = axis.axes
+    low, high = panel.get_xlim() if axis.axis_name == "x" else panel.get_ylim()
+    (panel.set_xlim if axis.axis_name == "x" else panel.set_ylim)(max(0.0, low), min(100.0, high))
+    for line in panel.lines:
+        # The layout would make room for a line of no points at the corner of the figure.
+        line.set_clip_on(not np.isfinite(line.get_xydata()).all(axis=1).any())
+
+
+def intervals(panel: "Axes", x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """An upright line from `low` to `high` at every `x`; none where these are missing."""
+    import numpy as np
+
+    # One line with gaps for all: a thousand lines would take a minute.
+    ends = np.column_stack((low, high, np.full(len(x), np.nan)))
+    panel.plot(np.repeat(x, 3), ends.ravel(), color=colour, alpha=0.6, linewidth=0.9, gid="interval")
+
+
 def note(figure: "Figure", text: str) -> None:
-    """A line below the plot, for what the reader must know of incomplete data."""
+    """Lines below the plot, for what the reader must know of incomplete data."""
     if text:
-        figure.supxlabel(text, fontsize=6.5, color=GREY, x=0.01, ha="left")
+        lines = (fill(line, int(figure.get_figwidth() * _NOTE_LETTERS)) for line in text.splitlines())
+        figure.supxlabel("\n".join(lines), fontsize=_NOTE, color=GREY, x=0.01, ha="left")
 
 
 def nothing(text: str, width: float = COLUMN) -> "Figure":
     """A figure that says what is missing."""
-    import textwrap
-
     figure, (axes,) = canvas(width, 1.2)
     axes.set_axis_off()
-    wrapped = textwrap.fill(text, int(width * 15))
+    wrapped = fill(text, int(width * 15))
     axes.text(0.5, 0.5, wrapped, ha="center", va="center", color=GREY, transform=axes.transAxes)
     return figure
 

@@ -45,7 +45,8 @@ def ladders(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
 
 
 def files(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
-    """By `configuration`: mean `file_bytes`, `level_bytes`, `bound_bytes` and `compression`; missing before a run."""
+    """By `configuration`: mean `file_bytes`, `level_bytes`, `bound_bytes` and `compression`, and `file_bytes_sd`, the
+    sample standard deviation; missing before a run."""
     import pandas as pd
 
     names = ("file_bytes", "level_bytes", "bound_bytes", "compression")
@@ -53,7 +54,8 @@ def files(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
         {"configuration": configuration} | {name: number(metrics(study, run), name) for name in names}
         for configuration, run in _coded(frame)
     ]
-    return pd.DataFrame(found, columns=["configuration", *names]).groupby("configuration", sort=False).mean()
+    groups = pd.DataFrame(found, columns=["configuration", *names]).groupby("configuration", sort=False)
+    return groups.mean().assign(file_bytes_sd=groups["file_bytes"].std())
 
 
 def _coded(frame: "pd.DataFrame") -> Iterator[tuple[int, str]]:

@@ -40,9 +40,9 @@ def headline(study: Study) -> str:
     return "test_top1" if "evaluate" in stages(study) else "validation_top1"
 
 
-def headline_words(study: Study) -> str:
+def headline_words(study: Study, unit: str = " (%)") -> str:
     """The heading of that column, with its unit."""
-    return "Test top-1 (%)" if headline(study) == "test_top1" else "Validation top-1 (%)"
+    return ("Test top-1" if headline(study) == "test_top1" else "Validation top-1") + unit
 
 
 def axis_names(study: Study) -> dict[str, str]:

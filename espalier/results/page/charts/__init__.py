@@ -7,13 +7,38 @@ if TYPE_CHECKING:
 
 HEIGHT = 340
 """Pixels of every plot."""
+THEME = {"dark": False, "ink": "#1c2126", "quiet": "#5b6570", "line": "#dfe3e6", "paper": "#fdfdfc"}
+"""Signals of every chart, as a light page has them; the page sets those of its own style, and whether it is dark."""
 
 
 def specification(chart: "alt.LayerChart", **rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The chart in the style of all pages: as the static figures, on white also where the page is dark.
+    """The chart in the colours of the page that it stands on, light or dark.
 
     Args:
         rows: data that the chart names; inside it altair would copy and check them at each step
     """
-    styled = chart.configure(font="system-ui, sans-serif", background="white").configure_view(stroke=None)
-    return styled.to_dict() | {"datasets": rows}
+    import altair as alt
+
+    ink, quiet, line = (alt.expr(name) for name in ("ink", "quiet", "line"))
+    styled = chart.configure(font="system-ui, sans-serif", background="transparent").configure_view(stroke=None)
+    styled = styled.configure_text(color=ink).configure_axis(
+        labelColor=ink, titleColor=ink, domainColor=quiet, tickColor=quiet, gridColor=line
+    )
+    found = styled.to_dict()
+    signals = [{"name": name, "value": value} for name, value in THEME.items()]
+    return found | {"params": [*found.get("params", []), *signals], "datasets": rows}
+
+
+def either(light: str, dark: str) -> "alt.ExprRef":
+    """One colour on a light page, another on a dark one."""
+    import altair as alt
+
+    return alt.expr(f"dark ? '{dark}' : '{light}'")
+
+
+def haloed(chart: "alt.Chart", **look: Any) -> "alt.LayerChart":
+    """Text that can be read on lines."""
+    import altair as alt
+
+    look |= {"fontSize": 10.5, "limit": 160}
+    return chart.mark_text(stroke=alt.expr("paper"), strokeWidth=3, **look) + chart.mark_text(**look)

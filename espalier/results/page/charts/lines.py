@@ -33,11 +33,13 @@ class Axis(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A plot: lines by name with their colours (#rrggbb), the worst first, so that the best are drawn over them."""
+    """A plot: lines by name with their colours on light and on dark paper (#rrggbb), the worst first, so that the best
+    are drawn over them."""
 
     title: str
     names: list[str]
-    colours: list[str]
+    light: list[str]
+    dark: list[str]
     top1: list[float]
     marked: list[bool]
     """the lines that stand out: the baseline, or the setting that a chain goes on with"""
@@ -101,7 +103,8 @@ def _lines(
 
     scale = ErrorScale(top1)
     axes = [*axes, _accuracy(head, top1)]
-    return Lines(title, list(names), [to_hex(scale.colour(value)) for value in top1], list(top1), list(marked), axes)
+    light, dark = ([to_hex(colour(value)) for value in top1] for colour in (scale.colour, scale.on_dark))
+    return Lines(title, list(names), light, dark, list(top1), list(marked), axes)
 
 
 def _accuracy(head: str, values: Sequence[float]) -> Axis:

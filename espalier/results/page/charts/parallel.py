@@ -4,7 +4,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from espalier.results.format import style
-from espalier.results.page.charts import HEIGHT, specification
+from espalier.results.page.charts import HEIGHT, either, haloed, specification
 from espalier.results.page.charts.lines import Lines
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ def parallel(lines: Lines) -> dict[str, Any]:
     tips = [alt.Tooltip("name:N", title="Setting")]
     tips += [alt.Tooltip(f"t{place}:N", title=axis.head) for place, axis in enumerate(lines.axes)]
     hover = alt.selection_point("hover", on="pointerover", clear="pointerout", fields=["line"], empty=False)
-    brush = alt.selection_interval("brush", mark=alt.BrushConfig(fillOpacity=0.08))
+    brush = alt.selection_interval("brush", mark=alt.BrushConfig(fill="#808080", fillOpacity=0.15))
     xs = _positions(lines)
     over = "isDefined(brush.x) && inrange(datum.x, brush.x)"
     folded = (
         alt.Chart(alt.NamedData("rows"))
         .transform_fold(keys, as_=["key", "place"])
-        .transform_calculate(x=f"{xs}[toNumber(slice(datum.key, 1))]")
+        .transform_calculate(x=f"{xs}[toNumber(slice(datum.key, 1))]", shade="dark ? datum.dark : datum.light")
         .transform_calculate(over=f"{over} ? 1 : 0", through=f"{over} && inrange(datum.place, brush.place) ? 1 : 0")
         .transform_joinaggregate(boxed="max(over)")
         .transform_joinaggregate(crosses="max(through)", groupby=["line"])
         .encode(_across(xs), _up(lines, "place"), alt.Detail("line:N"))
     )
     shown = alt.condition("datum.crosses >= datum.boxed", alt.value(0.85), alt.value(0.05))
-    drawn = folded.mark_line(strokeWidth=1.4).encode(alt.Color("colour:N", scale=None), opacity=shown)
-    marked = _hemmed(folded.transform_filter("datum.marked").encode(opacity=shown), [6, 3], "black")
-    over = _hemmed(folded.transform_filter(hover), [1, 0], style.COLOURS[1])
+    drawn = folded.mark_line(strokeWidth=1.4).encode(alt.Color("shade:N", scale=None), opacity=shown)
+    marked = _hemmed(folded.transform_filter("datum.marked").encode(opacity=shown), [6, 3], alt.expr("ink"))
+    over = _hemmed(folded.transform_filter(hover), [1, 0], either(style.COLOURS[1], style.COLOURS[4]))
     # A line knows the pointer at its corners alone, and is thin: wide pieces that are not seen catch it.
     ends = [{"op": "lead", "field": name, "as": f"next_{name}"} for name in ("x", "place")]
     pieces = folded.transform_window(ends, groupby=["line"], sort=[alt.SortField("x")]).transform_filter(
@@ -62,7 +62,8 @@ def parallel(lines: Lines) -> dict[str, Any]:
 
 def _rows(lines: Lines, keys: list[str]) -> list[dict[str, Any]]:
     return [
-        {"line": index, "name": name, "colour": lines.colours[index], "marked": bool(lines.marked[index])}
+        {"line": index, "name": name, "marked": bool(lines.marked[index])}
+        | {"light": lines.light[index], "dark": lines.dark[index]}
         | {key: round(axis.places[index], 4) for key, axis in zip(keys, lines.axes, strict=True)}
         | {f"t{place}": axis.texts[index] for place, axis in enumerate(lines.axes)}
         for index, name in enumerate(lines.names)
@@ -93,9 +94,11 @@ def _up(lines: Lines, field: str) -> "alt.Y":
     return alt.Y(f"{field}:Q", scale=alt.Scale(domain=[foot - 0.03, 1.03], nice=False), axis=None)
 
 
-def _hemmed(chart: "alt.Chart", dash: list[int], colour: str) -> "alt.LayerChart":
-    """A line in a white hem, which keeps it apart from those it crosses."""
-    return chart.mark_line(strokeWidth=5, stroke="white") + chart.mark_line(
+def _hemmed(chart: "alt.Chart", dash: list[int], colour: "alt.ExprRef") -> "alt.LayerChart":
+    """A line in a hem of paper, which keeps it apart from those it crosses."""
+    import altair as alt
+
+    return chart.mark_line(strokeWidth=5, stroke=alt.expr("paper")) + chart.mark_line(
         strokeWidth=2.4, stroke=colour, strokeDash=dash
     )
 
@@ -114,7 +117,7 @@ def _uprights(heads: list[dict[str, Any]], xs: list[int]) -> "alt.LayerChart":
     highest = len(heads[0]["head"])
     base = alt.Chart(alt.NamedData("heads")).encode(_across(xs))
     words = base.mark_text(baseline="line-bottom", fontWeight=600, fontSize=11, lineHeight=_LINE)
-    return base.mark_rule(color="black") + words.encode(y=alt.value(-_LINE * highest), text="head:N")
+    return base.mark_rule(color=alt.expr("quiet")) + words.encode(y=alt.value(-_LINE * highest), text="head:N")
 
 
 def _ticks(lines: Lines, xs: list[int]) -> list[dict[str, Any]]:
@@ -130,10 +133,4 @@ def _ticked(lines: Lines, xs: list[int]) -> "alt.LayerChart":
 
     base = alt.Chart(alt.NamedData("ticks")).encode(_across(xs), _up(lines, "at"), text="text:N")
     left, right = base.transform_filter("!datum.last"), base.transform_filter("datum.last")
-    return _haloed(left, align="right", dx=-5) + _haloed(right, align="left", dx=5)
-
-
-def _haloed(chart: "alt.Chart", **look: Any) -> "alt.LayerChart":
-    """Text that can be read on lines."""
-    look |= {"fontSize": 10.5, "limit": 120}
-    return chart.mark_text(stroke="white", strokeWidth=3, **look) + chart.mark_text(color="#222222", **look)
+    return haloed(left, align="right", dx=-5) + haloed(right, align="left", dx=5)
