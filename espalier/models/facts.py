@@ -25,7 +25,8 @@ class Facts:
     unprunable: tuple[str, ...] = ()
     """convolutions and linear layers, besides the classifier, whose outputs must keep their number"""
     attention_heads: Mapping[str, int] = field(default_factory=dict)
-    """fused query-key-value projection → number of heads"""
+    """fused query-key-value projection → number of heads that the network is built with; whole heads can be removed
+    where the module around the projection has the number as its attribute `num_heads` and reads it"""
     published: Mapping[str, str] = field(default_factory=dict)
     """path → path of the same module in the published network whose weights can be loaded, where they differ"""
 
@@ -57,6 +58,18 @@ def facts_of(model: "nn.Module") -> Facts:
         "last linear layer and of the first layer that sees pixels, which this stage must know; end the "
         "function that makes it with `return declare(model, Facts(classifier=…, first=…))`, of espalier/models/facts.py"
     )
+
+
+def heads_left(model: "nn.Module") -> dict[str, int]:
+    """Fused query-key-value projection → heads that pruning has left of those that the network was built with."""
+    facts = getattr(model, "facts", None)
+    built = facts.attention_heads if isinstance(facts, Facts) else {}
+    return {path: getattr(model.get_submodule(around(path)), "num_heads", heads) for path, heads in built.items()}
+
+
+def around(path: str) -> str:
+    """Path of the module that has the one at `path`."""
+    return path.rpartition(".")[0]
 
 
 def prunable(model: "nn.Module") -> "dict[str, nn.Module]":

@@ -35,7 +35,7 @@ def count(model: Any, classes: int, image_size: int, channels: int, prune: Any) 
         from espalier.pruning import structured
 
         # At local scope widths depend on the ratio and on which layers are cut, not on what is in them.
-        chosen = {key: prune[key] for key in ("steps", "round_to") if key in prune}
+        chosen = {key: prune[key] for key in ("steps", "round_to", "head_ratio") if key in prune}
         structured.prune(
             network, image_size, prune["ratio"], prune.get("importance", "l1"), drawn=True, channels=channels, **chosen
         )

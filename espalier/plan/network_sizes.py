@@ -33,6 +33,13 @@ def structure(settings: Settings) -> Choice | None:
     return prune if by_count else None
 
 
+def tried(settings: Settings) -> Choice | None:
+    """What of structured pruning can be tried before any training: all whose widths are known, else its heads alone."""
+    if structure(settings) or not getattr(settings.prune, "head_ratio", None):
+        return structure(settings)
+    return settings.prune.model_copy(update={"ratio": 0.0, "scope": "local"})
+
+
 def shape(settings: Settings) -> tuple[int | None, int | None, int]:
     """Classes, image side and channels of a data set, from its entry in the registry; None what only the prepared file
     tells."""

@@ -140,9 +140,11 @@ class StudyPoints:
 
     def _prunable(self, points: list[Settings]) -> list[Settings]:
         """The points, those whose pruning would fail after their training taken out."""
-        asked = [point for point in points if network_sizes.structure(point) and None not in network_sizes.shape(point)]
+        asked = [point for point in points if network_sizes.tried(point) and None not in network_sizes.shape(point)]
         try:
-            found = model_counts.counts(model_counts.Network(p.model, *network_sizes.shape(p), p.prune) for p in asked)
+            found = model_counts.counts(
+                model_counts.Network(p.model, *network_sizes.shape(p), network_sizes.tried(p)) for p in asked
+            )
         except RuntimeError as error:
             self._problem(("prune",), "prune", f"what it leaves cannot be counted: {error}")
             return points

@@ -155,6 +155,7 @@ class Structured(Cut):
     scope: Literal["local", "global", "isomorphic"]
     steps: int
     round_to: int | None
+    head_ratio: float | None
 
     def cut(self, subject: Subject, kept: Kept) -> Kept:
         from espalier.pruning.structured import prune
@@ -172,6 +173,7 @@ class Structured(Cut):
             seed=subject.seed,
             drawn=chance,
             gradients=subject.gradients if self.importance == "taylor" and not chance else None,
+            head_ratio=self.head_ratio,
         )
         masks = from_zeros(subject.model)
         return masks if masks.kept < masks.total else None

@@ -3,7 +3,7 @@
 import copy
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from espalier.errors import Mistake
-from espalier.models.facts import facts_of
+from espalier.models.facts import facts_of, heads_left
 
 if TYPE_CHECKING:
     from torch_pruning import BasePruner
@@ -103,11 +103,13 @@ def pruner(
     ratio: float,
     *,
     channels: int = 3,
+    kept: Collection[str] = (),
     **options: object,
 ) -> "BasePruner":
     """A pruner that keeps what the network's facts say is to be kept; used within `traceable`.
 
     Args:
+        kept: paths of further layers whose outputs stay
         options: further ones of torch_pruning.BasePruner
     """
     tp = torch_pruning()
@@ -118,8 +120,8 @@ def pruner(
         image,
         importance,
         pruning_ratio=ratio,
-        ignored_layers=[model.get_submodule(path) for path in (facts.classifier, *facts.unprunable)],
-        num_heads={model.get_submodule(path): heads for path, heads in facts.attention_heads.items()},
+        ignored_layers=[model.get_submodule(path) for path in (facts.classifier, *facts.unprunable, *kept)],
+        num_heads={model.get_submodule(path): heads for path, heads in heads_left(model).items()},
         customized_pruners=_customized(),
         # Its defaults are dictionaries that it fills, so that one pruner would see the layers of another.
         in_channel_groups={},

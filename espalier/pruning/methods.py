@@ -86,26 +86,30 @@ def gradual(
 @register("pruning", removes="channels")
 def structured(
     *,
-    ratio: Share = 0.5,
+    ratio: Fraction = 0.5,
+    head_ratio: Share | None = None,
     importance: Literal["l1", "l2", "filter_l1", "filter_l2", "bn_scale", "lamp", "taylor", "random"] = "l1",
     scope: Literal["local", "global", "isomorphic"] = "local",
     steps: Count = 1,
     round_to: Count | None = None,
 ) -> Structured:
-    """Whole channels, attention dimensions and hidden units removed, with all that depends on them
+    """Whole channels, attention dimensions or heads, and hidden units removed, with all that depends on them
     (Fang et al. 2023, arXiv 2301.12900), and the smaller network fine-tuned.
 
     Args:
-        ratio: fraction of the outputs that each layer loses; of all layers together where the scope is global
+        ratio: fraction of the outputs that each layer loses, or all layers of the scope together; 0 for heads alone
+        head_ratio: fraction of its heads that each attention loses, at any scope; the heads that stay are left whole.
+            With null each head loses the ratio of its dimensions
         importance: what ranks channels: norm of their weights, a mean over all layers that share the channel (l1, l2),
-            or of the filter alone that makes it (filter_l1, filter_l2), scale of their batch normalization, LAMP score,
-            first-order Taylor expansion of the loss on training images, or chance
-        scope: local takes the ratio of each layer; global ranks all channels together; isomorphic those of all layers
-            that are coupled alike
-        steps: number of prunings that reach the ratio, each ranking anew
+            or of one filter alone, the first that makes it, in attention of the weights that read it (filter_l1,
+            filter_l2), scale of their batch normalization, LAMP score, first-order Taylor expansion of the loss on
+            training images, or chance
+        scope: where channels are ranked and the ratio holds: local in each layer, isomorphic in all layers that are
+            coupled alike, global in all layers
+        steps: number of prunings that reach the ratio, each ranking anew; heads go before, at once
         round_to: widths become multiples of this
     """
-    return Structured(ratio, importance, scope, steps, round_to)
+    return Structured(ratio, importance, scope, steps, round_to, head_ratio)
 
 
 @register("pruning", removes="channels")

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from espalier.errors import Mistake
+from espalier.models.facts import around, heads_left
 
 WIDTHS: dict[type[nn.Module], tuple[str, ...]] = {
     _ConvNd: ("in_channels", "out_channels", "groups"),
@@ -17,14 +18,20 @@ WIDTHS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.LayerNorm: ("normalized_shape",),
 }
 """What each kind of layer says of its own width."""
+HEADS = "num_heads"
+"""What the module around an attention's projection says."""
 
 
 def shapes(model: nn.Module) -> dict[str, dict[str, Any]]:
     """Path → widths of each convolution, linear layer and normalization, and shapes of the tensors of other modules.
 
-    All are there, pruned or not, so that the result depends on this network alone.
+    All are there, pruned or not, so that the result depends on this network alone; an attention is there with its
+    `num_heads` where it has lost some.
     """
     found = {path: _told(module) for path, module in model.named_modules()}
+    for path, heads in heads_left(model).items():
+        if heads != model.facts.attention_heads[path]:
+            found[around(path)][HEADS] = heads
     return {path: told for path, told in found.items() if told}
 
 
@@ -39,6 +46,9 @@ def rebuild(model: nn.Module, widths: Mapping[str, Mapping[str, Any]]) -> nn.Mod
     """
     modules = dict(model.named_modules())
     whole = shapes(model)
+    for path, heads in heads_left(model).items():
+        if HEADS in widths.get(around(path), {}):
+            whole.setdefault(around(path), {})[HEADS] = heads
     if unpaired := widths.keys() ^ whole.keys():
         raise _misfit(model, sorted(unpaired)[0], "only one of the two has it")
     for path, told in widths.items():
@@ -48,7 +58,7 @@ def rebuild(model: nn.Module, widths: Mapping[str, Mapping[str, Any]]) -> nn.Mod
             raise _misfit(model, path, f"{dict(whole[path])} cannot be cut to {dict(told)}")
         for name, tensor in _tensors(modules[path]).items():
             _cut(modules[path], name, tensor, _shape(modules[path], name, tensor, told))
-        for name in _names(modules[path]):
+        for name in told.keys() & {*_names(modules[path]), HEADS}:
             setattr(modules[path], name, tuple(told[name]) if isinstance(told[name], list) else told[name])
     return model
 

@@ -10,7 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from espalier.errors import Mistake
 from espalier.metrics.cost import params
-from espalier.models.facts import prunable
+from espalier.models.facts import heads_left, prunable
+from espalier.pruning import heads
 from espalier.pruning.graph import pruner, torch_pruning, traceable
 from espalier.seeding import key
 
@@ -34,12 +35,13 @@ def prune(
     seed: int = 0,
     drawn: bool = False,
     gradients: Callable[[nn.Module], None] | None = None,
+    head_ratio: float | None = None,
 ) -> nn.Module:
     """Remove the least important outputs of layers, in place, by Torch-Pruning (Fang et al. 2023, arXiv 2301.12900).
 
     At scope local each layer keeps int(n · (1 - ratio)) of its n outputs (of each head's, of each convolution
-    group's); global ranks the channels of all layers together, isomorphic those of layers coupled alike (Fang et al.
-    2024, arXiv 2407.04616). Kept whole are the classifier, what the network's facts call unprunable, whatever is
+    group's); global ranks the channels of all layers together, isomorphic those of all layers coupled alike (Fang et
+    al. 2024, arXiv 2407.04616). Kept whole are the classifier, what the network's facts call unprunable, whatever is
     coupled to these, layers of one output, and for bn_scale layers without batch normalization. Parameters are new
     objects afterwards: make the optimizer then. On the meta device only chance can choose, which tells the counts.
 
@@ -49,13 +51,15 @@ def prune(
         round_to: widths become multiples of it, by removing more
         seed: of chance
         drawn: chance chooses among the channels that the importance would rank: its control
-        gradients: called before each step of taylor; it leaves `grad` on the parameters
+        gradients: called before each step of taylor, and before heads are removed; it leaves `grad` on the parameters
+        head_ratio: fraction of the heads that each attention loses before, at once and at any scope; those that stay
+            keep their dimensions
 
     Raises:
         Mistake: the ratio is not between 0 and 1, no layer may be pruned, a layer would be left without outputs, or
             nothing was removed.
     """
-    _refuse(model, ratio, importance, scope)
+    _refuse(model, ratio, importance, scope, head_ratio)
     if (importance == "taylor" and not drawn) != (gradients is not None):
         raise ValueError("taylor needs a function that leaves gradients, and nothing else does")
     before = params(model)
@@ -65,13 +69,23 @@ def prune(
         "global_pruning": scope != "local",
         "isomorphic": scope == "isomorphic",
     }
+    score = _score(importance, seed, drawn)
+
+    def graded() -> None:
+        if gradients is not None:
+            model.zero_grad()
+            gradients(model)
+
     with traceable(model):
-        chosen = pruner(model, image_size, _score(importance, seed, drawn), ratio, channels=channels, **options)
-        for _ in range(steps):
-            if gradients is not None:
-                model.zero_grad()
-                gradients(model)
-            chosen.step()
+        if head_ratio is not None:
+            graded()
+            heads.remove(model, image_size, head_ratio, score, channels=channels)
+        if ratio:
+            kept = () if head_ratio is None else heads_left(model)
+            chosen = pruner(model, image_size, score, ratio, channels=channels, kept=kept, **options)
+            for _ in range(steps):
+                graded()
+                chosen.step()
     model.zero_grad()
     if params(model) == before:
         why, mend = "", "give a higher ratio"
@@ -81,8 +95,8 @@ def prune(
     return model
 
 
-def _refuse(model: nn.Module, ratio: float, importance: str, scope: str) -> None:
-    if not 0 < ratio < 1:
+def _refuse(model: nn.Module, ratio: float, importance: str, scope: str, head_ratio: float | None) -> None:
+    if not 0 < ratio < 1 and not (ratio == 0 and head_ratio):
         raise Mistake(f"pruning ratio {ratio}: give the fraction of outputs to remove, above 0 and below 1")
     if not prunable(model):
         raise Mistake(

@@ -90,7 +90,8 @@ class Training(Spec):
     warmup_epochs: NonNegative = 0.0
     """epochs of linear warm-up from zero in front of the schedule; fractions are allowed"""
     lookahead: Lookahead | None = None
-    """wrap the optimizer in Lookahead"""
+    """wrap the optimizer in Lookahead (Zhang et al. 2019, arXiv 1907.08610); the fast weights are scored and saved,
+    where the paper scores the slow ones"""
     loss: choice("loss", "cross_entropy") = _default("loss", "cross_entropy")
     """what the labels cost, by name or with its settings; validation always tells cross-entropy"""
     label_smoothing: Fraction = 0.0

@@ -6,19 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Strict, model_serializer, model_validator
 
 from espalier.settings.registry import Spec
-from espalier.settings.types import AlsoWritten
+from espalier.settings.types import AlsoWritten, Name
 
 
 def _pairs(found: Any) -> Any:
     return tuple(found.items()) if isinstance(found, Mapping) else found
 
 
-def _text(found: Any) -> Any:
-    # Ids and names of studies may be digits alone, which YAML reads as a number.
-    return str(found) if isinstance(found, int) and not isinstance(found, bool) else found
-
-
-Name = Annotated[str, BeforeValidator(_text)]
 Pair = Annotated[tuple[str, str | None], Strict(False)]
 Renames = Annotated[tuple[Pair, ...], Strict(False), BeforeValidator(_pairs), AlsoWritten("mapping")]
 

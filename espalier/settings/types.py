@@ -24,8 +24,13 @@ def _some(values: tuple) -> tuple:
     return _once(values)
 
 
+def _text(value: Any) -> Any:
+    # Ids, studies and folders may be called by digits alone, which YAML reads as a number.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(_text(value), str) else value
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -47,7 +52,8 @@ Counts = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 Widths = Annotated[tuple[Bits, ...], Strict(False), Field(min_length=1), AfterValidator(_once)]
 Classes = Annotated[tuple[Natural | str, ...], Strict(False), Field(min_length=2)]
 """Classes by their numbers or names."""
-Names = Annotated[tuple[str, ...], Strict(False), BeforeValidator(_listed), Field(min_length=1), AfterValidator(_once)]
+Name = Annotated[str, BeforeValidator(_text)]
+Names = Annotated[tuple[Name, ...], Strict(False), BeforeValidator(_listed), Field(min_length=1), AfterValidator(_once)]
 """Names, or one alone."""
 Protocol = Literal["clean", "published"]
 """Which images choices are made on: those set aside from training, or the test split."""

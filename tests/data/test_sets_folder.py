@@ -148,7 +148,8 @@ def test_splits_that_cannot_be(given, message, tmp_path):
 
 def test_splits_are_what_the_study_says(tmp_path):
     splits(tmp_path, "2019", "2020", "2021")
-    made = built(tmp_path, splits={"train": ["2019", "2020"], "test": "2021"}, validation=0.25)
+    # YAML reads 2019 as a number.
+    made = built(tmp_path, splits={"train": [2019, "2020"], "test": 2021}, validation=0.25)
     assert {name.split("/")[0] for name in files_of(made, "test")} == {"2021"}
     assert len(made.splits["train"]) == 12 and len(made.splits["validation"]) == 4
     made = built(tmp_path, splits={"train": "2019", "validation": "2020", "test": "2021"})

@@ -11,6 +11,7 @@ from espalier.settings.registry import choice
 
 NETWORKS = {
     "cct": {"name": "cct", "layers": 2, "dim": 32, "heads": 2},
+    "cct without heads": {"name": "cct", "layers": 2, "dim": 32, "heads": 4},
     "cvt": {"name": "cvt", "layers": 2, "dim": 32, "heads": 2},
     "resnet": {"name": "resnet", "channels": [8, 16, 32]},
     "densenet": {"name": "densenet", "blocks": [2, 2], "growth_rate": 8},
@@ -24,7 +25,7 @@ def pruned(request, tmp_path_factory):
     made = TypeAdapter(choice("model")).validate_python(NETWORKS[request.param])
     model = made.build(10, 16)
     whole = sum(parameter.numel() for parameter in model.parameters())
-    prune(model, 16, 0.5)
+    prune(model, 16, 0.5, head_ratio=0.5 if request.param == "cct without heads" else None)
     # A step of training, so that the statistics of normalization are no longer those of a new network.
     model.train()(torch.randn(8, 3, 16, 16)).square().mean().backward()
     torch.optim.AdamW(model.parameters(), lr=1e-2).step()

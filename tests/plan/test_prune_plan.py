@@ -2,6 +2,7 @@
 
 import pytest
 
+from espalier.networks.planned import count
 from espalier.plan import model_counts
 from espalier.plan.build import build
 from espalier.settings.problems import StudyError
@@ -58,6 +59,7 @@ def test_keys_of_fine_tuning_belong_to_the_pruned_runs_alone(tmp_path):
         ("prune: {name: magnitude, ratio: 0}\n", "prune.ratio", "expected a number greater than 0"),
         ("prune: magnitud\n", "prune", "did you mean 'magnitude'?"),
         ("prune: {name: structured, ratio: 0.95}\n", "prune", "ratio"),
+        ("prune: {name: structured, ratio: 0}\n", "prune.ratio", "give a higher ratio, or a head_ratio"),
         ("control: random\n", "control", "nothing is pruned; set prune"),
         ("prune: iterative\ncontrol: scratch\n", "control", "a size known before training"),
         ("prune: gradual\nfine_tune: {epochs: 0}\n", "fine_tune.epochs", "prunes while it trains"),
@@ -75,6 +77,22 @@ def test_a_mistake_is_told_before_any_training(text, key, message, tmp_path):
     found = [problem for problem in error.value.problems if problem.key == key]
     assert found, str(error.value)
     assert message in str(error.value)
+
+
+def test_heads_that_cannot_be_removed_are_told_at_any_scope(tmp_path):
+    cut = "{name: structured, head_ratio: 0.6, scope: global}"
+    with pytest.raises(StudyError) as error:
+        planned(tmp_path, f"grid: {{product: {{model: [resnet, cvt], prune: [{cut}]}}}}\n")
+    assert [problem.key for problem in error.value.problems] == ["prune", "prune"]
+    assert "it has no attention heads for head_ratio 0.6 to remove" in str(error.value)
+    assert "would leave none of blocks.0.attention.qkv's 2 heads; give a lower one" in str(error.value)
+
+
+def test_the_plan_counts_the_network_without_its_heads():
+    whole, pruned = (count("cvt", 10, 16, 1, cut) for cut in (None, {"ratio": 0.0, "head_ratio": 0.5}))
+    # Each of two layers loses one of two heads of 64 dimensions: 3 · 64 outputs, and 64 inputs of the projection.
+    assert whole["params"] - pruned["params"] == 2 * (3 * 64 * 128 + 64 * 128)
+    assert pruned["macs"] < whole["macs"]
 
 
 def test_a_budget_is_met_by_the_pruned_network(tmp_path):

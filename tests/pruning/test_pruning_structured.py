@@ -1,6 +1,7 @@
 """Structured pruning: the counts of the literature, and requests that are refused."""
 
 import copy
+import json
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -22,7 +23,7 @@ from espalier.models.shufflenet import shufflenetv2
 from espalier.models.spinalnet import spinal_cnn
 from espalier.models.squeezenet import squeezenet
 from espalier.pruning import graph
-from espalier.pruning.shapes import shapes
+from espalier.pruning.shapes import rebuild, shapes
 from espalier.pruning.structured import prune
 
 # Channels kept by stem, growth, bottleneck, and features of the classifier; parameters; at 101 classes.
@@ -125,6 +126,69 @@ def test_attention_without_its_zeros_weighs_as_before(network):
         assert (model(images) - expected).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("scope", ["local", "global", "isomorphic"])
+@pytest.mark.parametrize("ratio", [0, 0.5])
+def test_each_attention_loses_its_least_heads_and_the_others_stay_whole(scope, ratio):
+    torch.manual_seed(0)
+    model = cct(10, 16, layers=2, heads=5, dim=40).eval()
+    whole = model.blocks[0].attention.qkv.weight.view(3, 5, 8, 40)
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attention.qkv.weight.view(3, 5, 8, 40)[:, [0, 3]] = 0
+            block.attention.proj.weight.view(40, 5, 8)[:, [0, 3]] = 0
+        images = torch.randn(4, 3, 16, 16)
+        expected = model(images)
+        prune(model, 16, ratio, scope=scope, steps=2, head_ratio=0.4)
+        if not ratio:
+            torch.testing.assert_close(model(images), expected, rtol=0, atol=1e-6)
+            assert torch.equal(model.blocks[0].attention.qkv.weight.view(3, 3, 8, 40), whole[:, [1, 2, 4]])
+    for block in model.blocks:
+        assert (block.attention.num_heads, block.attention.qkv.out_features) == (3, 3 * 3 * 8)
+    assert (model.norm.normalized_shape == (40,)) == (ratio == 0)
+    assert model(images).shape == (4, 10)
+    again = rebuild(cct(10, 16, layers=2, heads=5, dim=40), json.loads(json.dumps(shapes(model)))).eval()
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(images), model(images))
+    prune(model, 16, ratio, head_ratio=0.4)
+    assert model.blocks[1].attention.num_heads == int(3 * (1 - 0.4))
+
+
+def test_networks_that_have_lost_no_head_say_nothing_of_heads():
+    told = shapes(prune(cct(10, 16, layers=1, heads=2, dim=16), 16, 0.5))
+    assert not any("num_heads" in each for each in told.values()), "files of before must stay what they are"
+    told["blocks.0.attention"] = {"num_heads": 3}
+    with pytest.raises(Mistake, match=r"blocks.0.attention: \{'num_heads': 2\} cannot be cut to \{'num_heads': 3\}"):
+        rebuild(cct(10, 16, layers=1, heads=2, dim=16), told)
+
+
+@pytest.mark.parametrize("heads", [2, 3, 20])
+def test_a_ratio_of_heads_keeps_as_many_as_one_of_channels_would(heads):
+    for ratio in (0.3, 0.55, 1 / heads, 1 - 1 / heads):
+        kept = int(heads * (1 - ratio))
+        model = only(cct(10, 16, layers=1, heads=heads, dim=heads), "blocks.0.attention.qkv")
+        if kept:
+            assert prune(model, 16, 0, head_ratio=ratio).blocks[0].attention.num_heads == kept
+        else:
+            with pytest.raises(Mistake, match=f"leave none of .* {heads} heads"):
+                prune(model, 16, 0, head_ratio=ratio)
+
+
+def test_heads_that_cannot_be_removed_are_refused():
+    def network():
+        return cct(10, 16, layers=1, heads=2, dim=16)
+
+    with pytest.raises(Mistake, match=r"ResNet: it has no attention heads for head_ratio 0.5 to remove"):
+        prune(resnet(10, 8), 8, 0.5, head_ratio=0.5)
+    with pytest.raises(Mistake, match=r"this importance ranks no heads of blocks.0.attention.qkv"):
+        prune(network(), 16, 0.5, "bn_scale", head_ratio=0.5)
+    with pytest.raises(Mistake, match="pruning ratio 0: give the fraction"):
+        prune(network(), 16, 0)
+    model = network()
+    del model.blocks[0].attention.num_heads
+    with pytest.raises(Mistake, match="give the module around it an attribute num_heads"):
+        prune(model, 16, 0.5, head_ratio=0.5)
+
+
 def widths(model):
     return {
         path: len(layer.weight)
@@ -225,6 +289,18 @@ def test_wider_scopes_take_the_ratio_of_all_layers_together(scope):
     if scope == "isomorphic":
         assert sum(kept) == int(sum(hidden) * (1 - 0.3))
         assert model.stem[0].out_channels == widths(model)["stages.0.conv2"]
+
+
+def test_wider_scopes_of_one_layer_are_the_local_one():
+    """A local form of isomorphic pruning would be local pruning: the ratio of each layer, wherever it is ranked."""
+
+    def pruned(scope):
+        torch.manual_seed(0)
+        return prune(only(resnet(10, 8), "stages.0.conv1"), 8, 0.3, "l1", scope).state_dict()
+
+    local = pruned("local")
+    for scope in ("isomorphic", "global"):
+        assert all(torch.equal(tensor, local[name]) for name, tensor in pruned(scope).items())
 
 
 def test_chance_depends_on_the_seed_alone():

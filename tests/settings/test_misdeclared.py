@@ -162,4 +162,4 @@ def test_no_function_is_registered_where_none_is_looked_for():
 
 def test_all_that_a_choice_has_beside_its_settings_is_taken():
     own = {name for name in dir(Choice) if not name.startswith("_")} - set(dir(BaseModel))
-    assert own | {"name", "plugin"} == set(TAKEN)
+    assert own | {"name", "plugin", "columns"} == set(TAKEN)
