@@ -8,11 +8,11 @@ import atexit
 import json
 import os
 import re
-import signal
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,12 +23,13 @@ _VARYING = re.compile(r"\S*/\S*|[0-9a-f]{10}|\d+(\.\d+)?")
 """What differs between two failures of one kind: paths, ids, numbers."""
 
 
-def watch(number: int, folder: Path) -> None:
+def watch(number: int, folder: Path, stop: Callable[[], object]) -> None:
     """Watch the runs of the call that this process makes, in a thread.
 
     Args:
         number: runs, the first to end, that must all fail alike
         folder: where the file lies that they write
+        stop: has Snakemake start no more jobs, and wait for those at work
     """
     folder.mkdir(parents=True, exist_ok=True)
     # What calls before have left.
@@ -38,15 +39,15 @@ def watch(number: int, folder: Path) -> None:
     os.close(handle)
     os.environ[VARIABLE] = f"{number} {Path(name).resolve()}"
     atexit.register(Path(name).resolve().unlink, missing_ok=True)
-    threading.Thread(target=_watch, daemon=True).start()
+    threading.Thread(target=_watch, args=(stop,), daemon=True).start()
 
 
-def _watch() -> None:
+def _watch(stop: Callable[[], object]) -> None:
     while (reason := stopped()) is None:
         time.sleep(_LOOK_S)
     print(f"{reason}: no more runs are started", file=sys.stderr, flush=True)
-    # Snakemake then waits for the runs that are at work.
-    os.kill(os.getpid(), signal.SIGTERM)
+    # No signal: its handler takes a lock that the thread which it interrupts may hold.
+    stop()
 
 
 def ended(failure: str | None) -> None:

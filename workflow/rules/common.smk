@@ -201,4 +201,8 @@ def study_plans():
 
 
 if CALL and SETTINGS.fail_fast:
-    fail_fast.watch(SETTINGS.fail_fast, Path("results"))
+    fail_fast.watch(
+        SETTINGS.fail_fast,
+        Path("results"),
+        stop=lambda: workflow.scheduler.exit_gracefully(),
+    )
