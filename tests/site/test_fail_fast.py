@@ -17,7 +17,7 @@ def call(tmp_path, monkeypatch):
         fail_fast.threading, "Thread", lambda **words: type("Never", (), {"start": lambda self: None})()
     )
     monkeypatch.setenv(fail_fast.VARIABLE, "")
-    fail_fast.watch(3, tmp_path)
+    fail_fast.watch(3, tmp_path, stop=list)
     assert not (tmp_path / ".ended-before").exists()
     return os.environ[fail_fast.VARIABLE]
 
@@ -42,3 +42,11 @@ def test_without_a_number_nothing_is_noted_and_nothing_stopped(monkeypatch):
     monkeypatch.delenv(fail_fast.VARIABLE, raising=False)
     fail_fast.ended("anything")
     assert fail_fast.stopped() is None
+
+
+def test_the_call_is_stopped_once_they_have(call, monkeypatch, capsys):
+    told = []
+    looks = iter([lambda: None, *[lambda: fail_fast.ended("out of memory")] * 3])
+    monkeypatch.setattr(fail_fast.time, "sleep", lambda seconds: next(looks)())
+    fail_fast._watch(lambda: told.append("stop"))
+    assert told == ["stop"] and "have all failed alike (out of memory): no more runs" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from espalier.results.format import style, table_files
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import page
-from espalier.results.page import answers, browser, explore
+from espalier.results.page import answers, browser, contents, explore
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.read.data_sets import prepared
 from espalier.results.read.planned_study import Study, axis_names, configurations, headline
@@ -40,6 +40,8 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
     counts = Counter(state.name for state in states.values())
     tables = [_table(item, study, frame, folder) for item in asked(study, "table")]
     figures = [_figure(item, study, folder) for item in asked(study, "figure")]
+    data_sets, downloads = prepared(study), [(name, link) for name, link in _downloads(folder, plan) if link]
+    charts = explore.write(folder / explore.NAME, study, ready, bool(data_sets), downloads)
     text = page(
         "page.html",
         study=study,
@@ -50,8 +52,8 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         column=int(1.5 * style.COLUMN * style.DPI),
         counts=[(name, counts[name]) for name in STATES],
         total=len(states),
-        answers=answers.answers(frame, study),
-        findings=answers.findings(frame, study),
+        answers=answers.answers(ready, study),
+        findings=answers.findings(ready, study),
         margin=answers.MARGIN,
         optimism=answers.optimism(study),
         tested=headline(study) == "test_top1",
@@ -59,32 +61,23 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         configurations=len(configurations(study)),
         common=_common(study),
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],
-        data_sets=prepared(study),
+        data_sets=data_sets,
         board=leaderboard(ready, study),
         library=browser.tables(),
-        charts=explore.write(folder / explore.NAME, study, ready),
+        charts=charts,
         tables=tables,
         figures=figures,
         open_rows=_OPEN_ROWS,
-        home="",
-        contents=_contents(study, figures, tables),
+        contents=contents.of_index(
+            [(each["key"], each["caption"].title) for each in figures],
+            [(each["key"], each["title"]) for each in tables],
+            bool(data_sets),
+        ),
         commands=[(id_, states[id_].name, shlex.join(run["command"])) for id_, run in study["runs"].items()],
         provenance=origins(states),
-        downloads=[(name, link) for name, link in _downloads(folder, plan) if link],
+        downloads=downloads,
     )
     write_text(path, text)
-
-
-def _contents(study: Study, figures: list, tables: list) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Heading, anchor, and the anchors and titles below it."""
-    return [
-        ("Figures", "figures", [(f"figure-{each['key']}", each["caption"].title) for each in figures]),
-        ("Tables", "tables", [(f"table-{each['key']}", each["title"]) for each in tables]),
-        ("What was asked", "asked", []),
-        *([("Data", "data", [])] if prepared(study) else []),
-        ("Commands", "commands", []),
-        ("Provenance", "provenance", []),
-    ]
 
 
 def _link(target: Path | str, folder: Path) -> str:

@@ -10,7 +10,7 @@ from espalier.results.page.charts.lines import Lines
 if TYPE_CHECKING:
     import altair as alt
 
-_STEP = (66, 210)
+_STEP = (62, 210)
 """Pixels between two axes, at least and, where their ticks do not need more, at most;"""
 _WIDTH = 980
 """a plot that needs less is this wide."""
@@ -76,7 +76,7 @@ def _positions(lines: Lines) -> list[int]:
     for axis in lines.axes[1:]:
         last = axis is lines.axes[-1]
         longest = 0 if last else max(len(text) for _, text in axis.ticks)
-        found.append(found[-1] + max(_STEP[0], 18 + _LETTER * longest))
+        found.append(found[-1] + max(_STEP[0], 10 + _LETTER * longest))
     stretch = max(1.0, min(_WIDTH, _STEP[1] * (len(found) - 1)) / (found[-1] or 1.0))
     return [round(x * stretch) for x in found]
 
