@@ -10,6 +10,7 @@ from pathlib import Path
 from espalier.plan.manifest import digest
 from espalier.results.format.notices import protocol_notice
 from espalier.results.format.protocols import MARK
+from espalier.results.read import rungs
 from espalier.results.read.hours import READERS, Facts, Hours, facts, hours
 from espalier.results.read.planned_study import Study, read
 from espalier.results.read.run_state import STATES, TROUBLED, State, last_words, state_of
@@ -26,7 +27,7 @@ def told(study: Study, root: Path = Path()) -> str:
     paths of their logs."""
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(lambda run: state_of(run, root), study["runs"].values())
-        states = dict(zip(study["runs"], found, strict=True))
+        states = rungs.overlaid(study, dict(zip(study["runs"], found, strict=True)))
     known, said = facts(study, states, root), protocol_notice(study).partition(". ")[0]
     found = Counter(state.name for state in states.values())
     shown = [name for name in STATES if name in _ALWAYS or found[name]]
@@ -47,7 +48,8 @@ def told(study: Study, root: Path = Path()) -> str:
 
 def over(study: Study, root: Path = Path()) -> bool:
     """Whether no run of the study is at work or still to be made."""
-    return not {state_of(run, root).name for run in study["runs"].values()} & {"running", "waiting"}
+    states = rungs.overlaid(study, {id_: state_of(run, root) for id_, run in study["runs"].items()})
+    return not {state.name for state in states.values()} & {"running", "waiting"}
 
 
 def other_plan(study: Study) -> str:

@@ -17,7 +17,11 @@ from espalier.errors import ArtifactError
 from espalier.runs import record as records
 from espalier.runs.record import OUTCOMES, Record
 
-STATES = (*OUTCOMES, "running", "failed", "lost", "damaged", "waiting")
+STOPPED = "stopped"
+"""A training that a rung has ended, and what would follow it; the plan says so."""
+STATES = (*OUTCOMES, STOPPED, "running", "failed", "lost", "damaged", "waiting")
+ENDED = (*OUTCOMES, STOPPED)
+"""States in which nothing is still to be made."""
 TROUBLED = ("diverged", "failed", "lost", "damaged")
 """States that somebody must look at."""
 SILENT_S = 120.0

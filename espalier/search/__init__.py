@@ -1,0 +1,1 @@
+"""Search: which points a study tries, which of them go on, and what is chosen among them."""
