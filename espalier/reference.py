@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from espalier.plan.chain import Sections
 from espalier.plan.config import Config
-from espalier.plan.study import Block, Condition, Study
+from espalier.plan.study import Block, Condition, Sample, Study
 from espalier.results.read import published_counts
+from espalier.search.space import DISTRIBUTIONS
 from espalier.settings.registry import ROOMS, Choice, Spec, entries
 
 
@@ -35,6 +36,10 @@ def _tables() -> Iterator[str]:
     yield _table("A study", Study)
     yield _table("grid: one block", Block)
     yield _table("grid: one condition of `when`", Condition)
+    yield "## space: one axis\n\n"
+    yield "A list of values, a mapping of labels to values, or one of:\n\n"
+    yield "".join(f"- `{{{name}: [low, high]}}`: {about}\n" for name, about in DISTRIBUTIONS.items()) + "\n"
+    yield _table("sample", Sample)
     yield from _sections([(name, field.annotation) for name, field in Sections.model_fields.items()])
     for kind in ROOMS:
         yield f"## {kind}: what may be named\n\n"

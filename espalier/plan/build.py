@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import Mistake
-from espalier.plan import compared, steps
+from espalier.plan import compared, sampled, steps
 from espalier.plan.chain import Settings, chain
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
@@ -86,12 +86,13 @@ class Plan:
         for name, planned in self.studies.items():
             runs = sum(len(point.runs) for point in planned.points)
             asked += runs
-            configurations = len(planned.points) // planned.study.times
+            configurations, drawn = len(planned.points) // planned.study.times, sampled.told(planned.study)
             if planned.study.compare:
                 lines.append(f"study {name}: {len(planned.points)} chains of {', '.join(planned.study.compare)}")
                 continue
             lines.append(
-                f"study {name}: {configurations} configurations × {planned.study.repeats} repeats"
+                f"study {name}: {configurations} configurations{f' ({drawn})' if drawn else ''}"
+                f" × {planned.study.repeats} repeats"
                 f"{f' × {planned.study.folds} folds' if planned.study.folds else ''}"
                 f" = {len(planned.points)} chains, {runs} runs asked"
             )

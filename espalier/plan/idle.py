@@ -1,10 +1,9 @@
 """What a study says in vain: no mistake, and told before any job."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from espalier.plan.chain import Settings
-from espalier.plan.grid import GridPoint
 from espalier.plan.study import SECTIONS
 from espalier.settings.keys import flat
 from espalier.settings.sections import Training
@@ -13,13 +12,14 @@ from espalier.stages.frame.stage_run import section
 
 
 def overrides(
-    given: Mapping[str, Any], points: Sequence[GridPoint], chosen: Sequence[Settings]
+    given: Mapping[str, Any], points: Sequence[Collection[str]], chosen: Sequence[Settings], space: Collection[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Every (key path, message) of an override that changes no run.
 
     Args:
-        points: what each point of the grid sets
+        points: the key paths that each point sets
         chosen: the settings of the points that are left
+        space: the key paths that are drawn
     """
     unread = set.intersection(*(settings.unread() for settings in chosen)) if chosen else set()
     for path, _ in flat(given):
@@ -27,12 +27,13 @@ def overrides(
             continue
         over = next(filter(None, (_replacing(path, changes) for changes in points)), "")
         if over and all(_replacing(path, changes) for changes in points):
-            yield path, f"does nothing, since every point of the grid sets {over}; change grid, or leave it out"
+            part = "space" if over in space else "grid"
+            yield path, f"does nothing, since every point of the {part} sets {over}; change {part}, or leave it out"
         elif path.partition(".")[0] in unread:
             yield path, "does nothing, since no chain of the study reads it"
 
 
-def _replacing(path: str, changes: GridPoint) -> str:
+def _replacing(path: str, changes: Collection[str]) -> str:
     """The axis of a point that replaces what stands at a key path."""
     return next((axis for axis in changes if f"{path}.".startswith(f"{axis}.")), "")
 

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, Strict, ValidationError
 from espalier.plan import teachers
 from espalier.plan.chain import Sections
 from espalier.plan.study_file import Source, retyped
+from espalier.search.space import Space
 from espalier.settings.problems import Problem, StudyError, describe, written
 from espalier.settings.registry import Spec, choice
 from espalier.settings.types import AlsoWritten, Bins, Count, Natural
@@ -87,6 +88,19 @@ class Halving(Spec):
         return Fraction(self.keep)
 
 
+class Sample(Spec):
+    """Which points of a space, or of the grid alone, are run."""
+
+    points: Count
+    """how many are left after `exclude`, `when` and budgets; a draw of a space counts once, with however many points of
+    the grid it is run; more of them later keep the first ones"""
+    seed: Natural = 0
+    """seed of the drawing; the same points on any machine"""
+    method: Literal["sobol", "random"] = "sobol"
+    """how a space is drawn from: a scrambled Sobol sequence, which covers it evenly, or independent numbers; a grid is
+    always taken in a random order"""
+
+
 class Heading(Spec):
     """What a study is called, and what it asks."""
 
@@ -123,6 +137,11 @@ class Study(Sections, Heading):
     """epochs after which the worse configurations are dropped; null trains all of them to their end"""
     grid: Annotated[tuple[Block, ...], Strict(False), BeforeValidator(_listed), AlsoWritten("item")] = ()
     """blocks whose points are joined; a point that stands in two blocks is run once"""
+    space: Space = Field({})
+    """axis (key path) → what its values are drawn from: a distribution of numbers, or a list or mapping of values; each
+    point that is drawn is run with every point of the grid"""
+    sample: Sample | None = None
+    """how many points of `space` are drawn, and how; without `space`, a part of the grid"""
     constraints: Annotated[tuple[str, ...], Strict(False)] = ()
     """budgets that every point must meet: `params < 5e6`, `macs <= 1e9`, or any numeric key path"""
     tables: Annotated[tuple[choice("table"), ...], Strict(False)] = ()
@@ -188,9 +207,13 @@ def _unprintable(data: Any, keys: tuple = ()) -> Iterator[tuple[tuple, str]]:
 
 
 def _without(data: Mapping[str, Any], wrong: list[tuple]) -> dict[str, Any]:
-    """The study less its wrong keys; a wrong block of the grid is emptied, so that the rest keep their index."""
+    """The study less its wrong keys and axes of a space; a wrong block of the grid is emptied, so that the rest keep
+    their index."""
     rest = {key: found for key, found in data.items() if key not in {loc[0] for loc in wrong}}
     blocks = {loc[1] for loc in wrong if loc[0] == "grid" and len(loc) > 1}
     if blocks and "grid" not in {loc[0] for loc in wrong if len(loc) == 1}:
         rest["grid"] = [{} if index in blocks else block for index, block in enumerate(_listed(data["grid"]))]
+    axes = {loc[1] for loc in wrong if loc[0] == "space" and len(loc) > 1}
+    if axes:
+        rest["space"] = {path: axis for path, axis in data["space"].items() if path not in axes}
     return rest

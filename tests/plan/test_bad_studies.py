@@ -9,6 +9,7 @@ from espalier.settings.problems import StudyError
 
 GOOD = "title: a study\ndataset: digits\nmodel: resnet\n"
 
+DRAW = "sample: {points: 2, method: random}\nspace:\n  "
 CASES = {
     "control character": ('description: "a\\x07b"', 4, "description", r"'a\x07b' holds a control character; remove it"),
     "control character in a label": (
@@ -162,6 +163,153 @@ CASES = {
         "unknown label of train.epochs '3'",
     ),
     "figure twice": ("figures: [curves, curves]", 4, "figures.1", "'curves' is asked for twice"),
+    "distribution without bounds": (
+        DRAW + "train.optimizer.lr: log_uniform",
+        6,
+        "space.train.optimizer.lr",
+        "log_uniform has no bounds; write {log_uniform: [1e-3, 1]}",
+    ),
+    "distribution of null": (
+        DRAW + "train.optimizer.lr: {uniform: null}",
+        6,
+        "space.train.optimizer.lr",
+        "uniform needs two bounds, found None",
+    ),
+    "one bound": (
+        DRAW + "train.optimizer.lr: {uniform: [1]}",
+        6,
+        "space.train.optimizer.lr",
+        "uniform needs two bounds, found [1]",
+    ),
+    "bounds that fall": (
+        DRAW + "train.optimizer.lr: {log_uniform: [1, 1e-3]}",
+        6,
+        "space.train.optimizer.lr",
+        "the lower bound comes first and is smaller, found [1, 0.001]",
+    ),
+    "bounds that are one": (
+        DRAW + "train.epochs: {integer: [3, 3]}",
+        6,
+        "space.train.epochs",
+        "the lower bound comes first and is smaller",
+    ),
+    "logarithm of zero": (
+        DRAW + "train.optimizer.weight_decay: {log_uniform: [0, 1]}",
+        6,
+        "space.train.optimizer.weight_decay",
+        "found 0, expected bounds greater than 0",
+    ),
+    "infinite bound": (
+        DRAW + "train.optimizer.lr: {uniform: [0, .inf]}",
+        6,
+        "space.train.optimizer.lr",
+        "found inf, expected a finite number",
+    ),
+    "fraction for a whole bound": (
+        DRAW + "train.epochs: {integer: [1, 2.5]}",
+        6,
+        "space.train.epochs",
+        "found 2.5, expected a whole number",
+    ),
+    "mistyped distribution": (
+        DRAW + "train.optimizer.lr: {log_unifrom: [1e-3, 1]}",
+        6,
+        "space.train.optimizer.lr",
+        "unknown distribution 'log_unifrom'; did you mean 'log_uniform'?",
+    ),
+    "distribution with a step": (
+        DRAW + "train.optimizer.lr: {uniform: [0.1, 1], step: 0.1}",
+        6,
+        "space.train.optimizer.lr",
+        "uniform stands alone",
+    ),
+    "single value in a space": (
+        DRAW + "train.epochs: 5",
+        6,
+        "space.train.epochs",
+        "found 5, expected a list of values, or {log_uniform: [1e-3, 1]}",
+    ),
+    "no value in a space": (
+        DRAW + "train.epochs: []",
+        6,
+        "space.train.epochs",
+        "found [], expected a list of values",
+    ),
+    "unknown axis of a space": (
+        DRAW + "train.optimzer.lr: {uniform: [0.1, 1]}",
+        6,
+        "train.optimzer",
+        "did you mean 'optimizer'?",
+    ),
+    "fractions drawn for a count": (
+        DRAW + "train.epochs: {uniform: [1, 10]}",
+        6,
+        "train.epochs",
+        "expected a whole number",
+    ),
+    "bound out of range": (
+        DRAW + "train.optimizer.momentum: {uniform: [0.5, 100]}",
+        6,
+        "train.optimizer.momentum",
+        "expected a number less than 1",
+    ),
+    "bad value in a space": (
+        DRAW + "augment: {none: [], bad: [flop]}",
+        6,
+        "augment.0",
+        "unknown name 'flop'",
+    ),
+    "axis in space and grid": (
+        "grid: {product: {train.epochs: [1, 2]}}\nsample: {points: 2, method: random}\nspace:\n  train.epochs: [1, 2]",
+        7,
+        "space.train.epochs",
+        "is an axis of grid too; keep one of them",
+    ),
+    "space without a sample": ("space: {train.epochs: [1, 2]}", 4, "space", "add sample: {points: 64}"),
+    "sample of nothing": ("sample: {points: 2}", 4, "sample", "there is nothing to draw from; add space, or a grid"),
+    "sobol of a grid": (
+        "grid: {product: {train.epochs: [1, 2]}}\nsample:\n  points: 1\n  method: sobol",
+        7,
+        "sample.method",
+        "a grid is taken in a random order: leave method out",
+    ),
+    "unknown method": (
+        "space: {train.epochs: [1, 2]}\nsample: {points: 2, method: halton}",
+        5,
+        "sample.method",
+        "'sobol'",
+    ),
+    "no points": ("space: {train.epochs: [1, 2]}\nsample: {points: 0}", 5, "sample.points", "a number of at least 1"),
+    "more points than a space has": (
+        "space: {train.epochs: {integer: [1, 3]}}\nsample: {method: random, points: 4}",
+        5,
+        "sample.points",
+        "4 are asked for, and 400 draws of the space leave 3; ask for fewer, or widen space",
+    ),
+    "more points than a grid has": (
+        "grid: {product: {train.epochs: [1, 2, 3]}, exclude: [{train.epochs: 2}]}\nsample: {points: 3}",
+        5,
+        "sample.points",
+        "3 are asked for, and the grid has 2; ask for fewer, or widen grid",
+    ),
+    "conditions of a space match nothing": (
+        DRAW + "train.epochs: [1, 2]\ngrid:\n  exclude: [{train.epoch: 1}]",
+        7,
+        "train.epoch",
+        "did you mean 'train.epochs'?",
+    ),
+    "budgets leave nothing of a space": (
+        DRAW + "train.epochs: [1, 2]\nconstraints: [train.epochs > 5]",
+        4,
+        "sample.points",
+        "leave 0; ask for fewer",
+    ),
+    "more chains than a plan holds": (
+        "space: {train.epochs: [1, 2]}\nsample: {points: 100001}",
+        5,
+        "sample",
+        "more than the 100,000",
+    ),
     "not YAML": ("train: {epochs: 3", 5, "", "not valid YAML"),
     "tab for indentation": ("train:\n\tepochs: 3", 5, "", "not valid YAML"),
 }

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from espalier.plan import points
+from espalier.plan import limits
 from espalier.plan.build import build
 from espalier.settings.bounded_yaml import Unreadable, read
 from espalier.settings.problems import StudyError
@@ -70,7 +70,7 @@ def test_one_line_names_the_place_and_what_is_too_much(text, line, message, tmp_
 
 
 def test_what_is_large_and_within_the_bounds_is_planned(tmp_path, monkeypatch):
-    monkeypatch.setattr(points, "CHAINS", 6)
+    monkeypatch.setattr(limits, "CHAINS", 6)
     text = "grid: {product: {train.epochs: [1, 2, 3]}, zip: {train.batch_size: [8, 16], seed2: [1, 2]}}\n"
     (tmp_path / "s.yaml").write_text(HEAD + text.replace(", seed2: [1, 2]", ""))
     assert len(build(["s"], tmp_path).runs["train"]) == 6

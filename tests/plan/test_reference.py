@@ -28,6 +28,11 @@ SHAPE = [
     "unknown stage",
     "empty axis",
     "unknown table",
+    "distribution without bounds",
+    "one bound",
+    "distribution with a step",
+    "single value in a space",
+    "unknown method",
 ]
 
 
