@@ -1,4 +1,4 @@
-"""The state of a study in words: counts a stage, hours, then a line for each run that runs, has failed or is lost."""
+"""The state of a study in words: counts a stage, hours, then a line for each run at work, paused or in trouble."""
 
 import json
 import time
@@ -40,7 +40,7 @@ def told(study: Study, root: Path = Path()) -> str:
         _spent(hours(study, states, known)),
         *([f"  {said}."] if said else []),
     ]
-    for wanted in ("running", *TROUBLED):
+    for wanted in ("running", "paused", *TROUBLED):
         chosen = {id_: state for id_, state in states.items() if state.name == wanted}
         lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
     return "\n".join(lines)
@@ -96,14 +96,15 @@ def _line(study: Study, id_: str, state: State, root: Path) -> str:
         return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {state.why}"
     about = state.why or (last_words(root / state.log) if state.name == "failed" else _progress(state))
     about = about[:_WORDS] if state.name in ("failed", "diverged") else about
-    return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
+    head = state.paused_at if state.name == "paused" else f"{state.name:<8}"
+    return f"{head} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
 
 
 def _progress(state: State) -> str:
     """``epoch 3/6  top-1 95.20 %  1 min 15 s left``, as far as it is known."""
     epoch, epochs, top1, left = (state.said.get(key) for key in ("epoch", "epochs", "top1", "seconds_left"))
     parts = []
-    if epochs:
+    if epochs and state.name != "paused":
         parts.append(f"epoch {epoch}/{epochs}")
     if isinstance(top1, int | float):
         parts.append(f"top-1 {top1:.2f} %")
