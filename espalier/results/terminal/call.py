@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from logging import LogRecord
 from pathlib import Path
 
-from espalier.errors import ArtifactError
+from espalier.errors import ArtifactError, Mistake
 from espalier.results.page.status_table import duration
 from espalier.results.read.planned_study import Study
 from espalier.results.terminal.names import Names
 from espalier.results.terminal.time_left import TimeLeft
 from espalier.runs import record as records
+from espalier.search import rung_file
 from espalier.stages import STAGES
 
 NOISE = re.compile(
     r"Select jobs to execute\.\.\.|Using shell: .*|Conda environments: ignored|Building DAG of jobs\.\.\.|"
     r"Rules claiming more threads will be scaled down\.|Assuming unrestricted shared filesystem usage\.|"
+    # Once an answer is there.
+    r"DAG of jobs will be updated after completion\.|Updating checkpoint dependencies\.|"
     # A cluster's plugin says it of each job.
     r"Job \d+ has been submitted with SLURM jobid .*"
 )
@@ -50,6 +53,8 @@ class Job:
     """its run, or else what its wildcards say"""
     began: float
     """in seconds since the epoch"""
+    epochs: int = 0
+    """of a training that pauses"""
 
 
 class Call:
@@ -82,7 +87,8 @@ class Call:
             return f"{record.getMessage()}\n{_HINT}"
         elif event == "job_info":
             run = str(record.wildcards.get("run") or " ".join(map(str, record.wildcards.values())))
-            self._jobs[record.jobid] = Job(record.rule_name, run, record.created)
+            epochs = int(record.wildcards["epochs"]) if record.rule_name == "rung" else 0
+            self._jobs[record.jobid] = Job(record.rule_name, run, record.created, epochs)
             if record.rule_name in STAGES:
                 self._left.began(record.jobid, record.created)
             return ""
@@ -114,6 +120,10 @@ class Call:
         if job.rule in _UNTOLD:
             return ""
         seconds, score, why = record.created - job.began, "", ""
+        if job.rule == "rung":
+            return self._line(
+                f"to {job.epochs}", job, _reached(self._root / rung_file.path(job.run, job.epochs)), seconds, ""
+            )
         if job.rule not in STAGES:
             return self._line("", job, score, seconds, "")
         self._done += 1
@@ -136,7 +146,7 @@ class Call:
         return self._in(_YELLOW, text) if why else text
 
     def _line(self, count: str, job: Job, score: str, seconds: float, said: str) -> str:
-        counted = count or " " * (2 * len(str(self._to_make.total())) + 1)
+        counted = count.rjust(2 * len(str(self._to_make.total())) + 1)
         name = self._names.of(job.run)
         return f"{counted}  {job.rule:<8}  {name:<{self._width}}  {score:>8}  {duration(seconds):>11}  {said}".rstrip()
 
@@ -166,3 +176,12 @@ class Call:
 
     def _in(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._coloured else text
+
+
+def _reached(path: Path) -> str:
+    """How a training stood when it paused, for the column of scores."""
+    try:
+        found = rung_file.read(path)
+    except Mistake:
+        return ""
+    return f"{found.best['validation_top1']:.2f} %" if found.best else found.outcome
