@@ -43,7 +43,7 @@ def status(
     watch: Annotated[bool, typer.Option(help="look again and again, until all runs have ended")] = False,
     every: Annotated[float, typer.Option(help="seconds between two looks")] = 10.0,
 ) -> None:
-    """Tell which runs of a study, as it is written now, are done, running, failed, lost or waiting.
+    """Tell which runs of a study, as it is written now, are done, running, paused, failed, lost or waiting.
 
     Reads the files that the runs write. It asks no scheduler, takes no lock, and needs no call of Snakemake before.
     """
@@ -119,7 +119,7 @@ def forget(
 def orphans(
     delete: Annotated[bool, typer.Option(help="remove them")] = False,
 ) -> None:
-    """List runs and prepared data that no study asks for, with their size.
+    """List runs, rungs of runs and prepared data that no study asks for, with their size.
 
     Asked for is what any study of config/studies/ has or starts from, as it is written now, and any plan in
     results/studies/.

@@ -25,5 +25,9 @@ class Diverged(Exception):
     """Training has left the finite numbers, or reason: an outcome of the run, and no accident."""
 
 
+class Paused(Exception):
+    """The epochs that were asked for have ended, and not the training; its state is saved."""
+
+
 class Interrupted(Exception):
     """The state is saved; run the same command again to go on."""

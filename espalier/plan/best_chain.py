@@ -21,7 +21,7 @@ def best(study: "PlannedStudy", root: Path = Path()) -> "Point | None":
     Raises:
         ArtifactError: a run's record or metrics are damaged.
     """
-    scores = [(found, point) for point in study.points if (found := _score(point, root)) is not None]
+    scores = [(found, point) for point in study.kept if (found := _score(point, root)) is not None]
     return max(scores, key=lambda pair: pair[0])[1] if scores else None
 
 
@@ -31,7 +31,8 @@ def unended(study: "PlannedStudy", root: Path = Path()) -> int:
     Raises:
         ArtifactError: a run's record is damaged.
     """
-    return sum(records.read(root / run.path) is None for run in study.runs.values() if run.parent)
+    runs = {run for point in study.kept for run in point.all_runs if run.parent}
+    return sum(records.read(root / run.path) is None for run in runs)
 
 
 def score(ended: Iterable["records.Record | None"]) -> float | None:

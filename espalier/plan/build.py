@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import Mistake
-from espalier.plan import compared, sampled
+from espalier.plan import compared, sampled, steps
 from espalier.plan.chain import Settings, chain
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
@@ -48,6 +48,22 @@ class PlannedStudy:
     """study keys that were laid over the file"""
     warnings: tuple[Problem, ...] = ()
     """what it says in vain"""
+    answers: tuple[Mapping[str, Any], ...] = ()
+    """to the questions that it has asked of results so far"""
+    pending: steps.Step | None = None
+    """the question that must be answered before the plan goes on; None where it is whole"""
+
+    @property
+    def kept(self) -> tuple[Point, ...]:
+        """The points that no rung has dropped so far."""
+        dropped = {
+            name
+            for answer in self.answers
+            for each in answer["candidates"]
+            if not each["kept"]
+            for name in each["runs"]
+        }
+        return tuple(point for point in self.points if point.runs["train"].name not in dropped)
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -135,7 +151,8 @@ def _study(
         return None, problems
     members = build(study.compare, folder, overrides, (*asking, path.stem)).studies
     found, axes, baseline, points = compared.joined(study, members, place, "compare")
-    return _of(path, found, axes, baseline, points, overrides), compared.asked(found, axes, source)
+    planned = _of(path, found, axes, baseline, points, overrides)
+    return compared.with_answers(planned, members), compared.asked(found, axes, source)
 
 
 def _starts(folder: Path, asking: tuple[str, ...]) -> Starts:
@@ -168,7 +185,9 @@ def _planned(path: Path, found: StudyPoints, overrides: Mapping[str, Any]) -> Pl
             if cut is not None:
                 runs = chain(_stages(cut, found.study, repeat), full=runs)
             points.append(Point(labels, repeat, runs))
-    return _of(path, found.study, found.axes, found.baseline, tuple(points), overrides, tuple(found.warnings))
+    return steps.stepped(
+        _of(path, found.study, found.axes, found.baseline, tuple(points), overrides, tuple(found.warnings))
+    )
 
 
 def _of(path: Path, study: Study, axes: tuple[str, ...], *rest: Any) -> PlannedStudy:

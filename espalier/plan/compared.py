@@ -1,6 +1,7 @@
 """A study of studies: the points of several that share a data set, with their study as an axis."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from espalier.plan.grid import attribute, label
@@ -66,6 +67,14 @@ def joined(
     times = max(one.study.times for one in members.values())
     same = {"repeats": times // (folds or 1), "folds": folds, "scale": first.scale}
     return study.model_copy(update=same), axes, baseline, tuple(points.values())
+
+
+def with_answers(planned: "PlannedStudy", members: Mapping[str, "PlannedStudy"]) -> "PlannedStudy":
+    """The study with what its members have asked of results, and the first question that one of them has open."""
+    answers = tuple(answer for one in members.values() for answer in one.answers)
+    return replace(
+        planned, answers=answers, pending=next((one.pending for one in members.values() if one.pending), None)
+    )
 
 
 def asked(study: Study, axes: Sequence[str], source: Source) -> list[Problem]:

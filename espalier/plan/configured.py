@@ -1,6 +1,6 @@
 """The plan of the configured studies as their files stand now, made without Snakemake."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,15 @@ def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> "Plan"
     Raises:
         Mistake: the configuration or a study cannot be used.
     """
-    found = _read() | _words(words) | ({"studies": list(studies)} if studies else {})
+    return planned(_read() | _words(words) | ({"studies": list(studies)} if studies else {}))
+
+
+def planned(found: Mapping[str, Any]) -> "Plan":
+    """The plan of a configuration.
+
+    Raises:
+        Mistake: the configuration or a study cannot be used.
+    """
     if "plugins" in found:
         plugins.use(found["plugins"])
     # What a study may name is fixed when these are imported.
@@ -63,7 +71,8 @@ def side_by_side(studies: Sequence[str], words: Sequence[str] = ()) -> "PlannedS
         found, axes, baseline, points = compared.joined(study, members, "espalier compare")
     except StudyError as error:
         raise Mistake(str(error)) from None
-    return PlannedStudy("-".join(members), title, found, axes, baseline, points, {})
+    planned = PlannedStudy("-".join(members), title, found, axes, baseline, points, {})
+    return compared.with_answers(planned, members)
 
 
 def _read() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from espalier.plan.build import PlannedStudy
 from espalier.plan.grid import label
 from espalier.plan.runs import Run
 from espalier.plan.study_file import retyped
+from espalier.runs import record as records
 from espalier.settings.keys import flat
 from espalier.settings.registry import Choice
 
@@ -30,6 +31,8 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "baseline": planned.baseline,
         "tables": [_wanted(item) for item in planned.study.tables],
         "figures": [_wanted(item) for item in planned.study.figures],
+        **({"halving": planned.study.halving.model_dump(mode="json")} if planned.study.halving else {}),
+        **({"rungs": _rungs(planned)} if planned.answers else {}),
         "points": [
             {
                 "labels": dict(point.labels),
@@ -51,6 +54,26 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
             for run in planned.runs.values()
         },
     }
+
+
+def _rungs(planned: PlannedStudy) -> list[dict[str, Any]]:
+    """What was decided at every rung: its candidates, with their trainings by id, mean scores and whether they went
+    on."""
+    return [
+        {
+            "epochs": answer["asked"]["epochs"],
+            "of": answer["asked"]["of"],
+            "candidates": [
+                {
+                    "runs": [records.identifier(Path(name)) for name in each["runs"]],
+                    "mean": each["mean"],
+                    "kept": each["kept"],
+                }
+                for each in answer["candidates"]
+            ],
+        }
+        for answer in planned.answers
+    ]
 
 
 def _settings(run: Run) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from espalier.errors import DataError, Mistake
-from espalier.plan import idle, key_paths, limits, network_sizes, own_images, sampled, scale, teachers, unmet
+from espalier.plan import idle, key_paths, limits, network_sizes, own_images, sampled, scale, steps, teachers, unmet
 from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import misfits
 from espalier.plan.grid import GridPoint, UnequalAxes, attribute, expand, has, label
@@ -146,6 +146,9 @@ class StudyPoints:
             self._check_folds()
         if "train" not in self.study.stages:
             self._problem(("stages",), "stages", "every chain begins with train; add it")
+        trainings = list(dict.fromkeys(settings.stage("train") for settings, _ in self.configurations))
+        for keys, key, message in steps.problems(self.study, [each.train for each in trainings]):
+            self._problem(keys, key, message)
         for keys, key, message in unmet.unmet(self.study, self.axes, self.configurations, self.baseline):
             self._problem(keys, key, message)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +62,32 @@ class Block(Spec):
     """conditions, e.g. batch size 64 only for adam"""
 
 
+def _part(found: Any) -> Any:
+    """A fraction written as 1/3, or as a number."""
+    try:
+        part = Fraction(str(found))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"found {found!r}, expected a fraction as 1/3 or 0.33") from None
+    if not 0 < part < 1:
+        raise ValueError(f"found {found!r}, expected a fraction between 0 and 1")
+    return str(found)
+
+
+class Halving(Spec):
+    """Successive halving: all configurations begin, and after some epochs the best of them go on (Jamieson & Talwalkar
+    2016, arXiv 1502.07943). A training that goes on is the same as one that nothing has paused."""
+
+    epochs: Annotated[tuple[Count, ...], Strict(False), Field(min_length=2)]
+    """epochs after which configurations are compared by validation, rising; the last is train.epochs"""
+    keep: Annotated[str, BeforeValidator(_part)] = "1/3"
+    """part of the configurations that goes on at each of them, rounded down"""
+
+    @property
+    def part(self) -> Fraction:
+        """The part as a number."""
+        return Fraction(self.keep)
+
+
 class Sample(Spec):
     """Which points of a space, or of the grid alone, are run."""
 
@@ -106,6 +133,8 @@ class Study(Sections, Heading):
     """
     compare: Annotated[tuple[str, ...], Strict(False)] = ()
     """names of other studies of the same data: this one shows theirs side by side and has no runs of its own"""
+    halving: Halving | None = None
+    """epochs after which the worse configurations are dropped; null trains all of them to their end"""
     grid: Annotated[tuple[Block, ...], Strict(False), BeforeValidator(_listed), AlsoWritten("item")] = ()
     """blocks whose points are joined; a point that stands in two blocks is run once"""
     space: Space = Field({})

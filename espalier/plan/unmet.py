@@ -55,6 +55,8 @@ def _of(
         yield "", f"{item.name} shows what the stage {stage} did, which no point of the grid has"
     elif configurations and (message := _unmeasured(item, [settings.evaluate for settings, _ in configurations])):
         yield "", message
+    if facts.get("halving") and study.halving is None:
+        yield "", f"{item.name} shows rungs, and the study has none; set halving"
     if facts.get("reads") == "published" and (message := published_numbers.misfit(item.file, item.value, axes)):
         yield "file", message
     if getattr(item, "repeat", 1) > study.times:

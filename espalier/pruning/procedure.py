@@ -26,7 +26,8 @@ from espalier.seeding import key
 from espalier.settings.registry import Choice
 from espalier.settings.sections import Training
 from espalier.site import device, ranks
-from espalier.training.loop import best, fit
+from espalier.training.loop import fit
+from espalier.training.selection import best
 from espalier.training.state import State
 from espalier.training.strided import sound
 from espalier.training.watch import Watch, joined

@@ -15,7 +15,8 @@ from espalier.runs.checkpoint import Checkpoints
 from espalier.runs.work import Work
 from espalier.seeding import key
 from espalier.settings.sections import Quantization as Settings
-from espalier.training.loop import best, fit
+from espalier.training.loop import fit
+from espalier.training.selection import best
 from espalier.training.state import State
 from espalier.training.watch import Watch
 

@@ -74,10 +74,23 @@ class Heartbeat:
 
 
 class Progress:
-    """Epoch, top-1 and time left: a bar when stderr is a terminal, a line an epoch in the log always."""
+    """Epoch, top-1 and time left: a bar when stderr is a terminal, a line an epoch in the log always.
 
-    def __init__(self, epochs: int, steps_per_epoch: int, heartbeat: Heartbeat, epoch: int = 1, step: int = 0):
+    Args:
+        until: the epoch at whose end the run pauses, to which the time left is told; None: it does not
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        heartbeat: Heartbeat,
+        epoch: int = 1,
+        step: int = 0,
+        until: int | None = None,
+    ):
         self._epochs, self._steps = epochs, steps_per_epoch
+        self._last = min(epochs, until or epochs) * steps_per_epoch
         self._heartbeat = heartbeat
         self._first = (epoch - 1) * steps_per_epoch + step
         self._started = time.monotonic()
@@ -114,4 +127,4 @@ class Progress:
     def _seconds_left(self, epoch: int, step: int) -> float:
         done = (epoch - 1) * self._steps + step
         pace = (time.monotonic() - self._started) / max(done - self._first, 1)
-        return round(pace * (self._epochs * self._steps - done), 1)
+        return round(pace * max(0, self._last - done), 1)

@@ -17,6 +17,7 @@ from typing import Any
 
 from espalier.errors import ArtifactError
 from espalier.files import write_text
+from espalier.runs import seal
 
 FILE = "run.json"
 CHECKPOINTS = "checkpoint"
@@ -24,8 +25,6 @@ CHECKPOINTS = "checkpoint"
 VERSION = 2
 DIGITS = 10
 """Of a run's id."""
-_SEAL = ',\n  "sha256": "'
-"""What stands between the content of a record and its SHA-256, which is of the text before."""
 DONE, DIVERGED, NOT_RUN = "done", "diverged", "not run"
 OUTCOMES = (DONE, DIVERGED, NOT_RUN)
 """How a run can have ended for good: with its results; with a loss that left reason; or not at all, since a run that
@@ -113,15 +112,14 @@ def read(folder: Path) -> Record | None:
     try:
         text = path.read_bytes().decode()
         content = json.loads(text)
-        head, _, tail = text.rpartition(_SEAL)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise unusable(f"it cannot be read as a record ({error})") from error
     if not isinstance(content, dict) or content.get("record") != VERSION:
         raise unusable(f"it is no record of version {VERSION}, and says nothing of what its files must be")
-    told = content.pop("sha256", None)
-    if told != _digest(head) or tail != f'{told}"\n}}\n':
+    told = content.pop(seal.KEY, None)
+    if not seal.holds(text, told):
         raise unusable("it is damaged: its content is not what its SHA-256 says")
     if content["run"] != identifier(folder):
         raise unusable(f"it is the record of the run {content['run']}")
@@ -150,8 +148,7 @@ def write(folder: Path, content: Mapping[str, Any], names: Iterable[str], read: 
     """
     folder = Path(folder)
     files = {"written": {name: sha256(folder / name) for name in names}, "read": dict(read)}
-    head = json.dumps({"record": VERSION, **content, **files}, indent=2).removesuffix("\n}")
-    write_text(folder / FILE, f'{head}{_SEAL}{_digest(head)}"\n}}\n')
+    write_text(folder / FILE, seal.sealed({"record": VERSION, **content, **files}))
 
 
 def sha256(path: Path) -> str:
@@ -172,7 +169,3 @@ def identifier(folder: Path) -> str:
 def mend(folder: Path) -> str:
     """What makes a run usable again, in words."""
     return f"To have this run made again: espalier forget {Path(folder).name}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""Search for the best settings at less than the cost of a grid."""
+"""Search: which points a study tries, which of them go on, and what is chosen among them."""

@@ -58,6 +58,8 @@ class Stage:
     """whether it is worth a GPU"""
     resumable: bool = False
     """whether it saves its state and goes on from it"""
+    pausable: bool = False
+    """whether it can pause at the end of an epoch; it then trains by the section `train` and writes history.csv"""
     branch: bool = False
     """whether its network is beside the chain, for stages that score it, and not the next one's"""
     scores_chain: bool = False

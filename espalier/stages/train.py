@@ -131,6 +131,7 @@ def warmup_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
     training="train",
     gpu=True,
     resumable=True,
+    pausable=True,
     slug=lambda spec: (
         f"{spec.model.name}-{spec.train.optimizer.name}{'-taught' * bool(spec.train.teacher)}-s{spec.seed}"
     ),
@@ -142,12 +143,14 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     Raises:
         Mistake: settings, data or checkpoint cannot be used, or the loss has diverged.
         Interrupted: the run was asked to stop; its state is saved.
+        Paused: the run is to pause before its next epoch; its state is saved.
     """
     from espalier.data.feed import Feed
     from espalier.metrics import cost
     from espalier.networks import artifact, own_weights
     from espalier.site import device, ranks
-    from espalier.training.loop import best, fit
+    from espalier.training.loop import fit
+    from espalier.training.selection import best
     from espalier.training.state import State
     from espalier.training.watch import Watch
 
@@ -171,7 +174,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
         if saved:
             state.load_state_dict(saved)
             log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
-        watch = Watch(run, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps)
+        watch = Watch(run, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps, until=run.until)
         fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch, teacher=teacher)
         weights, history, resumed = state.best, state.history, state.resumed
         chosen = best(history, spec.train.select)

@@ -1,16 +1,17 @@
 """The training loop, shared by every stage that trains."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from espalier.errors import Diverged
 from espalier.metrics.accuracy import score
-from espalier.settings.sections import EarlyStopping, Training
+from espalier.settings.sections import Training
 from espalier.site import device, ranks
 from espalier.training.objective import Objective, class_weights, freeze_statistics, hits, outputs_of
+from espalier.training.selection import best, finished
 from espalier.training.state import State
 from espalier.training.strided import sound
 from espalier.training.watch import Watch
@@ -53,6 +54,7 @@ def fit(
     Raises:
         Diverged: a loss is not finite, or beyond reason, at the end of an epoch.
         Interrupted: `watch` was asked to stop; the state is saved.
+        Paused: `watch` was asked for so many epochs, and there are more; the state is saved.
     """
     model = accelerator.prepare_model(state.model, device_placement=True)
     # Batches of one shape; the last of an epoch is as it comes.
@@ -66,6 +68,7 @@ def fit(
     state.clock.lap()
     with sound(state.model):
         while not finished(state.history, train):
+            watch.epoch_begins(state)
             model.train()
             for batch in data.train_batches(
                 policy,
@@ -141,36 +144,3 @@ def record(
     state.epoch, state.step = state.epoch + 1, 0
     state.sums.zero_()
     state.clock.next_epoch()
-
-
-Rows = Sequence[Mapping[str, Any]]
-
-
-def rank(row: Mapping[str, Any], select: str) -> tuple[float, ...]:
-    """The larger the better; equal accuracy is told apart by loss."""
-    loss = -row["validation_loss"]
-    return (loss,) if select == "loss" else (row[f"validation_{select}"], loss)
-
-
-def best(history: Rows, select: str) -> Mapping[str, Any]:
-    """The best epoch on validation; the earliest of equals."""
-    return max(history, key=lambda row: rank(row, select))
-
-
-def stalled(history: Rows, select: str, early: EarlyStopping) -> bool:
-    """Whether the last `patience` epochs have all failed to improve the selection metric by more than `min_delta`."""
-    mark, since = None, 0
-    for row in history:
-        metric = rank(row, select)[0]
-        if mark is None or metric > mark + early.min_delta:
-            mark, since = metric, 0
-        else:
-            since += 1
-    return since >= early.patience
-
-
-def finished(history: Rows, train: Training) -> bool:
-    """Whether there is no further epoch to train."""
-    if len(history) >= train.epochs:
-        return True
-    return train.early_stopping is not None and stalled(history, train.select, train.early_stopping)

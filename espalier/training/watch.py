@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from espalier.errors import Interrupted
+from espalier.errors import Interrupted, Paused
 from espalier.runs import trackers
 from espalier.runs.checkpoint import Checkpoints
 from espalier.runs.columns import HISTORY, write_rows
@@ -29,6 +29,7 @@ class Watch:
 
     Args:
         earlier: rows of history of the run's trainings before this one
+        until: the epoch at whose end the run pauses, where its training does not end there; None for never
     """
 
     def __init__(
@@ -40,15 +41,30 @@ class Watch:
         epochs: int,
         steps_per_epoch: int,
         earlier: Sequence[Mapping[str, Any]] = (),
+        until: int | None = None,
     ):
+        self._epochs, self._until = epochs, until
         self._history = work.folder / "history.csv"
         self._earlier = earlier
         self._checkpoints = checkpoints
         self._interruption = work.interruption
         self._every_s = 60 * work.checkpoint_minutes
-        self._progress = Progress(epochs, steps_per_epoch, work.heartbeat, state.epoch, state.step)
+        self._progress = Progress(epochs, steps_per_epoch, work.heartbeat, state.epoch, state.step, until)
         self._saved = time.monotonic()
         trackers.begin(len(earlier) + state.epoch)
+
+    def epoch_begins(self, state: State) -> None:
+        """Look whether the epochs that were asked for are over, also where a saved state is beyond them.
+
+        Raises:
+            Paused: they are; the state is saved.
+        """
+        if self._until is None or state.epoch <= self._until:
+            return
+        self._write(state)
+        self._save(state)
+        self.close()
+        raise Paused(f"paused at the end of epoch {state.epoch - 1} of {self._epochs}")
 
     def step_ended(self, state: State) -> None:
         """Look for a reason to save or to stop; costs no host sync unless there is one.
@@ -65,30 +81,37 @@ class Watch:
         Raises:
             Interrupted: the run was asked to stop, and its state is saved.
         """
-        history = joined(self._earlier, state.history)
-        if ranks.main():
-            write_rows(self._history, HISTORY, history)
-        trackers.told(history[-1])
+        trackers.told(self._write(state)[-1])
         self._progress.epoch_ended(state.history[-1])
         self._look(state, min(self._every_s, EPOCH_SAVE_S))
 
     def close(self) -> None:
         self._progress.close()
 
+    def _write(self, state: State) -> list[Mapping[str, Any]]:
+        """Write the history of the run so far, and return it."""
+        history = joined(self._earlier, state.history)
+        if ranks.main():
+            write_rows(self._history, HISTORY, history)
+        return history
+
     def _look(self, state: State, every_s: float, *parts: str) -> None:
         reason = self._interruption.reason()
         due = ranks.main() and time.monotonic() - self._saved >= every_s
         agreed = ranks.agree(ranks.STOP if reason else ranks.SAVE if due else ranks.NOTHING)
         if agreed:
-            begun = time.monotonic()
-            state.clock.lap(*parts)
-            self._checkpoints.save(state.state_dict())
-            state.clock.lap()
-            self._saved = time.monotonic()
-            self._interruption.saved(self._saved - begun)
+            self._save(state, *parts)
         if agreed == ranks.STOP:
             self.close()
             # None may end while the main process is writing.
             ranks.agree(ranks.NOTHING)
             reason = reason or "another process was asked to stop"
             raise Interrupted(f"{reason}: stopped after step {state.step} of epoch {state.epoch}")
+
+    def _save(self, state: State, *parts: str) -> None:
+        begun = time.monotonic()
+        state.clock.lap(*parts)
+        self._checkpoints.save(state.state_dict())
+        state.clock.lap()
+        self._saved = time.monotonic()
+        self._interruption.saved(self._saved - begun)

@@ -59,8 +59,8 @@ def test_a_reader_chooses_columns(opened):
     before = tab.locator(heads).all_inner_texts()
     assert not any("Quantize" in head for head in before)
     tab.locator(".columns summary").click()
-    tab.get_by_label("Quantize").check()
-    tab.get_by_label("Test top-1 (%)").uncheck()
+    tab.get_by_role("checkbox", name="Quantize").check()
+    tab.get_by_role("checkbox", name="Test top-1 (%)").uncheck()
     after = [head.split("\n")[0] for head in tab.locator(heads).all_inner_texts()]
     assert "Quantize" in after and "Test top-1" not in after and len(after) == len(before)
 

@@ -142,7 +142,7 @@ def test_what_cannot_be_made_costs_itself_alone_and_says_why(broken):
     assert "TypeError" in page and "98." in page
     # Made anew until nothing fails.
     assert not current(broken)
-    line, *told = ending._ended(FOLDER, failed=False)
+    _, line, *told = ending._ended(FOLDER, failed=False)
     assert "43 of 43 runs are done" in line
     assert told == [f"{FOLDER}/{each.told()}" for each in failures]
 

@@ -50,6 +50,8 @@ def test_state_from_files(one, state):
         ({"time": None}, "lost"),
         ({"state": "requeue"}, "waiting"),
         ({"state": "done"}, "waiting"),
+        ({"state": "paused"}, "paused"),
+        ({"state": "paused", "pid": "dead"}, "paused"),
     ],
 )
 def test_heartbeats_of_every_kind(one, said, expected):
@@ -107,6 +109,7 @@ def test_a_chain_is_as_far_as_the_run_that_holds_it_up():
     assert chain_state(["done", "done", "waiting"]) == "waiting"
     assert chain_state(["done", "running", "waiting"]) == "running"
     assert chain_state(["done", "failed", "waiting"]) == "failed"
+    assert chain_state(["done", "paused", "waiting"]) == "paused"
     assert chain_state(["done", "diverged", "not run"]) == "diverged"
     assert chain_state(["damaged", "diverged", "not run"]) == "damaged"
 
@@ -134,6 +137,24 @@ def test_what_is_told(tmp_path):
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(silent))
     assert lines[8].startswith("lost") and f"silent since {since} on node7" in lines[8]
     assert "left" not in lines[8]
+
+
+def test_a_paused_run_is_neither_failed_nor_lost_and_has_its_rest_to_go(tmp_path):
+    study = disk.plan([dict(disk.BASELINE)], repeats=2)
+    disk.finish(tmp_path, study)
+    train = [study["runs"][point["runs"]["train"]] for point in study["points"]]
+    reseal(tmp_path / train[0]["path"], wall_s=3600)
+    now = time.time()
+    disk.undo(tmp_path, train[1], "paused", epoch=2, epochs=6, seconds_left=0.0, time=now)
+    begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now - 1200))
+    (tmp_path / train[1]["path"] / "run.log").write_text(f"{begun} INFO 6 epochs\n")
+    lines = told(study, tmp_path).splitlines()
+    assert lines[0].split()[1:7] == ["done", "running", "paused", "failed", "lost", "waiting"]
+    assert lines[2].split()[:7] == ["train", "1", "-", "1", "-", "-", "-"]
+    name = Path(train[1]["path"]).name
+    assert lines[-1] == f"paused at 2 of 6 train {name}  top-1 91.25 %  {train[1]['path']}/run.log"
+    found = hours_of(tmp_path, study)
+    assert (found.to_go, found.left) == (pytest.approx(2 / 3, abs=0.01), None)
 
 
 def on_gpu(root, run, seconds):

@@ -64,13 +64,15 @@ def made(
     parents: tuple[Path, ...] = (),
     teacher: Path | None = None,
     stop: int | None = None,
+    until: int | None = None,
+    rung: Path | None = None,
 ) -> Path:
-    """The folder of a run of a stage, made to its end or until it was stopped at that look."""
+    """The folder of a run of a stage, made to its end, to the end of an epoch, or until it was stopped at that look."""
     folder.mkdir(exist_ok=True)
     spec = parse(STAGES[stage].settings, words)
     work = (folder, StopAt(stop), Heartbeat(folder), 60, Clock())
     with suppress(Interrupted):
-        make(StageRun(*work, STAGES[stage], spec, data, parents, (), teacher))
+        make(StageRun(*work, STAGES[stage], spec, data, parents, (), teacher, until, rung))
     return folder
 
 

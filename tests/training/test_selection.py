@@ -1,7 +1,7 @@
 import pytest
 
 from espalier.settings.sections import EarlyStopping, Training
-from espalier.training.loop import best, finished, stalled
+from espalier.training.selection import best, finished, stalled
 
 
 def rows(*pairs):

@@ -64,6 +64,8 @@ gc.set_threshold(50_000)
 wildcard_constraints:
     number=r"\d+",
     run=r"[^/]+-[0-9a-f]{10}",
+    step=r"[\w-]+-[0-9a-f]{10}",
+    epochs=r"\d+",
     study=r"[^/]+",
 
 

@@ -9,7 +9,10 @@ from espalier.results.requested import captions, files_read
 @cache
 def runs_shown(study):
     """The runs of a study that no other reads, and others to be made that Snakemake would not come to from these."""
-    runs = {run for run in PLAN.studies[study].runs.values() if run.parent}
+    if PLAN.studies[study].pending:
+        return []
+    points = PLAN.studies[study].kept
+    runs = {run for point in points for run in point.all_runs if run.parent}
     # --batch cuts this list: the ends of chains alone are cut into equal parts, whatever is made already.
     read = {each for run in runs for each in (run.parent, run.teacher, *run.branches)}
     unmade = {run for run in runs if not STANDING.complete(run)}
@@ -18,7 +21,8 @@ def runs_shown(study):
 
 
 def study_runs(wildcards):
-    """Input function: the records of the runs that a page needs."""
+    """Input function: the records of the runs that a page needs, once it is known which these are."""
+    settle(wildcards.study)
     files = {f"{run.path}/run.json": run for run in runs_shown(wildcards.study)}
     return [
         ancient(file) if STANDING.complete(run) else file for file, run in files.items()

@@ -67,6 +67,8 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     for count in ("params", "macs"):
         found[count] = groups[count].first().where(groups[count].nunique() == 1)
     found["train_wall_s_mean"] = groups["train_wall_s"].mean()
+    if "stopped_at" in frame:
+        found["stopped_at"] = groups["stopped_at"].max()
     for state in ("done", "diverged"):
         found[state] = (frame["state"] == state).groupby(frame[by], sort=False).sum()
     found["planned"] = groups.size()
@@ -100,6 +102,8 @@ def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
     cells["n"] = [str(int(n)) for n in data[f"{main}_n"]]
     if data["diverged"].any():
         cells["Diverged"] = [str(int(count)) if count else "" for count in data["diverged"]]
+    if "stopped_at" in data and data["stopped_at"].notna().any():
+        cells["Stopped after (epochs)"] = ["" if at != at else f"{at:.0f}" for at in data["stopped_at"]]
     bounds = zip(data[f"{main}_low"], data[f"{main}_high"], strict=True)
     cells["95 % interval (%)"] = [numbers.between(low, high) for low, high in bounds]
     # With five classes or fewer it is 100 whatever the network answers.

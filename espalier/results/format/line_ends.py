@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from espalier.results.format import point_labels
-
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
@@ -85,6 +83,9 @@ def inside(
         # The end itself is a spot.
         ways += [(tuple(place), axes.transAxes) for place in np.concatenate([*parts, corners[-1:]])[:-1]]
     before = [*axes.texts, *axes.lines]
+    # It draws with numpy, which captions in the same file as a figure must not wait for.
+    from espalier.results.format import point_labels
+
     left = point_labels.place(axes, [(end, axes.transData) for end in ends], [*lines], size, ways)
     if left:
         for artist in {*axes.texts, *axes.lines} - {*before}:

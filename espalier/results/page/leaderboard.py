@@ -8,6 +8,7 @@ from espalier.results.compare.comparison import HEADINGS, grouped, headed
 from espalier.results.compare.costs import costs
 from espalier.results.format import numbers
 from espalier.results.format.marks import marked, names
+from espalier.results.read import rungs
 from espalier.results.read.planned_study import Study, baseline_number, configurations, headline, labels
 from espalier.results.read.run_state import State
 from espalier.stages import STAGES
@@ -81,11 +82,19 @@ def measured(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
 
 
 def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
-    """The study's configurations, also those without a result."""
-    data = measured(frame, study).sort_values(
-        "validation_top1_mean", ascending=False, na_position="last", kind="stable"
-    )
+    """The study's configurations, also those without a result: what a rung has ended stands below, the later the
+    higher."""
+    data = measured(frame, study)
+    stopped = _stops(study)
+    data["stopped_at"] = [stopped[number].epochs if number in stopped else float("inf") for number in data.index]
+    data["stopped_score"] = [stopped[number].score if number in stopped else None for number in data.index]
+    order = ["validation_top1_mean", "stopped_at", "stopped_score"]
+    data = data.sort_values(order, ascending=False, na_position="last", kind="stable")
     columns = _columns(data, study)
+    columns["Done"] = [
+        Cell(stopped[number].words(), 0.0) if number in stopped else cell
+        for number, cell in zip(data.index, columns["Done"], strict=True)
+    ]
     named, baseline, runs = names(study), baseline_number(study), _runs(study)
     labels = {number: found for found, number in configurations(study).items()}
     along = {axis: [labels[number][place] for number in data.index] for place, axis in enumerate(study["axes"])}
@@ -143,6 +152,13 @@ def printed(name: str, values: Sequence[float]) -> tuple[str, list[str]]:
 
 def _value(value: float) -> float | None:
     return None if isnan(value) else round(float(value), 6)
+
+
+def _stops(study: Study) -> dict[int, rungs.Stop]:
+    """Configuration → where a rung has ended it."""
+    known, numbers_of = rungs.stops(study), configurations(study)
+    found = ((numbers_of[labels(study, point)], rungs.of_point(point, known)) for point in study["points"])
+    return {number: stop for number, stop in found if stop}
 
 
 def _runs(study: Study) -> dict[int, list[str]]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from espalier.errors import Mistake
+from espalier.results.read.run_state import state_of
 from espalier.runs import record as records
 from espalier.runs.owner import owner, words
 from espalier.runs.record import Record
@@ -42,8 +43,10 @@ def told(folder: Path) -> str:
 
 
 def _unfinished(folder: Path) -> str:
-    found = owner(folder)
-    return "not complete: nobody makes it now" if found is None else f"not complete: being made by {words(found)}"
+    if (found := owner(folder)) is not None:
+        return f"not complete: being made by {words(found)}"
+    state = state_of({"stage": "", "path": str(folder)})
+    return f"not complete: {state.paused_at if state.name == 'paused' else 'nobody makes it now'}"
 
 
 def _recorded(record: Record) -> list[str]:

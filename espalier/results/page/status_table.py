@@ -1,4 +1,4 @@
-"""The state of a study in words: counts a stage, hours, then a line for each run that runs, has failed or is lost."""
+"""The state of a study in words: counts a stage, hours, then a line for each run at work, paused or in trouble."""
 
 import json
 import time
@@ -10,6 +10,7 @@ from pathlib import Path
 from espalier.plan.manifest import digest
 from espalier.results.format.notices import protocol_notice
 from espalier.results.format.protocols import MARK
+from espalier.results.read import rungs
 from espalier.results.read.hours import READERS, Facts, Hours, facts, hours
 from espalier.results.read.planned_study import Study, read
 from espalier.results.read.run_state import STATES, TROUBLED, State, last_words, state_of
@@ -26,7 +27,7 @@ def told(study: Study, root: Path = Path()) -> str:
     paths of their logs."""
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(lambda run: state_of(run, root), study["runs"].values())
-        states = dict(zip(study["runs"], found, strict=True))
+        states = rungs.overlaid(study, dict(zip(study["runs"], found, strict=True)))
     known, said = facts(study, states, root), protocol_notice(study).partition(". ")[0]
     found = Counter(state.name for state in states.values())
     shown = [name for name in STATES if name in _ALWAYS or found[name]]
@@ -39,7 +40,7 @@ def told(study: Study, root: Path = Path()) -> str:
         _spent(hours(study, states, known)),
         *([f"  {said}."] if said else []),
     ]
-    for wanted in ("running", *TROUBLED):
+    for wanted in ("running", "paused", *TROUBLED):
         chosen = {id_: state for id_, state in states.items() if state.name == wanted}
         lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
     return "\n".join(lines)
@@ -47,7 +48,8 @@ def told(study: Study, root: Path = Path()) -> str:
 
 def over(study: Study, root: Path = Path()) -> bool:
     """Whether no run of the study is at work or still to be made."""
-    return not {state_of(run, root).name for run in study["runs"].values()} & {"running", "waiting"}
+    states = rungs.overlaid(study, {id_: state_of(run, root) for id_, run in study["runs"].items()})
+    return not {state.name for state in states.values()} & {"running", "waiting"}
 
 
 def other_plan(study: Study) -> str:
@@ -94,14 +96,15 @@ def _line(study: Study, id_: str, state: State, root: Path) -> str:
         return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {state.why}"
     about = state.why or (last_words(root / state.log) if state.name == "failed" else _progress(state))
     about = about[:_WORDS] if state.name in ("failed", "diverged") else about
-    return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
+    head = state.paused_at if state.name == "paused" else f"{state.name:<8}"
+    return f"{head} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
 
 
 def _progress(state: State) -> str:
     """``epoch 3/6  top-1 95.20 %  1 min 15 s left``, as far as it is known."""
     epoch, epochs, top1, left = (state.said.get(key) for key in ("epoch", "epochs", "top1", "seconds_left"))
     parts = []
-    if epochs:
+    if epochs and state.name != "paused":
         parts.append(f"epoch {epoch}/{epochs}")
     if isinstance(top1, int | float):
         parts.append(f"top-1 {top1:.2f} %")

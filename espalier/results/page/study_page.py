@@ -19,9 +19,8 @@ from espalier.results.page import answers, browser, contents, explore
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.read.data_sets import prepared
 from espalier.results.read.planned_study import Study, axis_names, configurations, headline
-from espalier.results.read.run_state import STATES, TROUBLED, State, last_words
+from espalier.results.read.run_state import ENDED, STATES, TROUBLED, State, last_words
 from espalier.results.requested import Asked, asked
-from espalier.runs.record import OUTCOMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +46,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         study=study,
         notices=notices(study),
         choosing=choosing(study),
-        unfinished=", ".join(f"{counts[name]} {name}" for name in STATES if counts[name] and name not in OUTCOMES),
+        unfinished=", ".join(f"{counts[name]} {name}" for name in STATES if counts[name] and name not in ENDED),
         states=STATES,
         column=int(1.5 * style.COLUMN * style.DPI),
         counts=[(name, counts[name]) for name in STATES],

@@ -124,7 +124,7 @@ def _left(state: State, fact: Facts, whole: float | None) -> float | None:
         return float(left)
     if whole is None:
         return None
-    return max(0.0, whole - fact.seconds) if state.name == "running" else whole
+    return max(0.0, whole - fact.seconds) if state.name in ("running", "paused") else whole
 
 
 def _alike(run: Mapping[str, Any]) -> tuple:

@@ -9,10 +9,12 @@ from espalier.runs import record as records
 from espalier.runs.folders import DATA, folders
 from espalier.runs.owner import name_for, owner, words
 from espalier.runs.record import NOT_RUN
+from espalier.search.rung_file import RUNGS
 
 
 def forget(chosen: Iterable[Path]) -> list[Path]:
-    """Remove runs, with those that were not run because of them, so that the next call makes them; what was removed.
+    """Remove runs and their rungs, with those that were not run because of them, so that the next call makes them; what
+    was removed.
 
     Raises:
         Mistake: one of them is being made.
@@ -26,6 +28,7 @@ def forget(chosen: Iterable[Path]) -> list[Path]:
         # The record first: a run that is half removed is no complete one.
         (path / records.FILE).unlink(missing_ok=True)
         shutil.rmtree(path)
+        shutil.rmtree(RUNGS / path.name, ignore_errors=True)
     return chosen
 
 
@@ -41,10 +44,11 @@ def _not_run(chosen: Iterable[Path]) -> Iterator[Path]:
 
 
 def orphans(asked: Iterable[str]) -> list[Path]:
-    """Folders of runs and prepared files that are none of the paths that studies ask for."""
+    """Folders of runs, rungs of runs, and prepared files that are none of the paths that studies ask for."""
     known = {Path(path) for path in asked}
+    known |= {RUNGS / path.name for path in known}
     data = (path for path in sorted(DATA.glob("*.safetensors")) if not path.name.startswith("."))
-    return [path for path in [*folders(), *data] if path not in known]
+    return [path for path in [*folders(), *sorted(RUNGS.glob("*")), *data] if path not in known]
 
 
 def size(path: Path) -> int:
@@ -55,11 +59,15 @@ def size(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Remove a run's folder, or a prepared file with what stands beside it.
+    """Remove a run's folder with its rungs, the rungs alone, or a prepared file with what stands beside it.
 
     Raises:
         Mistake: it is being made.
     """
+    if path.parent == RUNGS:
+        # They may be gone with their run.
+        shutil.rmtree(path, ignore_errors=True)
+        return
     if path.is_dir():
         forget([path])
         return

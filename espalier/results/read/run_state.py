@@ -1,7 +1,7 @@
 """What state a run is in, told from its files alone.
 
 A run with a record is what the record says: done, diverged or not run; or damaged, where the record or the metrics
-are no longer what was written. One without is running, failed, lost or waiting.
+are no longer what was written. One without is running, paused, failed, lost or waiting.
 """
 
 import json
@@ -17,7 +17,11 @@ from espalier.errors import ArtifactError
 from espalier.runs import record as records
 from espalier.runs.record import OUTCOMES, Record
 
-STATES = (*OUTCOMES, "running", "failed", "lost", "damaged", "waiting")
+STOPPED = "stopped"
+"""A training that a rung has ended, and what would follow it; the plan says so."""
+STATES = (*OUTCOMES, STOPPED, "running", "paused", "failed", "lost", "damaged", "waiting")
+ENDED = (*OUTCOMES, STOPPED)
+"""States in which nothing is still to be made."""
 TROUBLED = ("diverged", "failed", "lost", "damaged")
 """States that somebody must look at."""
 SILENT_S = 120.0
@@ -43,6 +47,11 @@ class State:
     heard: float = 0.0
     """when a run that has begun and not ended was last heard of, in seconds since the epoch; 0 for all others"""
 
+    @property
+    def paused_at(self) -> str:
+        """``paused at 3 of 27`` epochs, of a run that has paused."""
+        return f"paused at {self.said.get('epoch')} of {self.said.get('epochs')}"
+
 
 def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
     """The state of one run of a plan, whose paths are relative to `root`."""
@@ -64,7 +73,7 @@ def state_of(run: Mapping[str, Any], root: Path = Path()) -> State:
 def chain_state(states: Mapping[str, str] | list[str]) -> str:
     """The state of a chain of runs: that of the run which holds it up."""
     found = set(states)
-    order = ("damaged", "diverged", "not run", "failed", "lost", "running", "waiting")
+    order = ("damaged", "diverged", "not run", "failed", "lost", "running", "paused", "waiting")
     return next((name for name in order if name in found), "done")
 
 
@@ -100,7 +109,7 @@ def _told_by(said: Mapping[str, Any], log: Path, modified: float) -> str:
     # A later attempt writes its log before its first heartbeat.
     if modified > then + _CLOCK_S:
         return _told_by_log(log, modified)
-    return "failed" if state == "failed" else "waiting"
+    return state if state in ("failed", "paused") else "waiting"
 
 
 def _dead_here(said: Mapping[str, Any]) -> bool:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from espalier.errors import ArtifactError
 from espalier.files import write_text
+from espalier.results.read import rungs
 from espalier.results.read.planned_study import Study, configurations, labels, stages
-from espalier.results.read.run_state import STATES, State, chain_state, state_of
+from espalier.results.read.run_state import STATES, STOPPED, State, chain_state, state_of
 from espalier.runs import record as records
 from espalier.runs.columns import HISTORY
 from espalier.stages import STAGES
@@ -23,7 +24,7 @@ stage of a chain that measures one speaks for it."""
 
 def states(study: Study, root: Path = Path()) -> dict[str, State]:
     """Run id → its state."""
-    return {id_: state_of(run, root) for id_, run in study["runs"].items()}
+    return rungs.overlaid(study, {id_: state_of(run, root) for id_, run in study["runs"].items()})
 
 
 def refuse_damaged(known: Mapping[str, State]) -> None:
@@ -50,7 +51,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     known = known or states(study, root)
     refuse_damaged(known)
     metrics = {id_: _metrics(study["runs"][id_]["stage"], state) for id_, state in known.items()}
-    numbers = configurations(study)
+    numbers, stopped = configurations(study), rungs.stops(study)
     flat = {id_: {key: _cell(value) for key, value in run["settings"].items()} for id_, run in study["runs"].items()}
     varying = _varying(study, flat)
     rows = []
@@ -58,12 +59,15 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         here = labels(study, point)
         settings = _joined(flat[id_] for id_ in point["runs"].values())
         row = {"configuration": numbers[here], "repeat": point["repeat"], "seed": settings.get("seed")}
-        row["state"] = chain_state([known[id_].name for id_ in point["runs"].values()])
+        stop = rungs.of_point(point, stopped)
+        row["state"] = STOPPED if stop else chain_state([known[id_].name for id_ in point["runs"].values()])
         row |= {f"label.{axis}": label for axis, label in zip(study["axes"], here, strict=True)}
         row |= {f"run.{stage}": id_ for stage, id_ in point["runs"].items()}
         row |= {f"folder.{stage}": study["runs"][id_]["path"] for stage, id_ in point["runs"].items()}
         row |= {key: settings.get(key) for key in varying}
-        row |= _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
+        # What a rung has ended has no result here, though another study may have trained it to its end.
+        row |= {} if stop else _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
+        row |= {"stopped_at": stop.epochs, "stopped_score": stop.score} if stop else {}
         rows.append(row)
     # The train columns are always there, so that tables and figures of a plan without results find them empty.
     measured = [
@@ -76,7 +80,8 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     fixed = ["configuration", "repeat", "seed", "state"]
     fixed += [f"label.{axis}" for axis in study["axes"]]
     fixed += [f"{part}.{stage}" for part in ("run", "folder") for stage in stages(study)]
-    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *measured])))
+    ended = ["stopped_at", "stopped_score"] if stopped else []
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *ended, *measured])))
     frame[measured] = frame[measured].apply(pd.to_numeric, errors="coerce")
     frame["state"] = pd.Categorical(frame["state"], STATES)
     return frame

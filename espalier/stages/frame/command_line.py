@@ -1,9 +1,9 @@
 """The command line of every stage, from its facts.
 
-    stage.py STAGE FOLDER --data FILE [--parents FOLDER …] [--teacher FOLDER] key=value …
+    stage.py STAGE FOLDER --data FILE [--parents FOLDER …] [--teacher FOLDER] [--until EPOCH --rung FILE] key=value …
 
-Exit codes: 0 done, diverged or not run; 2 a mistake told in one line; 75 stopped with its state saved (run the same
-command again); 130 Ctrl-C where there is none; 1 anything else, with its traceback in the log.
+Exit codes: 0 done, paused, diverged or not run; 2 a mistake told in one line; 75 stopped with its state saved (run the
+same command again); 130 Ctrl-C where there is none; 1 anything else, with its traceback in the log.
 """
 
 import argparse
@@ -36,7 +36,8 @@ def main(words: Sequence[str] | None = None) -> None:
             usage = f"usage: stage.py STAGE …; stages: {', '.join(STAGES)}; stage.py STAGE --help"
             sys.exit(usage if name in ("-h", "--help") else f"{unknown('stage', name, STAGES)}\n{usage}")
         stage = STAGES[name]
-        args = parser(stage).parse_intermixed_args(words)
+        reader = parser(stage)
+        args = reader.parse_intermixed_args(words)
         try:
             spec = parse(stage.settings, args.settings)
         except StudyError as error:
@@ -45,6 +46,8 @@ def main(words: Sequence[str] | None = None) -> None:
         if stage.reads == "source":
             stage(args.folder, spec, args.threads)
             return
+        if stage.pausable and (wrong := _unpausable(spec, args.until, args.rung)):
+            reader.error(wrong)
         _share(stage, args.folder, spec)
         with _at_work(stage, spec, args, started) as run:
             make(run)
@@ -79,6 +82,10 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
         found.add_argument("--checkpoint-minutes", type=float, default=10.0, help=about)
         about = "stop, save and exit 75 before this time is over; 0: no limit"
         found.add_argument("--minutes", type=float, default=0.0, help=about)
+    if stage.pausable:
+        about = "train to the end of this epoch, save and end with exit code 0; without it, go on to the end"
+        found.add_argument("--until", type=int, metavar="EPOCH", help=about)
+        found.add_argument("--rung", type=Path, metavar="FILE", help="JSON that says how the run stood at that epoch")
     if stage.training:
         about = "folder of the run whose answers are learned, where the settings ask for a teacher"
         found.add_argument("--teacher", type=Path, help=about)
@@ -86,6 +93,17 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
         found.add_argument("--trackers", help=about)
     found.add_argument("settings", nargs="*", help="settings that differ from the defaults, as key=value")
     return found
+
+
+def _unpausable(spec: Spec, until: int | None, rung: Path | None) -> str:
+    """What is wrong with an epoch to pause at; empty where nothing is."""
+    if (until is None) != (rung is None):
+        return "--until EPOCH and --rung FILE go together"
+    if until is not None and until < 1:
+        return f"--until: {until} is no epoch; the first is 1"
+    if until is not None and not spec.train.epochs:
+        return "--until: train.epochs is 0, so that there is no epoch to pause at; leave --until and --rung out"
+    return ""
 
 
 def _share(stage: Stage, folder: Path, spec: Spec) -> None:
@@ -122,6 +140,8 @@ def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float)
         tuple(getattr(args, "parents", ())),
         tuple(getattr(args, "branches", ())),
         getattr(args, "teacher", None),
+        getattr(args, "until", None),
+        getattr(args, "rung", None),
     )
     # The launcher of several processes owns the folder for all of them.
     owned = nullcontext() if ranks.launched() else owning(args.folder, interruption.reason)

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.data import channel_rules
-from espalier.errors import ArtifactError, Diverged, Mistake
+from espalier.errors import ArtifactError, Diverged, Mistake, Paused
 from espalier.runs import record as records
 from espalier.runs.columns import write_rows
 from espalier.runs.log import log
 from espalier.runs.owner import sweep
 from espalier.runs.provenance import provenance
 from espalier.runs.work import Work
+from espalier.search.rung_file import PAUSED
 from espalier.settings.keys import flat
 from espalier.settings.registry import Spec
 from espalier.settings.sections import Training
 from espalier.site import device, fail_fast, ranks
 from espalier.stages.definition import Outcome, Stage
+from espalier.stages.frame import pause
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +43,10 @@ class StageRun(Work):
     """folders of runs beside the chain"""
     teacher: Path | None = None
     """folder of the run whose answers it learns"""
+    until: int | None = None
+    """the epoch at whose end it pauses, where its training does not end there"""
+    rung: Path | None = None
+    """the file that then says how it stands"""
     data: "Resident | None" = None
     startup_cpu_s: float | None = None
     read: dict[str, str] = field(default_factory=dict)
@@ -117,12 +123,26 @@ def make(run: StageRun) -> None:
     """Run the stage in a folder that this process owns, and write metrics.csv and then the run's record.
 
     A run that is complete already, since another process has ended it, is left as it is. One whose loss diverges is
-    complete too, and those that would read its network end as not run.
+    complete too, and those that would read its network end as not run. A run that pauses has no record, but the file
+    of its rung, and heartbeat.json tells of it.
 
     Raises:
         Mistake: settings do not go together, or something that the run reads cannot be used.
         Interrupted: the run was asked to stop; its state is saved.
     """
+    try:
+        _make(run)
+    except Paused as paused:
+        log.info("%s; its state is saved", paused)
+        pause.tell(run)
+        run.heartbeat.beat(PAUSED)
+        if ranks.main():
+            fail_fast.ended(None)
+        return
+    pause.tell(run)
+
+
+def _make(run: StageRun) -> None:
     stage, spec = run.stage, run.spec
     if _complete(run):
         return

@@ -1,0 +1,30 @@
+"""Answer the open question of a study's plan: answer.py STUDY STEP OUTPUT --config FILE"""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study")
+    parser.add_argument("step", help="the question, with its digest")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--config", type=Path, required=True, help="Snakemake's configuration, as JSON")
+    args = parser.parse_args()
+
+    from espalier.errors import Mistake
+    from espalier.plan.configured import planned
+
+    try:
+        (study,) = planned(json.loads(args.config.read_text()) | {"studies": args.study}).studies.values()
+        step = study.pending
+        if step is None or step.key != args.step:
+            raise Mistake(f"{args.study} asks no {args.step} now; call snakemake again")
+        step.write(args.output)
+    except Mistake as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
