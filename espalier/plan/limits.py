@@ -8,8 +8,8 @@ from espalier.plan.study import Block, Study
 CHAINS = 100_000
 """The most that a study may have, before `exclude`, `when` and budgets take some away: a plan of more takes longer than
 a quarter of an hour, and more memory than most machines have."""
-_DRAWS = 100
-"""Draws for each point of a space that is wanted, at most."""
+_DRAWS, _MANY_DRAWS = (100, 10), 10_000
+"""Draws for each point of a space that is wanted, at most: of few points, and where that makes so many in all."""
 _FIRST = 16
 """Draws of a space, at least: fewer may have no point that has some key of a condition."""
 
@@ -40,5 +40,6 @@ def draws(wanted: int, beside: int) -> tuple[int, int]:
         wanted: points that are to be left
         beside: points of the grid that each is run with
     """
-    most = max(wanted, min(_DRAWS * wanted, CHAINS // max(beside, 1)))
+    few, many = _DRAWS
+    most = max(wanted, min(max(many * wanted, min(few * wanted, _MANY_DRAWS)), CHAINS // max(beside, 1)))
     return min(max(wanted, _FIRST), most), most

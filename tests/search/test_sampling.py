@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from espalier.errors import Mistake
+from espalier.plan import limits
 from espalier.plan.build import build
 from espalier.search import sampling
 from espalier.search.space import DISTRIBUTIONS, read
 from support.published_files import folder
 
+PAGE = Path(__file__).parents[2] / "docs/search.md"
 BASE = "title: a study\ndataset: digits\nmodel: resnet\n"
 SPACE = (
     "space:\n  train.optimizer.lr: {log_uniform: [1e-3, 1]}\n"
@@ -216,6 +219,20 @@ def test_folds_and_the_smoke_scale_go_with_samples(planned, tmp_path, monkeypatc
 )
 def test_the_plan_says_what_it_is_a_part_of(planned, text, said):
     assert said in planned(text).summary()
+
+
+def test_the_study_of_the_page_is_planned_as_it_says(tmp_path):
+    study, said, *_ = re.findall(r"```(?:yaml|text)\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    (tmp_path / "rate.yaml").write_text(study)
+    assert said in build(["rate"], tmp_path).summary()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "beside", "first", "most"),
+    [(4, 1, 16, 400), (64, 1, 64, 6400), (1000, 1, 1000, 10_000), (5000, 1, 5000, 50_000), (64, 1000, 64, 100)],
+)
+def test_draws_have_an_end(wanted, beside, first, most):
+    assert limits.draws(wanted, beside) == (first, most)
 
 
 def test_an_override_asks_for_more_points(planned):
