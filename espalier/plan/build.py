@@ -1,17 +1,20 @@
 """The plan: every run of the chosen studies, shared ones once."""
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from espalier.errors import Mistake
 from espalier.plan import compared, sampled, steps
 from espalier.plan.chain import Settings, chain
+from espalier.plan.grid import GridPoint
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
+from espalier.plan.selected import Configured, Selections
 from espalier.plan.starts import Starts
-from espalier.plan.study import Study, load
+from espalier.plan.study import Loaded, Study, load
 from espalier.plan.study_file import find
 from espalier.settings.problems import Problem, StudyError
 from espalier.settings.registry import Spec
@@ -53,12 +56,16 @@ class PlannedStudy:
     pending: steps.Step | None = None
     """the question that must be answered before the plan goes on; None where it is whole"""
 
+    changes: Mapping[tuple[str, ...], GridPoint] = field(default_factory=dict)
+    """labels of a configuration → what it changes of the study's own settings"""
+
     @property
     def kept(self) -> tuple[Point, ...]:
         """The points that no rung has dropped so far."""
         dropped = {
             name
             for answer in self.answers
+            if "epochs" in answer["asked"]
             for each in answer["candidates"]
             if not each["kept"]
             for name in each["runs"]
@@ -140,8 +147,7 @@ def _study(
     loaded = load(path, overrides)
     study, source, _ = loaded
     if not study.compare:
-        points = StudyPoints(loaded, overrides, _starts(folder, (*asking, path.stem)))
-        return _planned(path, points, overrides), points.problems
+        return _points(path, folder, loaded, overrides, (*asking, path.stem))
     problems = loaded[2] + compared.problems(study, source)
     place = source.place(("compare",))
     for name in study.compare:
@@ -155,39 +161,69 @@ def _study(
     return compared.with_answers(planned, members), compared.asked(found, axes, source)
 
 
-def _starts(folder: Path, asking: tuple[str, ...]) -> Starts:
-    """What finds the weights that a study starts from, of studies as their files stand."""
+def _line(run: Run) -> list[Run]:
+    """A run after all that it needs, its prepared data first."""
+    return [run.data, *(each for before in run.before for each in _line(before)), run] if run.parent else [run]
 
-    def planned(name: str) -> PlannedStudy:
-        path = find(name, folder)
-        if path.stem in asking:
-            raise Mistake(f"studies start from one another: {' → '.join((*asking, path.stem))}; name a run in one")
-        (study,) = build([name], folder, asking=asking).studies.values()
-        return study
 
-    return Starts(planned)
+def _points(
+    path: Path, folder: Path, loaded: Loaded, overrides: Mapping[str, Any], asking: tuple[str, ...]
+) -> tuple[PlannedStudy, list[Problem]]:
+    """A study of points of its own."""
+    study = loaded[0]
+
+    def other(name: str, **more: Any) -> PlannedStudy:
+        found = find(name, folder)
+        if found.stem in asking:
+            raise Mistake(f"studies start from one another: {' → '.join((*asking, found.stem))}; name a run in one")
+        (planned,) = build([name], folder, asking=asking, **more).studies.values()
+        return planned
+
+    def partly(configurations: Configured, first: int) -> PlannedStudy:
+        points = _chains(study, configurations, [None] * len(configurations))
+        return steps.stepped(_of(path, study, (), None, points, overrides), first * study.times)
+
+    selections = Selections(path.stem, partly, lambda name: other(name, overrides=overrides))
+    found = StudyPoints(loaded, overrides, Starts(other), selections)
+    points = _chains(found.study, found.configurations, found.cut)
+    whole = _of(path, found.study, found.axes, found.baseline, points, overrides, tuple(found.warnings))
+    planned = steps.stepped(whole, found.first * found.study.times)
+    return (
+        replace(
+            planned,
+            answers=planned.answers + selections.answers,
+            pending=planned.pending or selections.pending,
+            changes=found.changes,
+        ),
+        found.problems,
+    )
 
 
 def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
     found: dict[str, dict[str, Run]] = {stage: {} for stage in STAGES}
-    for point in (point for study in studies.values() for point in study.points):
-        for run in point.all_runs:
+    for study in studies.values():
+        # A question may be of runs of a study that was not asked for.
+        asked = [run for run, _ in study.pending.needs] if study.pending else []
+        for run in [*(run for point in study.points for run in point.all_runs), *itertools.chain(*map(_line, asked))]:
             if found[run.stage].setdefault(run.name, run) != run:
                 raise StudyError([Problem(run.name, "two runs share this id; change the seed of one")])
     return found
 
 
-def _planned(path: Path, found: StudyPoints, overrides: Mapping[str, Any]) -> PlannedStudy:
+def _chains(study: Study, configurations: Configured, cut: Sequence[Settings | None]) -> tuple[Point, ...]:
+    """The points of configurations with their repeats, those of one after another.
+
+    Args:
+        cut: the settings of every configuration's smoke run; None where it runs in full
+    """
     points = []
-    for (settings, labels), cut in zip(found.configurations, found.cut, strict=True):
-        for repeat in range(found.study.times):
-            runs = chain(_stages(settings, found.study, repeat))
-            if cut is not None:
-                runs = chain(_stages(cut, found.study, repeat), full=runs)
+    for (settings, labels), small in zip(configurations, cut, strict=True):
+        for repeat in range(study.times):
+            runs = chain(_stages(settings, study, repeat))
+            if small is not None:
+                runs = chain(_stages(small, study, repeat), full=runs)
             points.append(Point(labels, repeat, runs))
-    return steps.stepped(
-        _of(path, found.study, found.axes, found.baseline, tuple(points), overrides, tuple(found.warnings))
-    )
+    return tuple(points)
 
 
 def _of(path: Path, study: Study, axes: tuple[str, ...], *rest: Any) -> PlannedStudy:

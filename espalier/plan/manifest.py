@@ -32,7 +32,8 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "tables": [_wanted(item) for item in planned.study.tables],
         "figures": [_wanted(item) for item in planned.study.figures],
         **({"halving": planned.study.halving.model_dump(mode="json")} if planned.study.halving else {}),
-        **({"rungs": _rungs(planned)} if planned.answers else {}),
+        **({"rungs": rungs} if (rungs := _rungs(planned)) else {}),
+        **({"selections": selections} if (selections := _selections(planned)) else {}),
         "points": [
             {
                 "labels": dict(point.labels),
@@ -73,6 +74,24 @@ def _rungs(planned: PlannedStudy) -> list[dict[str, Any]]:
             ],
         }
         for answer in planned.answers
+        if "epochs" in answer["asked"]
+    ]
+
+
+def _selections(planned: PlannedStudy) -> list[dict[str, Any]]:
+    """What the blocks of its grid started from: every candidate with its name, scores, their mean, and whether it was
+    chosen."""
+    return [
+        {
+            "of": answer["asked"]["of"],
+            "by": answer["asked"]["by"],
+            "candidates": [
+                {"name": name, **{key: each[key] for key in ("scores", "mean", "kept")}}
+                for name, each in zip(answer["asked"]["named"], answer["candidates"], strict=True)
+            ],
+        }
+        for answer in planned.answers
+        if "best" in answer["asked"]
     ]
 
 

@@ -13,8 +13,9 @@ from espalier.plan import idle, key_paths, limits, network_sizes, own_images, sa
 from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import misfits
 from espalier.plan.grid import GridPoint, UnequalAxes, attribute, expand, has, label
+from espalier.plan.selected import Selections
 from espalier.plan.starts import Starts
-from espalier.plan.study import SECTIONS, Block, Loaded
+from espalier.plan.study import SECTIONS, Block, Loaded, Select
 from espalier.settings.keys import put
 from espalier.settings.problems import Problem, StudyError, describe, written
 
@@ -22,9 +23,10 @@ from espalier.settings.problems import Problem, StudyError, describe, written
 class StudyPoints:
     """The points of a study before repeats, and every mistake met on the way."""
 
-    def __init__(self, loaded: Loaded, overrides: Mapping[str, Any], starts: Starts):
+    def __init__(self, loaded: Loaded, overrides: Mapping[str, Any], starts: Starts, selections: Selections):
         self.study, self._source, self.problems = loaded
-        self._starts = starts
+        self._starts, self._selections = starts, selections
+        self._changes: dict[Settings, GridPoint] = {}
         self._labels: dict[tuple[str, Any], str] = {}
         blocks = self.study.grid or (Block(),)
         if more := limits.too_many(self.study, blocks):
@@ -32,12 +34,27 @@ class StudyPoints:
             raise StudyError(self.problems)
         for each in sampled.unclear(self.study, self._source.data):
             self._problem(*each)
-        expanded = [self._expanded(index, block) for index, block in enumerate(blocks)]
+        expanded: list[list[GridPoint]] = []
+        self.axes: tuple[str, ...] = ()
+        axes = dict.fromkeys(self.study.space)
+        for index, block in enumerate(blocks):
+            points = self._expanded(index, block)
+            own = dict.fromkeys(itertools.chain(*points))
+            if block.select:
+                more, points = self._from_best(index, block.select, points, expanded)
+                axes |= dict.fromkeys(more)
+            elif any(each.select for each in blocks[:index]):
+                self._problem(("grid", index), f"grid.{index}", "stands behind one that selects; put it before that")
+            axes |= own
+            self.axes = tuple(axes)
+            expanded.append(points)
         # What each point changes.
         varied = [(*self.study.space, *changes) for points in expanded for changes in points]
-        self.axes = tuple(dict.fromkeys(itertools.chain(self.study.space, *varied)))
         chosen = self._chosen(expanded)
         self.configurations = [(settings, self.labels(settings)) for settings in chosen]
+        plain = self._plain()
+        self.first = len(self._chosen(expanded[:plain])) if plain < len(blocks) else len(chosen)
+        self.changes = {tuple(labels.values()): self._changes[settings] for settings, labels in self.configurations}
         self.baseline = self._baseline()
         self._check()
         self.warnings = self._idle(overrides, varied)
@@ -69,9 +86,41 @@ class StudyPoints:
             self._problem(("grid", index, "zip"), "grid.zip", str(error))
             return []
 
-    def _chosen(self, expanded: list[list[GridPoint]]) -> list[Settings]:
+    def _plain(self) -> int:
+        """How many blocks select nothing; they stand first."""
+        blocks = self.study.grid or (Block(),)
+        return next((index for index, block in enumerate(blocks) if block.select), len(blocks))
+
+    def _from_best(
+        self, index: int, select: Select, points: list[GridPoint], before: list[list[GridPoint]]
+    ) -> tuple[tuple[str, ...], list[GridPoint]]:
+        """Axes that the selected configurations vary, and every point of a block laid over each of these; no point
+        while they are not known."""
+        axes: tuple[str, ...] = ()
         try:
-            chosen, wrong, short = sampled.chosen(self.study, expanded, self._resolved, self.labels)
+            if select.study:
+                axes, starts = self._selections.of_study(index, select)
+            elif not index:
+                raise Mistake("there is no block before this one; name a study, or put one there")
+            else:
+                known = [(settings, self.labels(settings)) for settings in self._chosen(before)]
+                first = len(self._chosen(before[: self._plain()]))
+                places = self._selections.of_blocks(index, select, known, first)
+                starts = None if places is None else [self._changes[known[place][0]] for place in places]
+        except StudyError as error:
+            starts = []
+            self._problem(("grid", index, "select"), f"grid.{index}.select", f"{select.study}: {error}")
+        except Mistake as error:
+            starts = []
+            self._problem(("grid", index, "select"), f"grid.{index}.select", str(error))
+        return axes, [{**start, **changes} for start in starts or () for changes in points]
+
+    def _chosen(self, expanded: list[list[GridPoint]]) -> list[Settings]:
+        if not expanded:
+            return []
+        study = self.study.model_copy(update={"grid": self.study.grid[: len(expanded)]})
+        try:
+            chosen, wrong, short = sampled.chosen(study, expanded, self._resolved, self.labels)
         except Mistake as error:
             chosen, wrong, short = [], [(("sample",), "sample", str(error))], []
         for each in wrong or ([] if self.problems else short):
@@ -88,6 +137,7 @@ class StudyPoints:
             for path, change in changes.items():
                 if change.label:
                     self._labels.setdefault((path, attribute(settings, path)), change.label)
+            self._changes.setdefault(settings, changes)
             found.append(settings)
         return found
 
@@ -127,7 +177,7 @@ class StudyPoints:
         return cut
 
     def _check(self) -> None:
-        if not self.configurations and not self.problems:
+        if not self.configurations and not self.problems and not self._selections.pending:
             self._problem(("grid",), "grid", "no point is left after exclude, when and constraints; loosen one of them")
         named: dict[tuple, Any] = {}
         for settings, labels in self.configurations:

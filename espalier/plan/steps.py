@@ -18,12 +18,12 @@ from espalier.errors import ArtifactError
 from espalier.files import write_text
 from espalier.plan.runs import Run
 from espalier.plan.study import Study
+from espalier.runs import record as records
 from espalier.runs import seal
-from espalier.runs.record import DIVERGED, NOT_RUN
 from espalier.search import halving, rung_file
 
 if TYPE_CHECKING:
-    from espalier.plan.build import PlannedStudy
+    from espalier.plan.build import PlannedStudy, Point
 
 _DIGITS = 10
 
@@ -36,8 +36,8 @@ class Step:
     name: str
     asked: Mapping[str, Any]
     """all that its answer depends on beside the runs' own numbers"""
-    needs: tuple[tuple[Run, int], ...]
-    """trainings, each with the epoch after which its score is asked for"""
+    needs: tuple[tuple[Run, int | None], ...]
+    """runs whose scores are asked for, each after an epoch of its training, or None for its end"""
 
     @property
     def key(self) -> str:
@@ -51,8 +51,11 @@ class Step:
         return Path("results/studies") / self.study / "answers" / f"{self.key}.json"
 
     def files(self) -> list[Path]:
-        """What it reads: a file for each training that is paused there."""
-        return [rung_file.path(run.name, epochs) for run, epochs in self.needs]
+        """What it reads: the records of runs, and the files of trainings that pause."""
+        return [
+            Path(run.path) / records.FILE if epochs is None else rung_file.path(run.name, epochs)
+            for run, epochs in self.needs
+        ]
 
     def answered(self, root: Path = Path()) -> dict[str, Any] | None:
         """The answer; None where there is none yet.
@@ -79,10 +82,14 @@ class Step:
         Raises:
             Mistake: one is missing or damaged.
         """
-        known = {run.name: rung_file.read(root / path) for (run, _), path in zip(self.needs, self.files(), strict=True)}
-        scores = {name: _score(found) for name, found in known.items()}
+        metric = self.asked.get("by", "")
+        scores = {
+            run.name: _at_end(root / run.path, metric) if epochs is None else _paused(root / path)
+            for (run, epochs), path in zip(self.needs, self.files(), strict=True)
+        }
         candidates = [{"runs": runs, "scores": [scores[name] for name in runs]} for runs in self.asked["candidates"]]
-        goes_on = halving.kept([each["scores"] for each in candidates], Fraction(self.asked["keep"]))
+        most = self.asked.get("best") or halving.count(len(candidates), Fraction(self.asked["keep"]))
+        goes_on = halving.kept([each["scores"] for each in candidates], most)
         for each, kept in zip(candidates, goes_on, strict=True):
             each |= {"mean": halving.mean(each["scores"]), "kept": kept}
         return {"asked": dict(self.asked), "candidates": candidates}
@@ -92,15 +99,28 @@ class Step:
         write_text(path, seal.sealed(self.answer(root)))
 
 
-def _score(found: rung_file.Rung) -> float | None:
-    """What a training is compared by, the larger the better; None of one that diverged."""
-    if found.best is None or found.outcome in (DIVERGED, NOT_RUN):
+def _paused(path: Path) -> float | None:
+    """What a training is compared by at a rung, the larger the better; None of one that diverged."""
+    found = rung_file.read(path)
+    if found.best is None or found.outcome in (records.DIVERGED, records.NOT_RUN):
         return None
     return -found.best["validation_loss"] if found.select == "loss" else found.best[f"validation_{found.select}"]
 
 
-def stepped(planned: "PlannedStudy", root: Path = Path()) -> "PlannedStudy":
-    """The study with what is answered by now, and the first open question.
+def _at_end(folder: Path, metric: str) -> float | None:
+    """What a run has measured, the larger the better; None of one that has no network."""
+    record = records.complete(folder)
+    if record.outcome != records.DONE:
+        return None
+    value = float(record.metrics[metric])
+    return -value if metric.endswith("_loss") else value
+
+
+def stepped(planned: "PlannedStudy", first: int, root: Path = Path()) -> "PlannedStudy":
+    """The study with what its rungs have decided by now, and the first rung that is open.
+
+    Args:
+        first: how many points the rungs are of, from the first one on; others start from what was selected
 
     Raises:
         ArtifactError: the file of an answer holds something else.
@@ -109,7 +129,7 @@ def stepped(planned: "PlannedStudy", root: Path = Path()) -> "PlannedStudy":
     if asked is None or not planned.points:
         return planned
     last = asked.epochs[-1]
-    candidates, answers = _candidates(planned), ()
+    candidates, answers = _candidates(planned.points[:first]), ()
     for epochs in asked.epochs[:-1]:
         step = Step(
             planned.name,
@@ -130,10 +150,10 @@ def stepped(planned: "PlannedStudy", root: Path = Path()) -> "PlannedStudy":
     return replace(planned, answers=answers)
 
 
-def _candidates(planned: "PlannedStudy") -> list[list[Run]]:
+def _candidates(points: "Sequence[Point]") -> list[list[Run]]:
     """The trainings of each configuration, one a repeat; configurations that share them are one candidate."""
     of: dict[tuple, list[Run]] = {}
-    for point in planned.points:
+    for point in points:
         of.setdefault(tuple(point.labels.values()), []).append(point.runs["train"])
     return [list(runs) for runs in dict.fromkeys(tuple(runs) for runs in of.values())]
 

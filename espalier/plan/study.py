@@ -47,8 +47,23 @@ class Condition(Spec):
     """key path → value, label or list of them"""
 
 
+class Select(Spec):
+    """The best configurations of the blocks before, or of another study: what a block starts from. They are chosen on
+    validation alone, once all that they are chosen among has ended."""
+
+    study: str | None = None
+    """name of another study, whose values on its axes are taken; null for the blocks before this one"""
+    best: Count = 1
+    """how many of them; each is run with every point of the block"""
+    by: Literal["validation_top1", "validation_balanced_top1", "validation_loss"] = "validation_top1"
+    """what they are chosen by, at the end of their chains, as a mean over seeds"""
+
+
 class Block(Spec):
     """A part of the grid: product × zip × points, less what `exclude` and `when` take away."""
+
+    select: Select | None = None
+    """what the block starts from; null for the study's own settings"""
 
     product: Axes = Field({})
     """axis (key path) → values; every combination. Values are a list, or a mapping of labels to values"""

@@ -9,17 +9,17 @@ from math import floor, isfinite
 from statistics import fmean
 
 
-def kept(scores: Sequence[Sequence[float | None]], keep: Fraction) -> list[bool]:
+def kept(scores: Sequence[Sequence[float | None]], most: int) -> list[bool]:
     """Whether each candidate goes on: those of the best mean over their seeds, the earlier of equals.
 
     Args:
         scores: of each candidate, one a seed, the larger the better; None of a seed that has diverged, with which its
             candidate does not go on
-        keep: the part that goes on, rounded down
+        most: how many go on
     """
     means = [mean(own) for own in scores]
     order = sorted(range(len(means)), key=lambda place: -means[place] if means[place] is not None else float("inf"))
-    best = set(order[: count(len(means), keep)])
+    best = set(order[:most])
     return [place in best and means[place] is not None for place in range(len(means))]
 
 
@@ -30,5 +30,5 @@ def mean(scores: Sequence[float | None]) -> float | None:
 
 
 def count(candidates: int, keep: Fraction) -> int:
-    """How many of them go on."""
+    """How many of them go on, of which a part does: rounded down."""
     return floor(candidates * keep)

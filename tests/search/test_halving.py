@@ -30,13 +30,14 @@ THIRD = Fraction(1, 3)
     ],
 )
 def test_the_best_by_their_mean_go_on(scores, keep, goes_on):
-    assert halving.kept(scores, keep) == goes_on
+    assert halving.kept(scores, halving.count(len(scores), keep)) == goes_on
 
 
 @given(st.lists(st.lists(st.floats(0, 100), min_size=2, max_size=2), min_size=2, max_size=40), st.fractions(0, 1))
 def test_as_many_as_asked_and_none_better_is_dropped(scores, keep):
-    found = halving.kept(scores, keep)
-    assert sum(found) == halving.count(len(scores), keep)
+    most = halving.count(len(scores), keep)
+    found = halving.kept(scores, most)
+    assert sum(found) == most
     means = [halving.mean(own) for own in scores]
     kept = [mean for mean, goes_on in zip(means, found, strict=True) if goes_on]
     dropped = [mean for mean, goes_on in zip(means, found, strict=True) if not goes_on]

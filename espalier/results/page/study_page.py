@@ -17,6 +17,7 @@ from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import page
 from espalier.results.page import answers, browser, contents, explore
 from espalier.results.page.leaderboard import leaderboard, settled
+from espalier.results.page.selections import selections
 from espalier.results.read.data_sets import prepared
 from espalier.results.read.planned_study import Study, axis_names, configurations, headline
 from espalier.results.read.run_state import ENDED, STATES, TROUBLED, State, last_words
@@ -57,6 +58,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         optimism=answers.optimism(study),
         tested=headline(study) == "test_top1",
         axes=_axes(study),
+        selected=[one.told() for one in selections(study)],
         configurations=len(configurations(study)),
         common=_common(study),
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],

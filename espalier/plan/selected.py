@@ -1,0 +1,110 @@
+"""The best of other blocks or of another study, from which a block of a grid starts: asked of results, then known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from espalier.errors import Mistake
+from espalier.plan import steps
+from espalier.plan.chain import Settings
+from espalier.plan.grid import GridPoint
+from espalier.plan.runs import Run
+from espalier.plan.study import Select
+from espalier.stages import STAGES
+
+if TYPE_CHECKING:
+    from espalier.plan.build import PlannedStudy, Point
+
+Labels = Mapping[str, str]
+Configured = Sequence[tuple[Settings, Labels]]
+
+
+class Selections:
+    """What the blocks of one study select, as far as results tell it by now.
+
+    Args:
+        name: of the study
+        partly: the study with some of its configurations alone; those whose trainings its rungs compare stand first, so
+            many of them
+        planned: plans another study as its file stands, or raises a Mistake
+    """
+
+    def __init__(
+        self,
+        name: str,
+        partly: "Callable[[Configured, int], PlannedStudy]",
+        planned: "Callable[[str], PlannedStudy]",
+    ):
+        self._name, self._partly, self._planned = name, partly, planned
+        self.answers: tuple[Mapping[str, Any], ...] = ()
+        self.pending: steps.Step | None = None
+
+    def of_blocks(self, index: int, select: Select, before: Configured, first: int) -> list[int] | None:
+        """Which configurations of the blocks before are selected, by their place, the best first; None while that is
+        not known.
+
+        Args:
+            index: of the block that selects
+            before: the configurations of the blocks before, those of blocks that select nothing first
+            first: how many these are
+
+        Raises:
+            Mistake: there are fewer than are asked for.
+        """
+        if self.pending:
+            return None
+        planned = self._partly(before, first)
+        places = {tuple(labels.values()): place for place, (_, labels) in enumerate(before)}
+        found = self._best(planned, select, index)
+        return None if found is None else [places[labels] for labels in found]
+
+    def of_study(self, index: int, select: Select) -> tuple[tuple[str, ...], list[GridPoint] | None]:
+        """The axes of another study, and what its best configurations change of its own settings, the best first; None
+        while that is not known.
+
+        Raises:
+            Mistake: that study cannot be planned, or has fewer than are asked for.
+        """
+        other = self._planned(select.study)
+        found = None if self.pending else self._best(other, select, index)
+        return other.axes, None if found is None else [other.changes[labels] for labels in found]
+
+    def _best(self, planned: "PlannedStudy", select: Select, index: int) -> list[tuple[str, ...]] | None:
+        """The labels of the best configurations."""
+        of: dict[tuple[str, ...], list[Point]] = {}
+        for point in planned.kept:
+            of.setdefault(tuple(point.labels.values()), []).append(point)
+        if select.best > len(of):
+            raise Mistake(f"{select.best} are asked for, and there are {len(of)}; ask for fewer")
+        if planned.study.scale != "full":
+            # A smoke run has no results to select by.
+            return list(of)[: select.best]
+        if planned.pending:
+            self.pending = planned.pending
+            return None
+        runs = [[_measured(point, select.by) for point in points] for points in of.values()]
+        asked = {
+            "best": select.best,
+            "by": select.by,
+            "of": planned.name,
+            "candidates": [[run.name for run in each] for each in runs],
+            "named": [_name(planned, labels) for labels in of],
+        }
+        step = steps.Step(self._name, f"best-{index}", asked, tuple((run, None) for each in runs for run in each))
+        answer = step.answered()
+        if answer is None:
+            self.pending = step
+            return None
+        self.answers += (answer,)
+        named = zip(of, answer["candidates"], strict=True)
+        kept = [(labels, each["mean"]) for labels, each in named if each["kept"]]
+        return [labels for labels, mean in sorted(kept, key=lambda pair: -pair[1])]
+
+
+def _name(planned: "PlannedStudy", labels: tuple[str, ...]) -> str:
+    """What tells a configuration from others, in its own study's words."""
+    return " · ".join(label for label in labels if label not in ("none", "–")) or planned.name
+
+
+def _measured(point: "Point", metric: str) -> Run:
+    """The last run of a chain that measures something."""
+    return next(run for stage, run in reversed(point.runs.items()) if metric in STAGES[stage].metrics)

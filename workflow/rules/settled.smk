@@ -1,0 +1,47 @@
+# How a plan grows: a study asks something of results, and goes on with the answer.
+@cache
+def whole():
+    """Names of the runs that some study asks for whole, which no rung pauses."""
+    studies = PLAN.studies.values()
+    points = [
+        point for study in studies if study.pending is None for point in study.kept
+    ]
+    return {run.name for point in points for run in point.all_runs}
+
+
+def grow():
+    """Plan again, with the answers that are there by now."""
+    global PLAN, STANDING
+    PLAN = build(SETTINGS.studies, Path("config/studies"), OVERRIDES)
+    STANDING = Standing(PLAN)
+    for known in (runs_shown, manifest_of, page_is_current, whole):
+        known.cache_clear()
+    if CALL:
+        for study in PLAN.studies:
+            manifest.write(
+                Path(f"results/studies/{study}/plan.json"), manifest_of(study)
+            )
+
+
+def settle(study):
+    """Wait until a study's plan is whole: Snakemake makes the first answer that is missing, and comes here again."""
+    while step := PLAN.studies[study].pending:
+        # A study that compares others waits for theirs.
+        checkpoints.answer.get(study=step.study, step=step.key)
+        grow()
+
+
+def paused_before(wildcards):
+    """Input function: what a training needs to go on to a rung; the whole of it where a study asks for that too."""
+    run = PLAN.runs["train"][wildcards.run]
+    if run.name in whole():
+        record = f"{run.path}/run.json"
+        return ancient(record) if STANDING.complete(run) else record
+    return data_of("train")(wildcards) + networks_of("train")(wildcards)
+
+
+def asked_of(wildcards):
+    """Input function: the files that a study's open question reads."""
+    pending = [one.pending for one in PLAN.studies.values() if one.pending]
+    # One that is answered reads nothing any more.
+    return next((step.files() for step in pending if step.key == wildcards.step), [])
