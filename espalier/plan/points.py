@@ -99,13 +99,13 @@ class StudyPoints:
         axes: tuple[str, ...] = ()
         try:
             if select.study:
-                axes, starts = self._selections.of_study(index, select)
+                axes, starts = self._selections.of_study(select)
             elif not index:
                 raise Mistake("there is no block before this one; name a study, or put one there")
             else:
                 known = [(settings, self.labels(settings)) for settings in self._chosen(before)]
                 first = len(self._chosen(before[: self._plain()]))
-                places = self._selections.of_blocks(index, select, known, first)
+                places = self._selections.of_blocks(select, known, first)
                 starts = None if places is None else [self._changes[known[place][0]] for place in places]
         except StudyError as error:
             starts = []
@@ -199,7 +199,9 @@ class StudyPoints:
         trainings = list(dict.fromkeys(settings.stage("train") for settings, _ in self.configurations))
         for keys, key, message in steps.problems(self.study, [each.train for each in trainings]):
             self._problem(keys, key, message)
-        for keys, key, message in unmet.unmet(self.study, self.axes, self.configurations, self.baseline):
+        # While a question is open, points are still to come.
+        known = () if self._selections.pending else self.configurations
+        for keys, key, message in unmet.unmet(self.study, self.axes, known, self.baseline):
             self._problem(keys, key, message)
 
     def _check_folds(self) -> None:

@@ -38,12 +38,11 @@ class Selections:
         self.answers: tuple[Mapping[str, Any], ...] = ()
         self.pending: steps.Step | None = None
 
-    def of_blocks(self, index: int, select: Select, before: Configured, first: int) -> list[int] | None:
+    def of_blocks(self, select: Select, before: Configured, first: int) -> list[int] | None:
         """Which configurations of the blocks before are selected, by their place, the best first; None while that is
         not known.
 
         Args:
-            index: of the block that selects
             before: the configurations of the blocks before, those of blocks that select nothing first
             first: how many these are
 
@@ -54,10 +53,10 @@ class Selections:
             return None
         planned = self._partly(before, first)
         places = {tuple(labels.values()): place for place, (_, labels) in enumerate(before)}
-        found = self._best(planned, select, index)
+        found = self._best(planned, select)
         return None if found is None else [places[labels] for labels in found]
 
-    def of_study(self, index: int, select: Select) -> tuple[tuple[str, ...], list[GridPoint] | None]:
+    def of_study(self, select: Select) -> tuple[tuple[str, ...], list[GridPoint] | None]:
         """The axes of another study, and what its best configurations change of its own settings, the best first; None
         while that is not known.
 
@@ -65,10 +64,10 @@ class Selections:
             Mistake: that study cannot be planned, or has fewer than are asked for.
         """
         other = self._planned(select.study)
-        found = None if self.pending else self._best(other, select, index)
+        found = None if self.pending else self._best(other, select)
         return other.axes, None if found is None else [other.changes[labels] for labels in found]
 
-    def _best(self, planned: "PlannedStudy", select: Select, index: int) -> list[tuple[str, ...]] | None:
+    def _best(self, planned: "PlannedStudy", select: Select) -> list[tuple[str, ...]] | None:
         """The labels of the best configurations."""
         of: dict[tuple[str, ...], list[Point]] = {}
         for point in planned.kept:
@@ -89,7 +88,7 @@ class Selections:
             "candidates": [[run.name for run in each] for each in runs],
             "named": [_name(planned, labels) for labels in of],
         }
-        step = steps.Step(self._name, f"best-{index}", asked, tuple((run, None) for each in runs for run in each))
+        step = steps.Step(self._name, "best", asked, tuple((run, None) for each in runs for run in each))
         answer = step.answered()
         if answer is None:
             self.pending = step

@@ -64,7 +64,7 @@ def by_rate(run):
 def test_it_waits_for_the_blocks_before_and_knows_its_axes(plan):
     study = plan().studies["s"]
     assert study.axes == ("train.optimizer.lr", "prune", "prune.ratio")
-    assert len(study.points) == 6 and study.pending.key.startswith("best-1-")
+    assert len(study.points) == 6 and study.pending.key.startswith("best-")
     assert [path.name for path in study.pending.files()] == ["run.json"] * 6
 
 
@@ -104,6 +104,14 @@ def test_a_plan_has_the_runs_that_it_asks_of(plan):
     names = {name for runs in asked.runs.values() for name in runs}
     assert {run.name for run, _ in asked.studies["o"].pending.needs} <= names
     assert asked.runs["prepare"], "and what these read"
+
+
+def test_a_second_block_selects_among_all_before_it(plan):
+    text = STUDY + "  - select: {best: 1}\n    product: {train.epochs: [8]}\ntables: [pruning]\n"
+    assert plan(text).studies["s"].pending, "and a table of points that are still to come is no mistake"
+    study = settle(plan, by_rate, text=text)
+    assert len(list(Path("results/studies/s/answers").glob("best-*.json"))) == 2
+    assert {point.runs["train"].spec.train.epochs for point in study.points} == {4, 8}
 
 
 def test_a_smoke_run_takes_the_first(plan):
