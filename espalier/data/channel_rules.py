@@ -15,8 +15,11 @@ _OF_COLOURS = ("brightness", "jpeg")
 
 def misfits(settings: Spec, channels: int) -> Iterator[tuple[str, str]]:
     """Every (key path, message) of what is not defined for images of so many channels, of settings of any stage."""
-    for one in getattr(settings, "augment", ()):
-        yield from (("augment", message) for message in _of_augmentation(one, channels))
+    extension = getattr(settings, "extend", None)
+    policies = {"augment": getattr(settings, "augment", ()), "extend.augment": getattr(extension, "augment", None)}
+    for path, policy in policies.items():
+        for one in policy or ():
+            yield from ((path, message) for message in _of_augmentation(one, channels))
     asked = getattr(getattr(settings, "evaluate", None), "corruptions", None)
     undefined = [name for name in asked.names if name in _OF_COLOURS] if asked else []
     if undefined and channels not in (1, 3):

@@ -35,7 +35,8 @@ def _of_chain(settings: Settings) -> Misfits:
 def _from_scratch(settings: Settings) -> Misfits:
     """What keeps a control from being trained as long as the network that it is compared with."""
     train, epochs = settings.train, settings.control_epochs
-    together = train.epochs + settings.fine_tune.epochs
+    extended = settings.extend.epochs if settings.extend else 0
+    together = train.epochs + extended + settings.fine_tune.epochs
     if epochs is None and (why := started(settings.pretrained, settings.checkpoint, together)):
         yield "control", why
     elif epochs and train.warmup_epochs >= epochs:

@@ -8,8 +8,9 @@ from espalier.data import stated
 from espalier.plan import model_counts
 from espalier.plan.build import Plan
 from espalier.plan.runs import Run
+from espalier.stages import STAGES
+from espalier.stages.frame.stage_run import section
 from espalier.stages.prune import PruneStage
-from espalier.stages.quantize import QuantizeStage
 from espalier.stages.train import TrainStage
 
 _CLASSES, _IMAGE_SIZE = 10, 32
@@ -36,17 +37,14 @@ def priorities(plan: Plan) -> dict[str, float]:
 
 def epochs(run: Run) -> int:
     """Passes over the training split; those of pruning in rounds are counted once a round."""
-    if isinstance(run.spec, TrainStage):
-        return run.spec.train.epochs
     if isinstance(run.spec, PruneStage):
         if run.spec.control_epochs:
             return run.spec.control_epochs
         rounds = run.spec.prune.settings().get("rounds", 1)
-        scratch = run.networks[0].spec.train.epochs if run.spec.control == "scratch" else 0
+        scratch = sum(map(epochs, run.networks)) if run.spec.control == "scratch" else 0
         return scratch + rounds * run.spec.fine_tune.epochs
-    if isinstance(run.spec, QuantizeStage) and run.spec.quantize.fine_tune:
-        return run.spec.quantize.fine_tune.epochs
-    return 0
+    train = section(STAGES[run.stage], run.spec)
+    return train.epochs if train else 0
 
 
 def network(run: Run) -> model_counts.Network:

@@ -80,8 +80,8 @@ class Asked:
         return chosen(table, self.columns) if self.columns else telling(table)
 
     def _of_stage(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The same arguments; of what is registered for a stage, without what chains do after it."""
-        stage = STAGES.get(self.facts.get("stage"))
+        """The same arguments; of what is registered for a stage, without what chains do after it, or after `until`."""
+        stage = STAGES.get(self.facts.get("until", self.facts.get("stage")))
         if stage is None or not stage.changes:
             return args
         from espalier.results.read.stage_networks import until

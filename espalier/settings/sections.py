@@ -123,6 +123,16 @@ class Training(Spec):
     """nodes of a SLURM job that share the processes equally; elsewhere all are on one machine"""
 
 
+class Extension(Training):
+    """How a trained network is trained on: the keys of `train`, with their own defaults and not what the chain's `train`
+    says."""
+
+    epochs: Count
+    """passes over the training split after those of training"""
+    augment: Annotated[tuple[choice("augmentation"), ...] | None, Strict(False)] = None
+    """augmentations of the training images, by name or with their settings; null for the chain's"""
+
+
 class FineTuning(Training):
     """How a network is trained after it was pruned: the keys of `train`, with a low rate."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.errors import ArtifactError
+from espalier.runs import record as records
 from espalier.runs.columns import FORMATS, write_rows
 from espalier.runs.log import log
 from espalier.settings.registry import Spec
@@ -73,7 +74,8 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     data = run.load()
     feed, beat = Feed.of(data), run.heartbeat.beat
     quantized, line = _quantized(run, data)
-    folders = {EAGER: line[-1]} | ({BEFORE: line[-2]} if len(line) > 1 else {})
+    pruned = len(line) > 1 and records.complete(line[-1]).content["stage"] == "prune"
+    folders = {EAGER: line[-1]} | ({BEFORE: line[-2]} if pruned else {})
     networks = {form: run.network(folder) for form, folder in folders.items()}
     own = networks[EAGER]
     eager = {form: Fed(network.model, feed) for form, network in networks.items()}

@@ -1,6 +1,7 @@
 """The prune stage: from a trained network to a pruned and fine-tuned one."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,11 +27,11 @@ class PruneStage(Spec):
     """what to prune and how, by name or with its settings; null for nothing"""
     control: Literal["random", "scratch"] | None = None
     """what pruned networks are compared with: random weights or channels pruned, or the pruned structure trained
-    from scratch for the epochs of training and fine-tuning together; meant as an axis beside null, which is the pruned
-    network itself"""
+    from scratch for the epochs of training, its extension and fine-tuning together; meant as an axis beside null, which
+    is the pruned network itself"""
     control_epochs: Count | None = None
-    """epochs of the control from scratch; null for those of training and fine-tuning together. Must be said where the
-    network that is pruned starts from other weights, whose own training is no part of these"""
+    """epochs of the control from scratch; null for those of training, its extension and fine-tuning together. Must be
+    said where the network that is pruned starts from other weights, whose own training is no part of these"""
     fine_tune: FineTuning = FineTuning()
     """how the pruned network is trained"""
     augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
@@ -56,7 +57,7 @@ def started(pretrained: bool, checkpoint: object, epochs: int) -> str | None:
     """Why the epochs of a control from scratch must be said: what its parent starts from has been trained before.
 
     Args:
-        epochs: of the parent's training and of fine-tuning together
+        epochs: of the parent's training, its extension and of fine-tuning together
     """
     if not (pretrained or checkpoint):
         return None
@@ -101,7 +102,7 @@ def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
     from espalier.pruning.shapes import shapes
     from espalier.site import device, ranks
 
-    train = _recipe(spec, run.parent)
+    train = _recipe(spec, run.parents)
     ranks.expect(train.processes, train.batch_size)
     device.prepare(train.deterministic)
     accelerator = device.accelerate(train.precision)
@@ -144,20 +145,25 @@ def prune(run: "StageRun", spec: PruneStage) -> Outcome | None:
     return Outcome(row, said, {"params": row["params"], "macs": row["macs"], "resumed": rounds.resumed})
 
 
-def _recipe(spec: PruneStage, parent: Path) -> Training:
-    """How the pruned network is trained: fine-tuned; from scratch as its parent was, with the epochs of both.
+def _recipe(spec: PruneStage, parents: Sequence[Path]) -> Training:
+    """How the pruned network is trained: fine-tuned; from scratch as `train` did, with all epochs of the chain.
 
     Raises:
-        ArtifactError: the parent is no training, or does not say how it was done.
-        Mistake: the parent starts from other weights, and the epochs are not said.
+        ArtifactError: what is before it is no training and its extension, or does not say how it was done.
+        Mistake: the training starts from other weights, and the epochs are not said.
     """
     if spec.control != "scratch":
         return spec.fine_tune
-    told = records.complete(parent).content
-    if told["stage"] != "train":
-        raise ArtifactError(f"{parent}: its stage is {told['stage']}, and training from scratch follows train")
+    told, *extensions = found = [records.complete(folder).content for folder in parents]
+    stages = [one["stage"] for one in found]
+    if stages not in (["train"], ["train", "extend"]):
+        raise ArtifactError(
+            f"{parents[-1]}: its stages are {', '.join(stages)}, and training from scratch follows train, or train and "
+            "its extend; name their folders, --parents TRAIN [EXTEND]"
+        )
     train = Training.model_validate_json(json.dumps(told["spec"].get("train", {})))
-    epochs = train.epochs + spec.fine_tune.epochs
+    extended = sum(one["spec"]["extend"]["epochs"] for one in extensions)
+    epochs = train.epochs + extended + spec.fine_tune.epochs
     if spec.control_epochs is None and (
         why := started(told["spec"].get("pretrained"), told["spec"].get("checkpoint"), epochs)
     ):

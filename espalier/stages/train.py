@@ -59,8 +59,6 @@ def _misfits(settings: TrainStage) -> Misfits:
         yield "train.epochs", "0 leaves a network untrained; name a checkpoint that it starts from, or train it"
     yield from augmentation_misfits(settings.augment)
     yield from training_misfits("train", train)
-    if train.compile and train.processes > 1:
-        yield "train.compile", "steps of several processes are not compiled; set it to false, or processes to 1"
 
 
 def _misfits_of_start(start: Start, train: Training) -> Misfits:
@@ -85,20 +83,20 @@ def _fitting(model: Choice) -> str:
     return f"no weights of {model.name} are published; there are some of {names}"
 
 
-def augmentation_misfits(augment: tuple[Choice, ...]) -> Iterator[tuple[str, str]]:
+def augmentation_misfits(augment: tuple[Choice, ...], path: str = "augment") -> Iterator[tuple[str, str]]:
     """Every (key path, message) of augmentations that do not follow one another."""
     kinds = [AUGMENT_STAGES.index(one.entry().facts["stage"]) for one in augment]
     for position, (before, after) in enumerate(pairwise(kinds), 1):
         first, second = augment[position - 1].name, augment[position].name
         if after < before:
-            yield "augment", f"{second} works on {AUGMENT_STAGES[after]} images and must stand before {first}"
+            yield path, f"{second} works on {AUGMENT_STAGES[after]} images and must stand before {first}"
         elif after == before == AUGMENT_STAGES.index("mixing"):
-            yield "augment", f"{first} and {second} both mix images; keep one"
+            yield path, f"{first} and {second} both mix images; keep one"
 
 
 def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
-    """Every (key path, message) of processes that cannot share the batches of a training, of a warm-up that does not
-    end within it, and of a teacher in vain."""
+    """Every (key path, message) of processes that cannot share the batches of a training or compile its steps, of a
+    warm-up that does not end within it, and of a teacher in vain."""
     yield from warmup_misfits(section, train)
     if train.teacher and not train.epochs:
         yield f"{section}.teacher", "in 0 epochs nothing is learned of it; leave it out"
@@ -108,6 +106,9 @@ def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]
     if train.processes % train.nodes:
         message = f"{train.nodes} nodes share processes equally, not {train.processes}; make these a multiple"
         yield f"{section}.nodes", message
+    if train.compile and train.processes > 1:
+        message = "steps of several processes are not compiled; set it to false, or processes to 1"
+        yield f"{section}.compile", message
 
 
 def warmup_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:

@@ -48,7 +48,7 @@ def spread_words(study: Study) -> str:
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     """A row a group, in the order of the plan: estimates of the accuracies over seeds, `params` and `macs` where the
-    group agrees on them, mean `train_wall_s`, and how many of its points are `done` or have `diverged` of those
+    group agrees on them, mean `train_wall_s` with that of extensions, and how many of its points are `done` or have `diverged` of those
     `planned`.
 
     Groups share one spread: who shows a part of a study gives the whole frame, and takes its rows from what comes back.
@@ -58,6 +58,7 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
 
     from espalier.results.compare.samples import samples
     from espalier.results.compare.statistics import estimates
+    from espalier.results.read import trainings
 
     measures = ["validation_top1"]
     if "evaluate" in stages(study):
@@ -66,7 +67,9 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     groups = frame.groupby(by, sort=False, observed=True, dropna=False)
     for count in ("params", "macs"):
         found[count] = groups[count].first().where(groups[count].nunique() == 1)
-    found["train_wall_s_mean"] = groups["train_wall_s"].mean()
+    found["train_wall_s_mean"] = (
+        trainings.wall_s(frame).groupby(frame[by], sort=False, observed=True, dropna=False).mean()
+    )
     if "stopped_at" in frame:
         found["stopped_at"] = groups["stopped_at"].max()
     for state in ("done", "diverged"):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.results.format import numbers
+from espalier.results.read import trainings
 from espalier.results.read.planned_study import Study, ending_in
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def costs(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
     """
     import pandas as pd
 
-    column = {"train_time": "train_wall_s"}.get(x, f"{x}_ms" if x in _LATENCIES else x)
+    if x == "train_time":
+        return trainings.wall_s(frame)
+    column = f"{x}_ms" if x in _LATENCIES else x
     found = frame[column] if column in frame else pd.Series(float("nan"), frame.index)
     if x == "nonzeros":
         return found.fillna(frame["params"])
@@ -38,11 +41,11 @@ def costs(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
         return found.fillna(ending_in(frame, "train")["run.train"].map(lambda run: _size(study, run)).astype(float))
     if x in _LATENCIES and "run.prune" in frame:
         pruned = frame.drop_duplicates("run.prune")
-        before = (pruned[column] * pruned[f"speedup_{x.rpartition('_')[2]}"]).groupby(pruned["run.train"]).mean()
+        times = pruned[column] * pruned[f"speedup_{x.rpartition('_')[2]}"]
+        before = times.groupby(trainings.last(pruned)).mean()
         measured = ending_in(frame, "prune")
-        return (
-            found.reindex(measured.index).fillna(measured["run.train"].map(before).astype(float)).reindex(frame.index)
-        )
+        own = trainings.last(measured).map(before).astype(float)
+        return found.reindex(measured.index).fillna(own).reindex(frame.index)
     return found
 
 

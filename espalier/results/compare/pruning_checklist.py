@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from espalier.results.format import numbers
+from espalier.results.read import trainings
 from espalier.results.read.planned_study import Study, headline
 from espalier.results.read.stage_networks import until
 
@@ -102,8 +103,8 @@ def _decline(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
     measure, own = headline(study), _measured(frame, study)
     if own.empty:
         return NOTHING
-    before = until(frame, study, "train")[0].drop_duplicates("run.train").set_index("run.train")[measure]
-    own = own.assign(change=own[measure] - own["run.train"].map(before))
+    before = trainings.accuracy(frame, study, measure)
+    own = own.assign(change=own[measure] - trainings.last(own).map(before))
     means = own.groupby("configuration")[["compression", "change"]].mean().dropna()
     if means.empty:
         return NOTHING
@@ -113,8 +114,8 @@ def _decline(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
 
 def _before(study: Study) -> tuple[str, str]:
     chains = [point["runs"] for point in study["points"]]
-    bare = {runs["train"] for runs in chains if "prune" not in runs}
-    trained = {runs["train"] for runs in chains if "prune" in runs}
+    bare = {trainings.last_of(runs) for runs in chains if "prune" not in runs}
+    trained = {trainings.last_of(runs) for runs in chains if "prune" in runs}
     return answer(trained <= bare), f"{len(trained & bare)} of {len(trained)} trained networks that were pruned"
 
 

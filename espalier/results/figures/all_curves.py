@@ -2,6 +2,7 @@ from espalier.results.format import line_ends, loss_axis, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import untested
+from espalier.results.read import trainings
 from espalier.results.read.planned_study import axis_names
 from espalier.settings.registry import register
 from espalier.settings.types import Count
@@ -10,7 +11,7 @@ _MOST = 8
 """Colours that can still be told apart."""
 
 
-@register("figure", stage="train")
+@register("figure", stage="train", until="extend")
 def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Count | None = None):
     """Validation loss and top-1 of every run against epoch, a thin line each.
 
@@ -18,11 +19,13 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
         axis: key path of the axis whose values are told apart by colour
         best: only so many configurations, those of the highest mean validation top-1
     """
+    history = trainings.joined(history, frame)
+    frame = frame.assign(trained=trainings.last(frame)) if "run.train" in frame else frame
     chosen = frame if best is None else _best(frame, best)
     groups = _groups(chosen, study, axis, best)
     parts = {name: history[history["run"].isin(runs)] for name, runs in groups.items()}
     begun = {name: part for name, part in parts.items() if len(part)}
-    asked = set(frame["run.train"].dropna()) if "run.train" in frame else set()
+    asked = set(frame["trained"].dropna()) if "trained" in frame else set()
     if not begun:
         return style.nothing(f"No training run has finished an epoch yet ({len(asked)} planned).", style.PAGE)
     shown = sorted(begun, key=lambda name: -begun[name]["validation_top1"].max())[:_MOST]
@@ -58,7 +61,7 @@ def caption(study: dict, *, axis: str | None, best: int | None) -> Caption:
     return Caption(
         f"Validation loss and top-1 after each epoch, for {which}{told}",
         "A line is a run, and ends where its training did.",
-        f"The loss is the cross-entropy. {untested(study)}",
+        f"The loss is the cross-entropy. {untested(study)} {trainings.note(study)}".strip(),
         alt="Two panels of lines over epochs: validation loss at the left, validation top-1 at the right",
     )
 
@@ -69,13 +72,13 @@ def _best(frame, best: int):
 
 
 def _groups(frame, study: dict, axis: str | None, best: int | None) -> dict[str, list[str]]:
-    """Name in the legend → ids of training runs, in the order of the plan."""
-    if "run.train" not in frame:
+    """Name in the legend → ids of the runs that trained a network last, in the order of the plan."""
+    if "trained" not in frame:
         return {}
     if axis is None and best is None:
-        return {"": frame["run.train"].dropna().unique().tolist()}
+        return {"": frame["trained"].dropna().unique().tolist()}
     key = frame["configuration"].map(names(study)) if axis is None else frame[f"label.{axis}"]
-    found = frame.groupby(key, sort=False)["run.train"]
+    found = frame.groupby(key, sort=False)["trained"]
     return {str(name): runs.dropna().unique().tolist() for name, runs in found}
 
 

@@ -7,6 +7,7 @@ from espalier.results.compare.costs import WORDS, costs, unit
 from espalier.results.format import line_ends, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
+from espalier.results.read import trainings
 from espalier.results.read.planned_study import headline, headline_words
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
@@ -36,7 +37,8 @@ def compression(
     import numpy as np
 
     measure, whole = headline(study), frame
-    frame = frame[frame["run.train"].isin(frame.loc[frame["run.prune"].notna(), "run.train"])]
+    trained = trainings.last(frame)
+    frame = frame[trained.isin(trained[frame["run.prune"].notna()])]
     # Of the whole frame, since all configurations share a spread.
     data = _means(frame, study, x, grouped(whole, "configuration", study))
     if data.empty:

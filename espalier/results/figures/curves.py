@@ -1,6 +1,7 @@
 from espalier.results.format import line_ends, loss_axis, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import rest
+from espalier.results.read import trainings
 from espalier.results.read.planned_study import along, axis_names, baseline_number
 from espalier.settings.registry import register
 
@@ -19,7 +20,8 @@ def curves(frame, history, study: dict, *, axis: str | None = None):
     """
     groups = _groups(frame, study, axis)
     planned = sum(map(len, groups.values()))
-    seeds = frame.drop_duplicates("run.train").set_index("run.train")["seed"] if planned else None
+    history = trainings.joined(history, frame)
+    seeds = _trained(frame).drop_duplicates("trained").set_index("trained")["seed"] if planned else None
     parts = {label: history[history["run"].isin(set(runs))] for label, runs in groups.items()}
     parts = {label: part.assign(seed=part["run"].map(seeds)) for label, part in parts.items() if len(part)}
     if not parts:
@@ -84,22 +86,28 @@ def caption(study: dict, *, axis: str | None) -> Caption:
     return Caption(
         f"Loss and top-1 after each epoch{whose}",
         f"Lines are means over the seeds that reached the epoch, bands the range of validation over seeds{within}.",
-        "The loss is the cross-entropy. Train values are those seen during the epoch, on augmented images.",
+        "The loss is the cross-entropy. Train values are those seen during the epoch, on augmented images. "
+        f"{trainings.note(study)}".strip(),
         alt="Two panels of lines over epochs: loss at the left, top-1 at the right, train and validation",
     )
 
 
 def _groups(frame, study: dict, axis: str | None) -> dict[str, list[str]]:
-    """Label of a line → ids of its training runs."""
+    """Label of a line → ids of the runs that trained its networks last."""
     if "run.train" not in frame:
         return {}
     if axis is None:
         number = baseline_number(study)
         chosen = frame if number is None else frame[frame["configuration"] == number]
-        return {"": chosen["run.train"].dropna().unique().tolist()}
+        return {"": trainings.last(chosen).dropna().unique().tolist()}
     chosen = frame[frame["configuration"].isin(along(study, axis)[0])]
-    found = chosen.groupby(f"label.{axis}", sort=False)["run.train"]
+    found = _trained(chosen).groupby(f"label.{axis}", sort=False)["trained"]
     return {str(label): runs.dropna().unique().tolist() for label, runs in found}
+
+
+def _trained(frame):
+    """The frame with the run of each row that trained its network last."""
+    return frame.assign(trained=trainings.last(frame))
 
 
 def _line(panel, part, column: str, look: dict, name: str, band: bool = False):

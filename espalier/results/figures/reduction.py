@@ -5,6 +5,7 @@ from espalier.results.compare.comparison import grouped
 from espalier.results.format import line_ends, numbers, point_labels, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
+from espalier.results.read import trainings
 from espalier.results.read.planned_study import axis_names, headline, headline_words
 from espalier.settings.registry import register
 
@@ -80,10 +81,10 @@ def _means(frame: "pd.DataFrame", study: dict, measure: str) -> "pd.DataFrame":
     """A row a configuration: means over its repeats of `params`, of the percentage `removed` and of the accuracy, the
     `name` of its line, and the `trained` networks that it comes from."""
     pruned = frame["run.prune"].notna()
-    frame = frame.assign(removed=(100 - frame["params_left"]).where(pruned, 0.0))
+    frame = frame.assign(removed=(100 - frame["params_left"]).where(pruned, 0.0), trained=trainings.last(frame))
     groups = frame.groupby("configuration", sort=False)
     found = groups[["removed", "params", measure]].mean().rename(columns={measure: "mean"})
-    found["trained"] = groups["run.train"].agg(tuple)
+    found["trained"] = groups["trained"].agg(tuple)
     found["pruned"] = groups["run.prune"].first().notna()
     first = frame.drop_duplicates("configuration").set_index("configuration")
     axes = [axis for axis in study["axes"] if axis in _WAY or not axis.startswith("prune.")]

@@ -22,6 +22,8 @@ class Selection(NamedTuple):
     def told(self) -> str:
         """One sentence, and what it is worth."""
         names = "; ".join(f"{name} ({numbers.plain(abs(mean))})" for name, mean in self.chosen)
+        if self.among == 1:
+            return f"Started from the one configuration of {self.of} that was left: {names}."
         text = f"Selected of {self.among} configurations of {self.of} by {self.by.replace('_', ' ')}: {names}."
         if self.optimism is None or self.by.endswith("loss"):
             return text

@@ -58,7 +58,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         optimism=answers.optimism(study),
         tested=headline(study) == "test_top1",
         axes=_axes(study),
-        selected=[one.told() for one in selections(study)],
+        selected=list(dict.fromkeys(one.told() for one in selections(study))),
         configurations=len(configurations(study)),
         common=_common(study),
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],

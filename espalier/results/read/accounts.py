@@ -25,13 +25,16 @@ MEASURES = (
     "latency_1_ms",
     "latency_64_ms",
 )
-WORDS = {"train": "original", "prune": "pruned", "quantize": "quantized", "encode": "coded"}
+WORDS = {"train": "original", "extend": "extended", "prune": "pruned", "quantize": "quantized", "encode": "coded"}
 _KEPT = {"bits": "weight_bits", "activation_mib": "activation_mib"}
 """Measure → column of a stage's metrics that holds for the stages after it too."""
 _EAGER, _BEFORE = "eager", "eager, before pruning"
 _FORMS = {FP32: FULL, INT8: 8, QUANTIZED: None, PROGRAM: None}
 """Exported form → bits of a weight; None: those of the chain."""
 _NO_NETWORK = ("prepare", "evaluate")
+_TRAINED = ("train", "extend")
+"""Stages after which a network has no zeros to speak of."""
+_FLOATS = (*_TRAINED, "prune")
 
 Times = Mapping[str, Mapping[str, str]]
 
@@ -88,8 +91,8 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
         run = runs[stage]
         row = metrics(study, run)
         words = WORDS.get(stage, stage)
-        if stage in ("train", "prune"):
-            kept["activation_mib"] = floats.get(run, _of_same_shape(study, runs, floats))
+        if stage in _FLOATS:
+            kept["activation_mib"] = _activations(study, runs, run, floats)
         kept |= {name: number(row, column) for name, column in _KEPT.items() if column in STAGES[stage].columns}
         if stage == "quantize":
             words = f"{words} (W{row['weight_bits']} A{row['activation_bits']})" if row else words
@@ -99,8 +102,7 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
         if stage == "encode":
             found["bits"] = number(row, "bits_per_weight")
         found |= {"validation_top1": number(row, "validation_top1"), "params": params}
-        # A trained network has no zeros to speak of.
-        found |= {"nonzeros": params if stage == "train" else number(row, "nonzeros")}
+        found |= {"nonzeros": params if stage in _TRAINED else number(row, "nonzeros")}
         found |= {"file_bytes": size, "ratio": original / size}
         yield found | {name: number(times.get(run, {}), name) for name in ("latency_1_ms", "latency_64_ms")}
     for form, row in _exported(study, runs):
@@ -111,11 +113,13 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
         yield found | {name: number(row, name) for name in ("latency_1_ms", "latency_64_ms")}
 
 
-def _of_same_shape(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -> float:
-    """The activations of the pruned network, where pruning has removed weights alone."""
-    before, after = metrics(study, runs["train"]), metrics(study, runs.get("prune"))
-    same = number(before, "params") == number(after, "params")
-    return floats.get(runs["prune"], nan) if same else nan
+def _activations(study: Study, runs: Mapping[str, str], run: str, floats: Mapping[str, float]) -> float:
+    """The activations of a network of floats, or of one made from it whose channels are the same."""
+    known = {id_: floats[id_] for id_ in (runs.get(stage) for stage in _FLOATS) if id_ in floats}
+    if run in known:
+        return known[run]
+    params = number(metrics(study, run), "params")
+    return next((mib for id_, mib in known.items() if number(metrics(study, id_), "params") == params), nan)
 
 
 def _exported(study: Study, runs: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, str]]]:

@@ -18,7 +18,6 @@ from espalier.runs.record import Record
 
 READERS = 16
 """Files read at once: on a shared file system each takes its time."""
-_PROCESSES = ("train.processes", "fine_tune.processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,9 @@ def _alike(run: Mapping[str, Any]) -> tuple:
 
 
 def _processes(run: Mapping[str, Any]) -> int:
-    return max([1, *_numbers(run["settings"].get(key) for key in _PROCESSES)])
+    """Of the section by which a run trains; what is said of its teacher is another run's."""
+    asked = {key: value for key, value in run["settings"].items() if ".teacher." not in key}
+    return max([1, *_numbers(value for key, value in asked.items() if key.endswith(".processes"))])
 
 
 def _numbers(values: Iterable[Any]) -> list[int]:

@@ -5,8 +5,8 @@ from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
 from espalier.results.format.table import Table, of
+from espalier.results.read import trainings
 from espalier.results.read.planned_study import headline, headline_words
-from espalier.results.read.stage_networks import until
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def measured(frame: "pd.DataFrame", study: dict) -> "pd.DataFrame":
     """A row a pruned configuration: `n`, mean and sample standard deviation of its accuracy (`top1`) and of its
     difference from the network before, repeat by repeat (`change`), and means of its costs."""
     main = headline(study)
-    before = until(frame, study, "train")[0].drop_duplicates("run.train").set_index("run.train")[main]
+    before = trainings.accuracy(frame, study, main)
     pruned = frame[frame["run.prune"].notna()].copy()
     pruned["top1"] = pruned[main]
-    pruned["change"] = pruned[main] - pruned["run.train"].map(before)
+    pruned["change"] = pruned[main] - trainings.last(pruned).map(before)
     pruned["compression"] = 100 * pruned["params"] / pruned["params_left"] / pruned["nonzeros"]
     groups = pruned.groupby("configuration", sort=False)
     data = groups[["top1", "change"]].agg(["count", "mean", "std"])

@@ -1,0 +1,27 @@
+rule extend:
+    input:
+        data_of("extend"),
+        networks_of("extend"),
+    output:
+        record_of("extend"),
+    log:
+        "results/runs/extend/{run}/run.log",
+    priority: longest_first
+    conda:
+        "../../envs/train.yaml"
+    # A core for each of the processes at least, which share what is given; the run starts them.
+    threads: processes_of("extend")
+    resources:
+        # What a job on several nodes asks SLURM for; the run starts its steps there.
+        **over_nodes("extend"),
+        # A run that failed of a mistake is not begun a second time.
+        attempt=tried,
+        # Longest work that a killed run can lose; changes no result.
+        checkpoint_minutes=10,
+        # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.
+        runtime=0,
+    params:
+        command=command_of("extend"),
+    shell:
+        "{params.command} --attempt {resources.attempt} --checkpoint-minutes {resources.checkpoint_minutes}"
+        " --minutes {resources.runtime} 2> {log}"
