@@ -43,6 +43,9 @@ class Config(Spec):
     """what follows trainings while they run, each told every epoch; changes no run and no result"""
     fail_fast: Count | None = None
     """stop a call whose first so many runs all fail or diverge alike; null for never; changes no run"""
+    keep_ends: bool = True
+    """keep the state at the end of trainings whose schedule does not depend on their length, so that longer ones go on
+    from there: three to five times the network's file; changes no run"""
     preload: Literal["auto", True, False] = "auto"
     """import torch once for all runs on this machine, which are then forked; auto does it on Linux without a GPU;
     changes no weights and no scores; a run starts sooner, and less memory is counted as its own"""

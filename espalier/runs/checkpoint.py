@@ -116,8 +116,15 @@ class Checkpoints:
 
     def save(self, state: Mapping[str, Any]) -> None:
         if ranks.main():
-            saved = {"identity": self.identity, "threads": torch.get_num_threads(), "state": state}
-            write(self.latest, saved, keep=self.previous)
+            self.write(self.latest, state, keep=self.previous)
+
+    def write(self, path: Path, state: Mapping[str, Any], keep: Path | None = None) -> None:
+        """Write a state of the run to a file, as a checkpoint has it; what stood there becomes `keep`."""
+        write(path, {"identity": self.identity, "threads": torch.get_num_threads(), "state": state}, keep)
+
+    def begin(self, saved: Mapping[str, Any]) -> None:
+        """Make what another run has saved the first checkpoint of this one."""
+        write(self.latest, {**saved, "identity": self.identity})
 
     def load(self) -> dict[str, Any] | None:
         """The newest sound state, or None for a fresh start; torch then has the threads that it was saved with.

@@ -10,7 +10,7 @@ RUNS, DATA = Path("results/runs"), Path("results/data")
 
 def folders() -> list[Path]:
     """The folders of all runs that lie here."""
-    return sorted(path for path in RUNS.glob("*/*") if path.is_dir())
+    return sorted(path for path in RUNS.glob("*/[!.]*") if path.is_dir())
 
 
 def find(name: str) -> Path:

@@ -150,6 +150,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     from espalier.metrics import cost
     from espalier.networks import artifact, own_weights
     from espalier.site import device, ranks
+    from espalier.training import longer
     from espalier.training.loop import fit
     from espalier.training.selection import best
     from espalier.training.state import State
@@ -162,6 +163,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
     if spec.checkpoint:
         run.read[spec.checkpoint.file] = own_weights.checksum(Path(spec.checkpoint.file))
     checkpoints = run.checkpoints()
+    longer.go_on(spec.train, checkpoints, run.folder)
     saved = checkpoints.load()
     model, policy = build(spec, data, accelerator.device, fresh=saved is None)
     teacher = run.taught_by(spec.train)
@@ -174,9 +176,13 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
         state = State.begin(model, spec.train, steps, scaler=accelerator.scaler, clock=run.clock)
         if saved:
             state.load_state_dict(saved)
+            if state.continued:
+                run.continued = state.continued["run"]
+                run.read[f"{run.continued}/{longer.FILE}"] = state.continued["sha256"]
             log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
         watch = Watch(run, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps, until=run.until)
         fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch, teacher=teacher)
+        longer.keep(state, spec.train, checkpoints, run.folder)
         weights, history, resumed = state.best, state.history, state.resumed
         chosen = best(history, spec.train.select)
     else:

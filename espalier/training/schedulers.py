@@ -5,7 +5,8 @@ training (cosine, one_cycle) span the steps after the warm-up; epochs at which t
 multi_step) are epochs of training, so a warm-up does not move them.
 
 Facts: `cuts` and `period` name the setting with the epochs of the first cut, or of the first period, by which the plan
-tells of a training that ends before.
+tells of a training that ends before. `any_length`: the rate of a step does not depend on how many come after it, so
+that a training may be made longer.
 """
 
 from dataclasses import dataclass
@@ -35,13 +36,13 @@ class Span:
         return max(self.total - self.warmup, 1)
 
 
-@register("scheduler")
+@register("scheduler", any_length=True)
 def constant(optimizer: Optimizer, span: Span):
     """The same learning rate throughout."""
     return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
-@register("scheduler", cuts="epochs")
+@register("scheduler", cuts="epochs", any_length=True)
 def step(optimizer: Optimizer, span: Span, *, epochs: Count = 30, gamma: Fraction = 0.1):
     """The learning rate is multiplied by `gamma` every so many epochs.
 
@@ -53,7 +54,7 @@ def step(optimizer: Optimizer, span: Span, *, epochs: Count = 30, gamma: Fractio
     return _under_way(lr_scheduler.StepLR(optimizer, size, gamma), span, gamma ** (span.warmup // size))
 
 
-@register("scheduler", cuts="milestones")
+@register("scheduler", cuts="milestones", any_length=True)
 def multi_step(optimizer: Optimizer, span: Span, *, milestones: Counts = (60, 120, 160), gamma: Fraction = 0.2):
     """The learning rate is multiplied by `gamma` at given epochs.
 
@@ -74,7 +75,7 @@ def _under_way(scheduler, span: Span, cut: float):
     return scheduler
 
 
-@register("scheduler")
+@register("scheduler", any_length=True)
 def plateau(
     optimizer: Optimizer,
     span: Span,
@@ -115,7 +116,7 @@ def cosine(optimizer: Optimizer, span: Span, *, min_lr: NonNegative = 0.0):
     return lr_scheduler.CosineAnnealingLR(optimizer, span.main, min_lr)
 
 
-@register("scheduler", period="epochs")
+@register("scheduler", period="epochs", any_length=True)
 def cosine_restarts(
     optimizer: Optimizer, span: Span, *, epochs: Positive = 10.0, multiple: Count = 2, min_lr: NonNegative = 0.0
 ):

@@ -35,6 +35,8 @@ class State:
     clock: Clock = field(default_factory=Clock)
     resumed: int = 0
     """how often the run was continued from a checkpoint"""
+    continued: dict[str, str] = field(default_factory=dict)
+    """the run from whose end this one goes on, by its folder's name, and the SHA-256 of that; empty for none"""
 
     @classmethod
     def begin(
@@ -77,10 +79,10 @@ class State:
         self.clock.resume(state["seconds"])
         where = self.sums.device
         for name in _PLAIN:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, getattr(self, name)))
         self.sums = ranks.own(self.sums).to(where)
         self.best = {name: tensor.to(where) for name, tensor in self.best.items()}
         self.resumed += 1
 
 
-_PLAIN = ("sums", "epoch", "step", "lr", "history", "best", "resumed")
+_PLAIN = ("sums", "epoch", "step", "lr", "history", "best", "resumed", "continued")

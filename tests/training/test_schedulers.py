@@ -100,6 +100,14 @@ def test_state_survives_a_round_trip_at_any_step(name, warmup):
         assert rates + run(after, first=cut) == whole
 
 
+@pytest.mark.parametrize("warmup", [0.0, 1.5])
+@pytest.mark.parametrize("name", entries("scheduler"))
+def test_a_schedule_of_any_length_has_the_same_rates_in_a_longer_training(name, warmup):
+    settings = {"name": name, **({"patience": 1} if name == "plateau" else CURVES[name][0])}
+    short, long = run(schedule(settings, warmup)), run(schedule(settings, warmup, epochs=2 * EPOCHS))
+    assert (short == long) == entries("scheduler")[name].facts.get("any_length", False)
+
+
 @pytest.mark.parametrize(
     ("select", "metrics"),
     [("top1", [50, 60, 60.4, 60, 70, 70, 70, 70]), ("loss", [5, 4, 3.6, 4, 2, 2, 2, 2])],

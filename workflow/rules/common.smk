@@ -104,6 +104,8 @@ if CALL or workflow.output_settings.dryrun:
 # No params of a rule: what looks on from outside makes no run anew.
 if SETTINGS.tracking:
     os.environ.update(ESPALIER_TRACKERS=",".join(SETTINGS.tracking))
+if not SETTINGS.keep_ends:
+    os.environ.update(ESPALIER_KEEP_ENDS="0")
 
 
 include: "pilot.smk"

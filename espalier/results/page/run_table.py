@@ -17,6 +17,7 @@ _FACTS = (
     "reason",
     "parent",
     "teacher",
+    "continued",
     "command",
     "host",
     "device",

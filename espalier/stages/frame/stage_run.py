@@ -47,6 +47,8 @@ class StageRun(Work):
     """the epoch at whose end it pauses, where its training does not end there"""
     rung: Path | None = None
     """the file that then says how it stands"""
+    continued: str = ""
+    """folder's name of the shorter run from whose end it goes on; empty where it began with nothing"""
     data: "Resident | None" = None
     startup_cpu_s: float | None = None
     read: dict[str, str] = field(default_factory=dict)
@@ -217,6 +219,7 @@ def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
         **({"reason": reason} if reason else {}),
         "parent": ids["parent"],
         **({"teacher": records.identifier(run.teacher)} if run.teacher else {}),
+        **({"continued": records.identifier(Path(run.continued))} if run.continued else {}),
         "spec": run.told,
         "data": _data(run),
         **provenance(run.clock),
