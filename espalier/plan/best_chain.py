@@ -1,8 +1,10 @@
 """The best chain of a study, of those that are done: what a notebook loads and what other studies start from."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from espalier.runs import record as records
 
@@ -10,10 +12,24 @@ if TYPE_CHECKING:
     from espalier.plan.build import PlannedStudy, Point
 
 METRIC = "validation_top1"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Best(Generic[T]):
+    """The best of a group of seeds."""
+
+    mean: float
+    """score of the group"""
+    count: int
+    """how many of it have one"""
+    item: T
+    """that of them with the highest"""
 
 
 def best(study: "PlannedStudy", root: Path = Path()) -> "Point | None":
-    """The point with the highest validation top-1 at the end of its chain; None while no chain is done.
+    """The point of the configuration with the highest mean validation top-1 at the end of its chains, that of its seeds
+    with the highest; None while no chain is done.
 
     Args:
         root: what the paths of the plan are relative to
@@ -21,8 +37,25 @@ def best(study: "PlannedStudy", root: Path = Path()) -> "Point | None":
     Raises:
         ArtifactError: a run's record or metrics are damaged.
     """
-    scores = [(found, point) for point in study.kept if (found := _score(point, root)) is not None]
-    return max(scores, key=lambda pair: pair[0])[1] if scores else None
+    scores = [(tuple(point.labels.values()), _score(point, root), point) for point in study.kept]
+    chosen = highest(scores)
+    return chosen and chosen.item
+
+
+def highest(scored: Iterable[tuple[Hashable, float | None, T]]) -> "Best[T] | None":
+    """The best of things that are grouped: of the group with the highest mean, the first of equals, its best.
+
+    Args:
+        scored: (group, score, thing); things without a score are left out
+    """
+    groups: dict[Hashable, list[tuple[float, T]]] = {}
+    for group, value, item in scored:
+        if value is not None:
+            groups.setdefault(group, []).append((value, item))
+    if not groups:
+        return None
+    best = max(groups.values(), key=lambda own: fmean(value for value, _ in own))
+    return Best(fmean(value for value, _ in best), len(best), max(best, key=lambda pair: pair[0])[1])
 
 
 def unended(study: "PlannedStudy", root: Path = Path()) -> int:

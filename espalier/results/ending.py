@@ -11,7 +11,8 @@ from espalier.errors import Mistake
 from espalier.plan import best_chain
 from espalier.results.format.notices import protocol_notice
 from espalier.results.page import freshness
-from espalier.results.read.planned_study import Study, configurations, labels, read, short_names
+from espalier.results.read import rungs
+from espalier.results.read.planned_study import Study, configurations, labels, read, short_names, unit
 from espalier.results.read.run_state import STATES, TROUBLED, State, last_words
 from espalier.results.read.tidy import states
 
@@ -57,22 +58,21 @@ def _ended(folder: Path, failed: bool) -> list[str]:
 
 
 def best(study: Study, found: Mapping[str, State]) -> list[str]:
-    """The best chain on the validation split in one line, chosen as a notebook and other studies choose it; none while
-    no chain is done. Of the test split the page alone tells."""
-    scores = []
-    for point in study["points"]:
+    """The best configuration on the validation split in one line, chosen as a notebook and other studies choose it;
+    none while no chain is done. Of the test split the page alone tells."""
+    scores, stopped = [], rungs.stops(study)
+    for point in (point for point in study["points"] if not rungs.of_point(point, stopped)):
         ended = [found[id_].record for stage, id_ in point["runs"].items() if stage != "prepare"]
-        if (score := best_chain.score(ended)) is not None:
-            scores.append((score, point, [record for record in ended if best_chain.METRIC in record.metrics][-1]))
-    if not scores:
+        last = [record for record in ended if record and best_chain.METRIC in record.metrics]
+        scores.append((labels(study, point), best_chain.score(ended), last[-1].folder if last else None))
+    chosen = best_chain.highest(scores)
+    if chosen is None:
         return []
-    score, point, last = max(scores, key=lambda one: one[0])
-    name = short_names(study)[configurations(study)[labels(study, point)]]
-    seeds = (seed for id_ in point["runs"].values() if (seed := study["runs"][id_]["settings"].get("seed")) is not None)
-    seed = f", seed {next(seeds, point['repeat'])}" if study["repeats"] > 1 else ""
+    name = short_names(study)[configurations(study)[next(key for key, _, item in scores if item == chosen.item)]]
     said = protocol_notice(study).partition(". ")[0]
-    head = f"{study['study']}: best validation top-1 {score:.2f} %: {name}{seed}"
-    return [f"{head} ({last.folder}){f'. {said}.' if said else ''}"]
+    mean = f" (mean of {chosen.count} {unit(study).partition(',')[0]})" if chosen.count > 1 else ""
+    head = f"{study['study']}: best validation top-1 {chosen.mean:.2f} %{mean}: {name}"
+    return [f"{head} ({chosen.item}){f'. {said}.' if said else ''}"]
 
 
 def line(page: Path, study: Study, found: Mapping[str, State]) -> str:

@@ -104,5 +104,6 @@ def extend(run: "StageRun", spec: ExtendStage) -> Outcome | None:
     row = counted | {name: chosen[name] for name in BEST_EPOCH}
     row |= {"epochs": len(state.history), "best_epoch": chosen["epoch"]}
     row |= {"file_bytes": (run.folder / "model.safetensors").stat().st_size}
-    said = f"best of {len(state.history)} more epochs {chosen['epoch']}: validation top-1 {chosen['validation_top1']:.2f} %"
+    said = f"best of {len(state.history)} more epochs {chosen['epoch']}"
+    said += f": validation top-1 {chosen['validation_top1']:.2f} %"
     return Outcome(row, said, counted | {"resumed": state.resumed})

@@ -12,7 +12,9 @@ from espalier.settings.problems import StudyError
 from espalier.stages import STAGES
 
 BASE = "title: a study\ndataset: digits\nmodel: {name: mlp, hidden: [8]}\naugment: [pad_crop]\ntrain: {epochs: 3}\n"
-GRID = "grid: {product: {extend: {no: null, longer: {epochs: 4, batch_size: 64}}, prune: {no: null, half: magnitude}}}\n"
+GRID = (
+    "grid: {product: {extend: {no: null, longer: {epochs: 4, batch_size: 64}}, prune: {no: null, half: magnitude}}}\n"
+)
 ROOT = Path(__file__).parents[2]
 
 

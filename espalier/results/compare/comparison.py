@@ -48,8 +48,8 @@ def spread_words(study: Study) -> str:
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     """A row a group, in the order of the plan: estimates of the accuracies over seeds, `params` and `macs` where the
-    group agrees on them, mean `train_wall_s` with that of extensions, and how many of its points are `done` or have `diverged` of those
-    `planned`.
+    group agrees on them, mean `train_wall_s` with that of extensions, and how many of its points are `done` or have
+    `diverged` of those `planned`.
 
     Groups share one spread: who shows a part of a study gives the whole frame, and takes its rows from what comes back.
     """

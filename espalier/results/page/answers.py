@@ -43,8 +43,7 @@ def answers(frame: "pd.DataFrame", study: Study) -> list[Answer]:
     data = data[data["validation_top1_n"] > 0]
     if data.empty:
         return []
-    # Of equally good ones the smaller.
-    order = data.sort_values(["validation_top1_mean", "params"], ascending=[False, True], kind="stable")
+    order = data.sort_values("validation_top1_mean", ascending=False, kind="stable")
     best = order.index[0]
     near = order[order["validation_top1_mean"] >= order.loc[best, "validation_top1_mean"] - WITHIN]
     ties = int((order["validation_top1_mean"] == order.loc[best, "validation_top1_mean"]).sum()) - 1
