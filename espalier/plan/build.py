@@ -103,6 +103,11 @@ class Plan:
                 f"{f' × {planned.study.folds} folds' if planned.study.folds else ''}"
                 f" = {len(planned.points)} chains, {runs} runs asked"
             )
+            if planned.study.halving and planned.points:
+                epochs = ", ".join(map(str, planned.study.halving.epochs[:-1]))
+                lines.append(f"  of which the best {planned.study.halving.keep} go on after epoch {epochs}")
+            if planned.pending:
+                lines.append(f"  so far: next it asks {planned.pending.told()}")
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
         unique = sum(map(len, self.runs.values()))
         warnings = [f"warning: study {name}: {each}" for name, one in self.studies.items() for each in one.warnings]

@@ -10,6 +10,7 @@ from espalier.files import write_text
 from espalier.plan.build import PlannedStudy
 from espalier.plan.grid import label
 from espalier.plan.runs import Run
+from espalier.plan.steps import Step
 from espalier.plan.study_file import retyped
 from espalier.runs import record as records
 from espalier.settings.keys import flat
@@ -32,6 +33,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "tables": [_wanted(item) for item in planned.study.tables],
         "figures": [_wanted(item) for item in planned.study.figures],
         **({"halving": planned.study.halving.model_dump(mode="json")} if planned.study.halving else {}),
+        **({"open": _open(planned.pending)} if planned.pending else {}),
         **({"rungs": rungs} if (rungs := _rungs(planned)) else {}),
         **({"selections": selections} if (selections := _selections(planned)) else {}),
         "points": [
@@ -76,6 +78,11 @@ def _rungs(planned: PlannedStudy) -> list[dict[str, Any]]:
         for answer in planned.answers
         if "epochs" in answer["asked"]
     ]
+
+
+def _open(step: Step) -> dict[str, Any]:
+    """The question that the plan waits for, in words, and the files that it reads."""
+    return {"asks": step.told(), "files": [str(path) for path in step.files()]}
 
 
 def _selections(planned: PlannedStudy) -> list[dict[str, Any]]:

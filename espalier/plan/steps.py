@@ -57,6 +57,13 @@ class Step:
             for run, epochs in self.needs
         ]
 
+    def told(self) -> str:
+        """What is waited for, in words."""
+        if "epochs" in self.asked:
+            return f"which go on after epoch {self.asked['epochs']}, of {len(self.needs)} trainings of {self.study}"
+        among = f"{len(self.asked['candidates'])} configurations of {self.asked['of']}"
+        return f"the best of {among}, when their {len(self.needs)} runs have ended"
+
     def answered(self, root: Path = Path()) -> dict[str, Any] | None:
         """The answer; None where there is none yet.
 

@@ -38,12 +38,21 @@ def told(study: Study, root: Path = Path()) -> str:
     lines += [
         f"  {'all':<10}" + _counts(states, states, shown),
         _spent(hours(study, states, known)),
+        *_open(study, root),
         *([f"  {said}."] if said else []),
     ]
     for wanted in ("running", "paused", *TROUBLED):
         chosen = {id_: state for id_, state in states.items() if state.name == wanted}
         lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
     return "\n".join(lines)
+
+
+def _open(study: Study, root: Path) -> list[str]:
+    """What the plan waits for before it goes on."""
+    if not (asked := study.get("open")):
+        return []
+    there = sum((root / path).exists() for path in asked["files"])
+    return [f"  next: {asked['asks']}; {there} of {len(asked['files'])} are there"]
 
 
 def over(study: Study, root: Path = Path()) -> bool:
