@@ -12,7 +12,7 @@ from typing import Any
 from espalier.plan.study import Axes, Block
 from espalier.settings.misdeclared import TAKEN
 from espalier.settings.registry import Choice, Spec, preset_names
-from espalier.settings.sections import Teacher
+from espalier.settings.sections import Teacher, Training
 from espalier.settings.words import value
 
 
@@ -113,6 +113,10 @@ def label(found: Any, without: Collection[str] = ()) -> str:
     if isinstance(found, Teacher) and found.model:
         # All settings of its run would say little in many words.
         return f"{label(found.model)} T={label(found.temperature)} weight={label(found.weight)}"
+    if isinstance(found, Training):
+        # Of some twenty keys those that were said.
+        said = found.model_dump(exclude_defaults=True)
+        return " ".join(f"{key}={label(getattr(found, key))}" for key in said) or "default"
     if isinstance(found, Spec):
         settings = found.model_dump()
         if not isinstance(settings, dict):

@@ -124,8 +124,7 @@ class Training(Spec):
 
 
 class Extension(Training):
-    """How a trained network is trained on: the keys of `train`, with their own defaults and not what the chain's
-    `train` says."""
+    """How a trained network is trained on: the keys of `train`, at their defaults and not as the chain's `train` is."""
 
     epochs: Count
     """passes over the training split after those of training"""

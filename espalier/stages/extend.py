@@ -64,7 +64,8 @@ def extend(run: "StageRun", spec: ExtendStage) -> Outcome | None:
     from espalier.networks import artifact
     from espalier.seeding import key
     from espalier.site import device, ranks
-    from espalier.training.loop import best, fit
+    from espalier.training.loop import fit
+    from espalier.training.selection import best
     from espalier.training.state import State
     from espalier.training.watch import Watch
 
@@ -104,6 +105,5 @@ def extend(run: "StageRun", spec: ExtendStage) -> Outcome | None:
     row = counted | {name: chosen[name] for name in BEST_EPOCH}
     row |= {"epochs": len(state.history), "best_epoch": chosen["epoch"]}
     row |= {"file_bytes": (run.folder / "model.safetensors").stat().st_size}
-    said = f"best of {len(state.history)} more epochs {chosen['epoch']}"
-    said += f": validation top-1 {chosen['validation_top1']:.2f} %"
+    said = f"best epoch {chosen['epoch']} of the extension: validation top-1 {chosen['validation_top1']:.2f} %"
     return Outcome(row, said, counted | {"resumed": state.resumed})

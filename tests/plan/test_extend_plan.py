@@ -12,9 +12,8 @@ from espalier.settings.problems import StudyError
 from espalier.stages import STAGES
 
 BASE = "title: a study\ndataset: digits\nmodel: {name: mlp, hidden: [8]}\naugment: [pad_crop]\ntrain: {epochs: 3}\n"
-GRID = (
-    "grid: {product: {extend: {no: null, longer: {epochs: 4, batch_size: 64}}, prune: {no: null, half: magnitude}}}\n"
-)
+LONGER = "extend: {no: null, longer: {epochs: 4, batch_size: 64}}, "
+GRID = f"grid: {{product: {{{LONGER}prune: {{no: null, half: magnitude}}}}}}\n"
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,10 +43,22 @@ def test_the_extension_reads_the_training_and_what_follows_reads_the_extension(t
 
 
 def test_chains_that_are_not_extended_keep_their_ids(tmp_path):
-    before = planned(tmp_path, GRID.replace("extend: {no: null, longer: {epochs: 4, batch_size: 64}}, ", ""))
+    before = planned(tmp_path, GRID.replace(LONGER, ""))
     assert {run for found in before.runs.values() for run in found} < {
         run for found in planned(tmp_path, GRID).runs.values() for run in found
     }
+
+
+@pytest.mark.parametrize(
+    ("extend", "words"),
+    [
+        ("{epochs: 4}", "epochs=4"),
+        ("{epochs: 4, optimizer: {name: adam, lr: 0.01}, augment: []}", "epochs=4 optimizer=adam lr=0.01 augment=none"),
+    ],
+)
+def test_an_extension_without_a_label_is_called_by_what_is_said_of_it(extend, words, tmp_path):
+    (point,) = planned(tmp_path, f"grid: {{points: [{{extend: {extend}}}]}}\n").studies["s"].points
+    assert point.labels == {"extend": words}
 
 
 def test_a_study_may_leave_its_extensions_out(tmp_path):

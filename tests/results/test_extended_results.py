@@ -95,10 +95,8 @@ def test_a_line_of_pruning_begins_with_the_network_before_it(study):
 
 
 def test_a_network_of_which_nothing_was_pruned_stands_beside_no_pruned_ones(study):
-    study = study | {
-        "points": [each for each in study["points"] if each["labels"] != {"extend": "no", "prune": "half"}]
-    }
-    (panel,) = made("figure", "compression", study).axes
+    points = [each for each in study["points"] if each["labels"] != {"extend": "no", "prune": "half"}]
+    (panel,) = made("figure", "compression", study | {"points": points}).axes
     marks = [value for line in panel.lines if line.get_gid() is None for value in line.get_ydata()]
     tested = [measured(study, chain(study, "longer", prune)["evaluate"], "test_top1") for prune in ("no", "half")]
     assert sorted(marks) == pytest.approx(sorted(tested))

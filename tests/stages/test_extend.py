@@ -119,7 +119,7 @@ def test_a_pruned_network_is_not_extended(parent, digits, tmp_path):
     words = ["prune={name: magnitude, ratio: 0.5}", "fine_tune.epochs=0"]
     pruned = made(tmp_path / "pruned-0000000001", digits, *words, stage="prune", parents=(parent,))
     longer = tmp_path / "longer-0000000002"
-    with pytest.raises(ArtifactError, match="its stage is prune, and extend follows train; a pruned .* fine_tune"):
+    with pytest.raises(ArtifactError, match=r"its stage is prune, and extend follows train; a pruned .* fine_tune"):
         made(longer, digits, *EXTENDED, **after(parent, pruned))
     assert not (longer / "run.json").exists() and not (longer / "model.safetensors").exists()
 

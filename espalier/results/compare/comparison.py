@@ -64,12 +64,11 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     if "evaluate" in stages(study):
         measures += ["test_top1", "test_top5"]
     found = pd.concat([estimates(samples(frame, by, name)).add_prefix(f"{name}_") for name in measures], axis=1)
-    groups = frame.groupby(by, sort=False, observed=True, dropna=False)
+    timed = frame.assign(train_wall_s=trainings.wall_s(frame))
+    groups = timed.groupby(by, sort=False, observed=True, dropna=False)
     for count in ("params", "macs"):
         found[count] = groups[count].first().where(groups[count].nunique() == 1)
-    found["train_wall_s_mean"] = (
-        trainings.wall_s(frame).groupby(frame[by], sort=False, observed=True, dropna=False).mean()
-    )
+    found["train_wall_s_mean"] = groups["train_wall_s"].mean()
     if "stopped_at" in frame:
         found["stopped_at"] = groups["stopped_at"].max()
     for state in ("done", "diverged"):
