@@ -14,6 +14,7 @@ from espalier.results.making import make
 from espalier.results.page.status_table import told
 from espalier.results.read import tidy
 from espalier.search import rung_file
+from support.made_results import made
 from support.rungs_on_disk import pause, settle
 
 STUDY = """title: rungs
@@ -136,6 +137,10 @@ def test_what_is_stopped_is_told_and_is_in_no_mean(plan):
     page = (folder / "index.html").read_text()
     assert "stopped at 1 of 9" in page and "stopped at 3 of 9" in page
     assert "Stopped after" in (folder / "tables/halving.md").read_text()
+    (panel,) = made("figure", "halving", told_).axes
+    ends = [len(line.get_xdata()) for line in panel.lines if line.get_gid() == "configuration"]
+    # Of 9 rates, pruned or not: 6 end at the first rung, 2 at the second, and the last has not ended.
+    assert sorted(ends) == [1] * 12 + [2] * 6
 
 
 def test_the_runs_that_are_left_are_those_of_the_kept(plan):

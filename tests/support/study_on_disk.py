@@ -38,7 +38,7 @@ RATIOS = (0.3, 0.5, 0.7)
 
 def of_training(kind: str) -> list[str]:
     """Tables or figures that are made of trained runs alone, and ask for no setting but an axis."""
-    found = (name for name, entry in entries(kind).items() if not {"stage", "reads"} & entry.facts.keys())
+    found = (name for name, entry in entries(kind).items() if not {"stage", "reads", "halving"} & entry.facts.keys())
     return [name for name in found if required(kind, name) <= {"axis"}]
 
 

@@ -14,7 +14,7 @@ def halving(frame, history, study: dict):
     """Every configuration from rung to rung: lines that end where it was dropped, and those that went on to the end."""
     data, epochs = rungs.reached(frame, study)
     columns = [f"epoch_{each}" for each in epochs]
-    known = data.dropna(subset=columns[:1])
+    known = data.dropna(subset=columns[:1]) if columns else data.iloc[:0]
     if known.empty:
         return style.nothing(f"No rung is decided yet ({len(data)} configurations planned).", style.PAGE)
     figure, (panel,) = style.canvas(style.PAGE, 3.0, title="Best validation so far by configuration, from rung to rung")

@@ -76,13 +76,14 @@ def reached(frame: "pd.DataFrame", study: Study) -> "tuple[pd.DataFrame, list[in
     at = {
         (run, rung["epochs"]): each["mean"] for rung in decided for each in rung["candidates"] for run in each["runs"]
     }
-    last = study["halving"]["epochs"]
+    last = study["halving"]["epochs"] if "halving" in study else []
     groups = frame.groupby("configuration", sort=False)
     first = groups["run.train"].first()
     data = pd.DataFrame(index=first.index)
     for epochs in last[:-1]:
         data[f"epoch_{epochs}"] = [at.get((run, epochs)) for run in first]
-    data[f"epoch_{last[-1]}"] = groups["validation_top1"].mean()
+    if last:
+        data[f"epoch_{last[-1]}"] = groups["validation_top1"].mean()
     stopped = stops(study)
     data["stopped_at"] = [stopped[run].epochs if run in stopped else None for run in first]
     return data.astype(float), list(last)
