@@ -141,14 +141,16 @@ def test_each_network_of_a_stage_is_one_configuration(study, stage, networks):
 
 def test_epochs_of_an_extension_stand_behind_those_of_its_training(study):
     frame, history = tidy.runs(study), tidy.history(study)
-    whole = trainings.joined(history, frame)
+    longer = frame[frame["label.extend"] == "longer"]
+    whole = trainings.joined(history, longer)
     runs = chain(study, "longer", "half")
     own = whole[whole["run"] == runs["extend"]]
     parts = (history[history["run"] == runs[stage]] for stage in ("train", "extend"))
     expected = [value for part in parts for value in part["validation_loss"]]
     assert own["epoch"].tolist() == [1, 2, 3, 4, 5] and own["validation_loss"].tolist() == expected
-    kept = whole[whole["run"] == runs["train"]]
-    assert kept["epoch"].tolist() == [1, 2], "a training that is also a network of its own keeps its curve"
+    whole = trainings.joined(history, frame)
+    parts = (whole.loc[whole["run"] == runs[stage], "epoch"].tolist() for stage in ("train", "extend"))
+    assert [*parts] == [[1, 2], [3, 4, 5]], "a training that is drawn itself is not hidden by the same line"
 
 
 def test_an_extension_that_has_not_begun_has_no_curve(study):
@@ -159,11 +161,15 @@ def test_an_extension_that_has_not_begun_has_no_curve(study):
 
 def test_curves_go_on_through_the_extension(study):
     figure = made("figure", "curves", study, axis="extend")
-    ends = {max(line.get_xdata()) for line in figure.axes[1].lines if len(line.get_xdata())}
-    assert {2, 5} <= ends
+    drawn = {tuple(line.get_xdata()) for line in figure.axes[1].lines}
+    assert {(1, 2), (3, 4, 5)} <= drawn
     figure = made("figure", "all_curves", study, axis="extend")
     lines = [line for line in figure.axes[1].lines if line.get_gid() == "run"]
-    assert sorted(len(line.get_xdata()) for line in lines) == [2, 5]
+    assert sorted(tuple(line.get_xdata()) for line in lines) == [(1, 2), (3, 4, 5)]
+    extended = [point for point in study["points"] if point["labels"]["extend"] == "longer"]
+    baseline = {"extend": "longer", "prune": "no"}
+    figure = made("figure", "curves", study | {"points": extended, "baseline": baseline})
+    assert {tuple(line.get_xdata()) for line in figure.axes[1].lines} == {(1, 2, 3, 4, 5)}
 
 
 @pytest.mark.parametrize("name", ["curves", "all_curves"])

@@ -142,6 +142,12 @@ def test_the_control_from_scratch_has_all_epochs_of_the_chain(parent, extended, 
         made(tmp_path / "scratch-0000000002", digits, *words, stage="prune", parents=(extended,))
 
 
+def test_an_extended_network_is_not_exported_as_one_that_was_pruned(parent, extended, digits, tmp_path):
+    where = {"stage": "export", "parents": (parent, extended)}
+    exported = made(tmp_path / "exported-0000000001", digits, "export={int8: false}", **where)
+    assert [row["format"] for row in table(exported / "formats.csv")] == ["eager", "ONNX fp32"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -74,6 +74,11 @@ def test_a_new_option_with_a_default_retrains_nothing(done):
     assert not TRAINING & set(done.jobs(*TINY))
 
 
+def test_what_is_extended_is_not_trained_anew(finished):
+    jobs = finished.jobs(*TINY, "extend={epochs: 1}")
+    assert (jobs["extend"], jobs["evaluate"]) == (2, 2) and "train" not in jobs
+
+
 def test_captions_titles_and_plot_code_retrain_nothing(done):
     later = time.time() + 60
     scripts = done.folder / "workflow/scripts"

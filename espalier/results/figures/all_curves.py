@@ -19,9 +19,9 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
         axis: key path of the axis whose values are told apart by colour
         best: only so many configurations, those of the highest mean validation top-1
     """
-    history = trainings.joined(history, frame)
     frame = frame.assign(trained=trainings.last(frame)) if "run.train" in frame else frame
     chosen = frame if best is None else _best(frame, best)
+    history = trainings.joined(history, chosen)
     groups = _groups(chosen, study, axis, best)
     parts = {name: history[history["run"].isin(runs)] for name, runs in groups.items()}
     begun = {name: part for name, part in parts.items() if len(part)}

@@ -18,10 +18,11 @@ def curves(frame, history, study: dict, *, axis: str | None = None):
     Args:
         axis: key path of the axis whose values get a line each; without one, the baseline is drawn
     """
-    groups = _groups(frame, study, axis)
+    frame = _chosen(frame, study, axis)
+    groups = _groups(frame, axis)
     planned = sum(map(len, groups.values()))
     history = trainings.joined(history, frame)
-    seeds = _trained(frame).drop_duplicates("trained").set_index("trained")["seed"] if planned else None
+    seeds = frame.drop_duplicates("trained").set_index("trained")["seed"] if planned else None
     parts = {label: history[history["run"].isin(set(runs))] for label, runs in groups.items()}
     parts = {label: part.assign(seed=part["run"].map(seeds)) for label, part in parts.items() if len(part)}
     if not parts:
@@ -92,22 +93,21 @@ def caption(study: dict, *, axis: str | None) -> Caption:
     )
 
 
-def _groups(frame, study: dict, axis: str | None) -> dict[str, list[str]]:
-    """Label of a line → ids of the runs that trained its networks last."""
+def _chosen(frame, study: dict, axis: str | None):
+    """The rows that are drawn, with the run of each that trained its network last; none of a study without runs."""
     if "run.train" not in frame:
-        return {}
+        return frame.head(0).assign(trained=None)
+    number = baseline_number(study)
+    drawn = along(study, axis)[0] if axis else {number} if number is not None else set(frame["configuration"])
+    return frame.assign(trained=trainings.last(frame))[frame["configuration"].isin(drawn)]
+
+
+def _groups(frame, axis: str | None) -> dict[str, list[str]]:
+    """Label of a line → ids of the runs that trained its networks last."""
     if axis is None:
-        number = baseline_number(study)
-        chosen = frame if number is None else frame[frame["configuration"] == number]
-        return {"": trainings.last(chosen).dropna().unique().tolist()}
-    chosen = frame[frame["configuration"].isin(along(study, axis)[0])]
-    found = _trained(chosen).groupby(f"label.{axis}", sort=False)["trained"]
+        return {"": frame["trained"].dropna().unique().tolist()}
+    found = frame.groupby(f"label.{axis}", sort=False)["trained"]
     return {str(label): runs.dropna().unique().tolist() for label, runs in found}
-
-
-def _trained(frame):
-    """The frame with the run of each row that trained its network last."""
-    return frame.assign(trained=trainings.last(frame))
 
 
 def _line(panel, part, column: str, look: dict, name: str, band: bool = False):

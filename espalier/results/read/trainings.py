@@ -41,8 +41,8 @@ def wall_s(frame: "pd.DataFrame") -> "pd.Series":
 
 
 def joined(history: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":
-    """A history in which the epochs of each extension that has begun stand behind those of its training, all of them
-    under the extension's run and numbered on."""
+    """A history in which the epochs of each extension that has begun are numbered on from those of its training, which
+    stand before them as the extension's own where no row of the frame ends with that training: it would hide it."""
     import pandas as pd
 
     if "run.extend" not in frame:
@@ -54,6 +54,8 @@ def joined(history: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":
         return history
     epochs = history.groupby("run")["epoch"].max()
     later = history["run"].map({run: epochs.get(trained, 0) for run, trained in before.items()}).fillna(0).astype(int)
-    earlier = [history[history["run"] == trained].assign(run=run) for run, trained in before.items()]
+    shown = set(last(frame))
+    alone = {run: trained for run, trained in before.items() if trained not in shown}
+    earlier = [history[history["run"] == trained].assign(run=run) for run, trained in alone.items()]
     whole = pd.concat([history.assign(epoch=history["epoch"] + later), *earlier])
     return whole.sort_values("epoch", kind="stable", ignore_index=True)
