@@ -1,7 +1,7 @@
 """What a stage is: one function with facts, in one file of this room.
 
 The command line, the rule's files, the columns of the metrics, the keys of a study and the commands on pages are
-derived from these facts; nothing of a stage is told anywhere else but in its rule.
+derived from these facts. docs/extending.md says what they do not cover.
 """
 
 from collections.abc import Callable, Iterator, Mapping

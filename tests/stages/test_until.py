@@ -123,6 +123,7 @@ def test_before_the_epoch_in_which_a_run_diverged_it_was_sound(digits, whole, tm
     assert chosen(found[5]) == best_of(whole, 4)
 
 
+@pytest.mark.slow
 def test_from_the_command_line_a_killed_run_pauses_with_exit_code_0(digits, tmp_path):
     whole, cut, rung = tmp_path / "whole-00000000a6", tmp_path / "cut-00000000a6", tmp_path / "rung.json"
     more = [*WORDS, "train.epochs=30"]

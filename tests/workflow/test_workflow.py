@@ -11,6 +11,14 @@ import pytest
 
 TINY = ("--config", "studies=tiny")
 TRAINING = {"prepare", "train", "evaluate"}
+HALVED = """title: rungs
+dataset: digits
+model: {name: mlp, hidden: [8]}
+train: {epochs: 2, optimizer: {name: sgd, lr: 0.1}, scheduler: constant}
+grid: {product: {train.optimizer.lr: [0.0001, 0.2, 0.1, 0.001]}}
+"""
+RUNGS = ("--config", "studies=rungs")
+WHOLE = ("--config", "studies=whole")
 
 
 @pytest.fixture
@@ -157,3 +165,23 @@ def test_a_call_whose_first_runs_fail_alike_is_stopped(done):
 
 def _logs(repository, words: str):
     return [path for path in repository.folder.glob("results/runs/train/*/run.log") if words in path.read_text()]
+
+
+def test_the_better_half_is_trained_to_its_end_and_nothing_twice(done):
+    halving = "halving: {epochs: [1, 2], keep: 1/2}\ntables: [halving]\n"
+    (done.folder / "config/studies/rungs.yaml").write_text(HALVED + halving)
+    (done.folder / "config/studies/whole.yaml").write_text(HALVED)
+    said = done.snakemake("-c2", *RUNGS).stderr
+    assert "5 of 9 runs are done, 4 stopped" in said.splitlines()[-1] and "to 1  rung" in said
+    runs = [json.loads(path.read_text()) for path in (done.folder / "results/runs/train").glob("mlp*/run.json")]
+    rates = {run["spec"]["train"].get("optimizer", {}).get("lr", 0.1) for run in runs}
+    assert rates == {0.1, 0.2}
+    (answer,) = (done.folder / "results/studies/rungs/answers").glob("*.json")
+    assert [each["kept"] for each in json.loads(answer.read_text())["candidates"]] == [False, True, True, False]
+    assert done.jobs(*RUNGS) == {}
+    # A full grid goes on from where the others were stopped, and has the rest.
+    assert done.jobs(*WHOLE)["train"] == 2
+    told = done.snakemake("-c2", *WHOLE).stderr
+    assert told.count("  train ") == 2 and "9 of 9 runs are done" in told.splitlines()[-1]
+    logs = [path.read_text() for path in (done.folder / "results/runs/train").glob("mlp*/run.log")]
+    assert sum("resumed at epoch 2" in text for text in logs) == 4
