@@ -175,18 +175,7 @@ def runs(
     if output is None:
         print(frame.to_csv(index=False, lineterminator="\n"), end="")
         return
-    if output.suffix not in (".csv", ".parquet"):
-        raise Mistake(f"{output}: name a file that ends in .csv or .parquet")
-    from espalier.files import replacing
-
-    with replacing(output) as temporary:
-        try:
-            if output.suffix == ".csv":
-                frame.to_csv(temporary, index=False, lineterminator="\n")
-            else:
-                frame.to_parquet(temporary)
-        except ImportError:
-            raise Mistake(f"{output}: Parquet needs pyarrow: uv pip install pyarrow; or name a .csv") from None
+    use.save(frame, output)
     print(f"{output}: {len(frame)} chains")
 
 

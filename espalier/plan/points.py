@@ -196,7 +196,9 @@ class StudyPoints:
             self._check_folds()
         if "train" not in self.study.stages:
             self._problem(("stages",), "stages", "every chain begins with train; add it")
-        trainings = list(dict.fromkeys(settings.stage("train") for settings, _ in self.configurations))
+        # What follows from a selection has no rungs.
+        compared = self.configurations[: self.first]
+        trainings = list(dict.fromkeys(settings.stage("train") for settings, _ in compared))
         for keys, key, message in steps.problems(self.study, [each.train for each in trainings]):
             self._problem(keys, key, message)
         # While a question is open, points are still to come.

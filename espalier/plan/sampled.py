@@ -10,7 +10,7 @@ from espalier.plan.chain import Settings
 from espalier.plan.grid import Change, GridPoint, size
 from espalier.plan.kept import Labels, Wrong, kept
 from espalier.plan.study import Block, Study
-from espalier.search import sampling
+from espalier.search import draws
 from espalier.search.space import Distribution
 
 Resolve = Callable[[list[GridPoint]], list[Settings]]
@@ -26,6 +26,9 @@ def unclear(study: Study, written: Mapping[str, Any]) -> Iterator[tuple[tuple, s
     grid = {path for block in study.grid for axes in (block.product, block.zip, *block.points) for path in axes}
     for path in [path for path in study.space if path in grid]:
         yield ("space", path), f"space.{path}", "is an axis of grid too; keep one of them"
+    for index in [index for index, block in enumerate(study.grid) if block.select and (study.space or study.sample)]:
+        message = "would be drawn over; put it into a study of its own, with select: {study: …}"
+        yield ("grid", index, "select"), f"grid.{index}.select", message
     if written.get("sample") is None:
         if study.space:
             yield ("space",), "space", "says nothing of how many points are drawn; add sample: {points: 64}"
@@ -55,7 +58,7 @@ def chosen(study: Study, expanded: Sequence[list[GridPoint]], resolve: Resolve, 
     if study.sample is None or study.space:
         return left, wrong, []
     whole = set(left)
-    order = sampling.shuffled(list(dict.fromkeys(itertools.chain(*resolved))), study.sample.seed)
+    order = draws.shuffled(list(dict.fromkeys(itertools.chain(*resolved))), study.sample.seed)
     found = [settings for settings in order if settings in whole][: study.sample.points]
     return found, wrong, _short(study, len(found), "the grid has")
 
@@ -88,7 +91,7 @@ def _of_space(study: Study, expanded: Sequence[list[GridPoint]], resolve: Resolv
 
 def _draws(study: Study, count: int) -> list[GridPoint]:
     """The first points that are drawn from the space of a study."""
-    shares = sampling.shares(len(study.space), count, study.sample.seed, study.sample.method)
+    shares = draws.shares(len(study.space), count, study.sample.seed, study.sample.method)
     return [
         {path: _change(path, axis, share) for (path, axis), share in zip(study.space.items(), point, strict=True)}
         for point in shares

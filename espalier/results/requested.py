@@ -10,9 +10,9 @@ from espalier.errors import Mistake
 from espalier.plan import published_numbers
 from espalier.results.format import style
 from espalier.results.format.captions import Caption
-from espalier.results.format.columns import chosen, telling
 from espalier.results.format.marks import marked_figure, marked_table
 from espalier.results.format.notices import diverged, noticed
+from espalier.results.format.printed_columns import chosen, telling
 from espalier.results.format.table import of
 from espalier.results.read.planned_study import Study
 from espalier.results.read.zoo_counts import COUNTED, FOLDER

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
+from espalier.files import replacing
 from espalier.plan.best_chain import best
 from espalier.plan.configured import configured
 from espalier.plan.manifest import manifest
@@ -36,11 +37,29 @@ def frame(*studies: str) -> "pd.DataFrame":
     return found[["study", *(name for name in found if name != "study")]]
 
 
+def save(frame: "pd.DataFrame", output: Path) -> None:
+    """Write a frame as CSV or Parquet, as the file's ending says.
+
+    Raises:
+        Mistake: it ends otherwise, or Parquet cannot be written here.
+    """
+    if output.suffix not in (".csv", ".parquet"):
+        raise Mistake(f"{output}: name a file that ends in .csv or .parquet")
+    with replacing(output) as temporary:
+        try:
+            if output.suffix == ".csv":
+                frame.to_csv(temporary, index=False, lineterminator="\n")
+            else:
+                frame.to_parquet(temporary)
+        except ImportError:
+            raise Mistake(f"{output}: Parquet needs pyarrow: uv pip install pyarrow; or name a .csv") from None
+
+
 def load(path: str | Path | None = None, *, study: str | None = None, best: bool = False) -> "Classifier":
     """A network to use: of a run's folder, of a coded file (.esp) or an ONNX file of ours, or the best of a study.
 
     Args:
-        study: name of a study, of which the network with the highest validation top-1 is taken
+        study: name of a study: of the configuration with the highest mean validation top-1 the best seed is taken
         best: said with `study`, since nothing else is chosen there
 
     Raises:
@@ -54,7 +73,8 @@ def load(path: str | Path | None = None, *, study: str | None = None, best: bool
 
 
 def best_of(study: str) -> Path:
-    """The folder of the network at the end of the chain with the highest validation top-1.
+    """The folder of the network at the end of a study's best chain: of the configuration with the highest mean validation
+    top-1, the best seed.
 
     Raises:
         Mistake: no chain of the study is done.

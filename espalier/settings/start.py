@@ -27,7 +27,8 @@ class Start(Spec):
     study: Name | None = None
     """instead of a file, the study that made the weights, with `best: true`; all its runs must have ended"""
     best: Literal[True] | None = None
-    """said with `study`: the network of the chain with the highest validation top-1, as `espalier.load` takes it"""
+    """said with `study`: the best seed of the configuration with the highest mean validation top-1, as `espalier.load`
+    has it"""
     weights: Literal["raw", "ema"] | None = None
     """which weights of a file that also holds their moving average (EMA); null takes raw ones where it has both"""
     rename: Renames = ()

@@ -12,6 +12,7 @@ from espalier.results.page.selections import selections
 from espalier.results.read import tidy
 from espalier.search import chance
 from support.ended_runs import end
+from support.rungs_on_disk import pause
 
 BASE = "title: t\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\ntrain: {epochs: 4}\nrepeats: 2\n"
 STUDY = (
@@ -115,6 +116,23 @@ def test_a_second_block_selects_among_all_before_it(plan):
     assert {point.runs["train"].spec.train.epochs for point in study.points} == {4, 8}
 
 
+def test_what_follows_from_the_best_has_no_rungs(plan):
+    text = (
+        BASE
+        + """halving: {epochs: [1, 4], keep: 1/3}
+grid:
+  - product: {train.optimizer.lr: [0.01, 0.1, 0.3]}
+  - select: {best: 1}
+    product: {train.epochs: [8]}
+"""
+    )
+    assert len(plan(text).studies["s"].pending.needs) == 6
+    pause(plan(text).studies["s"], lambda name, epochs: 50.0)
+    plan(text).studies["s"].pending.write(plan(text).studies["s"].pending.path)
+    study = settle(plan, by_rate, text=text)
+    assert {point.runs["train"].spec.train.epochs for point in study.kept} == {4, 8} and len(study.answers) == 2
+
+
 def test_a_smoke_run_takes_the_first(plan):
     study = plan(STUDY, scale="smoke").studies["s-smoke"]
     assert study.pending is None and any("prune" in point.runs for point in study.points)
@@ -126,6 +144,11 @@ def test_a_smoke_run_takes_the_first(plan):
         ("[{select: {}}]", "grid.0.select: there is no block before this one; name a study, or put one there"),
         ("[{product: {model: [lenet]}}, {select: {best: 2}}]", "grid.1.select: 2 are asked for, and there are 1"),
         ("[{product: {model: [lenet, mlp]}}, {select: {}}, {}]", "grid.2: stands behind one that selects"),
+        ("[{product: {model: [lenet]}}, {select: {}}]\nsample: {points: 1}", "grid.1.select: would be drawn over"),
+        (
+            "[{select: {study: s}}]\nspace: {train.optimizer.lr: {uniform: [0.1, 1]}}\nsample: {points: 1}",
+            "grid.0.select: would be drawn over; put it into a study of its own",
+        ),
         ("[{select: {study: nothing}}]", "unknown study 'nothing'"),
         ("[{select: {study: s}}]", "studies start from one another: s → s"),
         ("[{product: {model: [lenet]}}, {select: {by: test_top1}}]", "grid.1.select.by: found 'test_top1'"),

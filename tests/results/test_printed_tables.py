@@ -10,7 +10,7 @@ import pytest
 from espalier.errors import Mistake
 from espalier.results.format import latex, panels, table_files
 from espalier.results.format.captions import Caption
-from espalier.results.format.columns import chosen, telling
+from espalier.results.format.printed_columns import chosen, telling
 from espalier.results.format.table import of
 
 CELLS = {

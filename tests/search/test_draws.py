@@ -14,7 +14,7 @@ import pytest
 from espalier.errors import Mistake
 from espalier.plan import limits
 from espalier.plan.build import build
-from espalier.search import sampling
+from espalier.search import draws
 from espalier.search.space import DISTRIBUTIONS, read
 from support.published_files import folder
 
@@ -45,7 +45,7 @@ FIRST = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(sampling, "CACHE", tmp_path / "sobol_points.json")
+    monkeypatch.setattr(draws, "CACHE", tmp_path / "sobol_points.json")
     return tmp_path / "sobol_points.json"
 
 
@@ -77,11 +77,11 @@ def test_the_first_points_of_a_seed_are_these(planned, method):
 def test_another_process_plans_the_same_points_and_imports_no_numpy_for_known_ones(planned, tmp_path):
     found = labels(planned(SPACE + sample(40, "sobol")))
     (tmp_path / "results").mkdir()
-    sampling.CACHE.rename(tmp_path / "results/sobol_points.json")
+    draws.CACHE.rename(tmp_path / "results/sobol_points.json")
     code = "import sys; from pathlib import Path; from espalier.plan.build import build\n"
     code += "points = build(['s'], Path()).studies['s'].points\n"
     code += "print([tuple(point.labels.values()) for point in points] , 'numpy' in sys.modules)"
-    paths = {"PYTHONPATH": str(Path(sampling.__file__).parents[2]), "PYTHONHASHSEED": "7"}
+    paths = {"PYTHONPATH": str(Path(draws.__file__).parents[2]), "PYTHONHASHSEED": "7"}
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -146,7 +146,7 @@ def test_a_number_lies_within_its_bounds_and_is_short(distribution):
 def test_half_of_a_distribution_lies_below_its_middle():
     assert read({"log_uniform": [1e-4, 1]}).at(0.5) == 0.01, "the geometric mean"
     assert read({"uniform": [2, 4]}).at(0.5) == 3.0
-    drawn = [read({"log_uniform": [1e-4, 1]}).at(share) for (share,) in sampling.shares(1, 512, 3, "sobol")]
+    drawn = [read({"log_uniform": [1e-4, 1]}).at(share) for (share,) in draws.shares(1, 512, 3, "sobol")]
     assert statistics.median(drawn) == pytest.approx(0.01, rel=0.02)
 
 
@@ -159,7 +159,7 @@ def test_whole_numbers_are_drawn_as_often_as_they_say():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_sobol_sequence_has_one_point_in_each_slice_of_each_axis(seed):
-    points = sampling.shares(5, 64, seed, "sobol")
+    points = draws.shares(5, 64, seed, "sobol")
     assert all({int(share * 64) for share in axis} == set(range(64)) for axis in zip(*points, strict=True))
 
 
@@ -245,13 +245,13 @@ def test_an_override_of_what_is_drawn_says_so(planned):
 
 
 def test_points_that_were_drawn_are_kept_and_not_drawn_again(cache, monkeypatch):
-    fewer = sampling.shares(3, 5, 0, "sobol")
-    more = sampling.shares(3, 70, 0, "sobol")
-    sampling.shares(2, 5, 0, "sobol")
+    fewer = draws.shares(3, 5, 0, "sobol")
+    more = draws.shares(3, 70, 0, "sobol")
+    draws.shares(2, 5, 0, "sobol")
     monkeypatch.setitem(sys.modules, "scipy.stats.qmc", None)
-    assert sampling.shares(3, 128, 0, "sobol")[:70] == more and more[:5] == fewer
+    assert draws.shares(3, 128, 0, "sobol")[:70] == more and more[:5] == fewer
     with pytest.raises(ImportError):
-        sampling.shares(3, 129, 0, "sobol")
+        draws.shares(3, 129, 0, "sobol")
 
 
 def changed(text):
@@ -265,14 +265,14 @@ def changed(text):
     "damage", [changed, lambda text: text[:-9], lambda _: "[]", lambda _: '{"3 dimensions, seed 0": 1}']
 )
 def test_a_damaged_file_of_points_is_drawn_anew(cache, damage):
-    found = sampling.shares(3, 8, 0, "sobol")
+    found = draws.shares(3, 8, 0, "sobol")
     whole = cache.read_text()
     cache.write_text(damage(whole))
-    assert sampling.shares(3, 8, 0, "sobol") == found and cache.read_text() == whole
+    assert draws.shares(3, 8, 0, "sobol") == found and cache.read_text() == whole
 
 
 def test_other_points_than_those_that_were_drawn_are_refused(cache, monkeypatch):
-    sampling.shares(3, 8, 1, "sobol")
+    draws.shares(3, 8, 1, "sobol")
     cache.write_text(cache.read_text().replace("seed 1", "seed 0"))
     with pytest.raises(Mistake, match=r"sobol_points\.json: this scipy draws other Sobol points"):
-        sampling.shares(3, 9, 0, "sobol")
+        draws.shares(3, 9, 0, "sobol")
