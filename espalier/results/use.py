@@ -73,8 +73,8 @@ def load(path: str | Path | None = None, *, study: str | None = None, best: bool
 
 
 def best_of(study: str) -> Path:
-    """The folder of the network at the end of a study's best chain: of the configuration with the highest mean validation
-    top-1, the best seed.
+    """The folder of the network at the end of a study's best chain: of the configuration with the highest mean
+    validation top-1, the best seed.
 
     Raises:
         Mistake: no chain of the study is done.
