@@ -85,7 +85,7 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     """The study's configurations, also those without a result: what a rung has ended stands below, the later the
     higher."""
     data = measured(frame, study)
-    stopped = _stops(study)
+    stopped = rungs.of_configurations(study)
     data["stopped_at"] = [stopped[number].epochs if number in stopped else float("inf") for number in data.index]
     data["stopped_score"] = [stopped[number].score if number in stopped else None for number in data.index]
     order = ["validation_top1_mean", "stopped_at", "stopped_score"]
@@ -152,13 +152,6 @@ def printed(name: str, values: Sequence[float]) -> tuple[str, list[str]]:
 
 def _value(value: float) -> float | None:
     return None if isnan(value) else round(float(value), 6)
-
-
-def _stops(study: Study) -> dict[int, rungs.Stop]:
-    """Configuration → where a rung has ended it."""
-    known, numbers_of = rungs.stops(study), configurations(study)
-    found = ((numbers_of[labels(study, point)], rungs.of_point(point, known)) for point in study["points"])
-    return {number: stop for number, stop in found if stop}
 
 
 def _runs(study: Study) -> dict[int, list[str]]:

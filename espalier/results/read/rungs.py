@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from espalier.results.read.planned_study import Study
+from espalier.results.read.planned_study import Study, configurations, labels
 from espalier.results.read.run_state import STOPPED, State
 
 if TYPE_CHECKING:
@@ -35,9 +35,26 @@ def stops(study: Study) -> dict[str, Stop]:
     return found
 
 
+def compared(study: Study) -> set[str]:
+    """Ids of the trainings that rungs have compared; what follows from a selection is not among them."""
+    return {run for rung in study.get("rungs", ()) for each in rung["candidates"] for run in each["runs"]}
+
+
+def reached_by_all(study: Study) -> int | None:
+    """Epochs after which the first trainings were stopped, so that all have come so far; None where none was."""
+    return min((stop.epochs for stop in stops(study).values()), default=None)
+
+
 def of_point(point: Mapping[str, Any], known: Mapping[str, Stop]) -> Stop | None:
     """Where the chain of a point ended; None where it goes on."""
     return known.get(point["runs"]["train"])
+
+
+def of_configurations(study: Study) -> dict[int, Stop]:
+    """Number of a configuration → where it ended; none that goes on."""
+    known, numbers = stops(study), configurations(study)
+    found = ((numbers[labels(study, point)], of_point(point, known)) for point in study["points"])
+    return {number: stop for number, stop in found if stop}
 
 
 def overlaid(study: Study, states: Mapping[str, State]) -> dict[str, State]:

@@ -13,8 +13,10 @@ from espalier.files import write_text
 from espalier.results.read import rungs
 from espalier.results.read.planned_study import Study, configurations, labels, stages
 from espalier.results.read.run_state import STATES, STOPPED, State, chain_state, state_of
+from espalier.results.read.standing import Standing
 from espalier.runs import record as records
 from espalier.runs.columns import HISTORY
+from espalier.runs.record import DONE
 from espalier.stages import STAGES
 
 COSTS = ("wall_s", "cpu_s", "images_per_s", "peak_memory_mib")
@@ -43,6 +45,10 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     `folder.<stage>` (of prepared data the file),
     every setting that varies under its key path, and the metrics of the runs that are done.
 
+    Where rungs have stopped some: `stopped_at` (epochs), `stopped_score` (what the rung compared, a mean over seeds),
+    `stopped_top1` (the training's own validation top-1 there, in percent), and of all trainings `shared_top1`, that
+    after `shared_epochs`, which all have reached.
+
     Lists and mappings among the settings are JSON. Whatever does not exist yet is missing.
 
     Raises:
@@ -51,7 +57,8 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     known = known or states(study, root)
     refuse_damaged(known)
     metrics = {id_: _metrics(study["runs"][id_]["stage"], state) for id_, state in known.items()}
-    numbers, stopped = configurations(study), rungs.stops(study)
+    numbers, stopped, shared = configurations(study), rungs.stops(study), rungs.reached_by_all(study)
+    standing = _standing(study, root, known) if stopped else None
     flat = {id_: {key: _cell(value) for key, value in run["settings"].items()} for id_, run in study["runs"].items()}
     varying = _varying(study, flat)
     rows = []
@@ -67,7 +74,11 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         row |= {key: settings.get(key) for key in varying}
         # What a rung has ended has no result here, though another study may have trained it to its end.
         row |= {} if stop else _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
-        row |= {"stopped_at": stop.epochs, "stopped_score": stop.score} if stop else {}
+        if standing:
+            train = point["runs"]["train"]
+            row |= {"shared_epochs": shared, "shared_top1": standing.top1(train, shared)}
+            row |= {"stopped_at": stop.epochs, "stopped_score": stop.score} if stop else {}
+            row |= {"stopped_top1": standing.top1(train, stop.epochs)} if stop else {}
         rows.append(row)
     # The train columns are always there, so that tables and figures of a plan without results find them empty.
     measured = [
@@ -80,7 +91,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     fixed = ["configuration", "repeat", "seed", "state"]
     fixed += [f"label.{axis}" for axis in study["axes"]]
     fixed += [f"{part}.{stage}" for part in ("run", "folder") for stage in stages(study)]
-    ended = ["stopped_at", "stopped_score"] if stopped else []
+    ended = ["stopped_at", "stopped_score", "stopped_top1", "shared_epochs", "shared_top1"] if stopped else []
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *ended, *measured])))
     frame[measured] = frame[measured].apply(pd.to_numeric, errors="coerce")
     frame["state"] = pd.Categorical(frame["state"], STATES)
@@ -103,6 +114,12 @@ def history(study: Study, root: Path = Path()) -> pd.DataFrame:
     frame = frame.apply(pd.to_numeric, errors="coerce").astype(float)
     frame.insert(0, "run", pd.Series(ids, dtype=object))
     return frame.dropna(subset="epoch").astype({"epoch": int}).reset_index(drop=True)
+
+
+def _standing(study: Study, root: Path, known: Mapping[str, State]) -> Standing:
+    trainings = {id_: run for id_, run in study["runs"].items() if run["stage"] == "train"}
+    ended = {id_ for id_ in trainings if known[id_].name == DONE}
+    return Standing(study, history({"runs": trainings}, root), ended)
 
 
 def write_runs(path: Path, frame: pd.DataFrame) -> None:

@@ -1,0 +1,89 @@
+from itertools import groupby
+from math import isnan
+
+from espalier.results.compare.course import course, spared
+from espalier.results.format import error_axis, numbers, style
+from espalier.results.format.captions import Caption
+from espalier.results.format.marks import names
+from espalier.results.format.protocols import untested
+from espalier.results.read import rungs
+from espalier.settings.registry import register
+
+_NAMED = 5
+"""Rungs that a reader takes in one by one."""
+_PALE = "#A8A8A8"
+
+
+@register("figure")
+def search(frame, history, study: dict):
+    """The best validation top-1 so far against the epochs of all trainings: what a search has found by when."""
+    steps = course(frame, history, study)
+    count = frame["configuration"].nunique()
+    scored = [step for step in steps if not isnan(step.top1)]
+    if not scored:
+        return style.nothing(f"No configuration has a result yet ({count} planned).", style.PAGE)
+    figure, (panel,) = style.canvas(style.PAGE, 2.9, title="Best validation top-1 so far against epochs trained")
+    place = error_axis.scale(panel, [step.top1 for step in scored])
+    for left, look in ((False, {"color": _PALE}), (True, {"color": style.COLOURS[0]})):
+        own = [step for step in scored if (step.left and step.to is None) == left]
+        label = "configuration at its end" if left else "configuration at a rung"
+        spots = [step.spent for step in own], [place(step.top1) for step in own]
+        if own:
+            panel.plot(*spots, "o", markersize=3.2, markeredgewidth=0, label=label, gid="configuration", **look)
+    known = [step for step in steps if not isnan(step.best)]
+    x, y = [step.spent for step in known], [place(step.best) for step in known]
+    panel.plot(x, y, drawstyle="steps-post", color=style.COLOURS[1], label="best so far", gid="best")
+    whole = steps[-1].spent + spared(study)
+    if whole > steps[-1].spent:
+        look = {"color": style.GREY, "linewidth": 0.9, "linestyle": (0, (4, 2)), "gid": "whole"}
+        panel.axvline(whole, label=f"all to their ends: {whole:,} epochs", **look)
+    parts = [(to, [*own]) for to, own in groupby(steps, key=lambda step: step.to)]
+    for _, own in parts[:-1]:
+        panel.axvline(own[-1].spent, color="#CCCCCC", linewidth=0.8, zorder=0.5, gid="rung")
+    panel.set_xlim(0, 1.02 * max(1, whole))
+    panel.set_xlabel("Epochs of all trainings together")
+    panel.set_ylabel("Validation top-1 (%)")
+    style.legend(figure, *panel.get_legend_handles_labels())
+    style.note(figure, " ".join(filter(None, [_told(steps, study), _rungs(parts), _missing(steps, count)])))
+    return figure
+
+
+def _rungs(parts) -> str:
+    """How many configurations were trained to which epoch."""
+    if not 1 < len(parts) <= _NAMED:
+        return ""
+    told = [f"{len({step.configuration for step in own})} to {f'epoch {to}' if to else 'the end'}" for to, own in parts]
+    return f"Trained: {', '.join(told)}; upright lines between."
+
+
+def _told(steps, study: dict) -> str:
+    """The best of all, and when it came to the front."""
+    best = steps[-1].best
+    rise = next(step for step in steps if step.best == best)
+    order = list(dict.fromkeys(step.configuration for step in steps))
+    which = f"configuration {order.index(rise.configuration) + 1} of {len(order)}"
+    said = f"Best: {names(study)[rise.configuration]}, {numbers.plain(best)} %"
+    return f"{said}, first there after {rise.spent:,} of {steps[-1].spent:,} epochs ({which})."
+
+
+def _missing(steps, count: int) -> str:
+    ended = {step.configuration for step in steps if step.left and not isnan(step.top1)}
+    return "" if len(ended) == count else f"Incomplete: {len(ended)} of {count} configurations have a result."
+
+
+def caption(study: dict) -> Caption:
+    """What the figure shows."""
+    order = (
+        "One configuration after the other, in the order of the study: a shorter study would have ended on the line."
+    )
+    if rungs.stops(study):
+        order = "Not in the order of the clock: rung by rung, at each one configuration after the other. "
+        order += "Dashed: what all to their ends would take."
+    return Caption(
+        "Best validation top-1 so far against epochs trained",
+        order,
+        "A dot is a configuration, the mean over its seeds, of the network that its training had chosen by then. "
+        "Epochs of all seeds count, those of extensions and fine-tuning too, and those that configurations share once. "
+        f"{error_axis.TOLD} {untested(study)}",
+        alt="A rising line of steps over epochs, below it a dot a configuration; validation top-1 upwards",
+    )
