@@ -1,4 +1,5 @@
 from espalier.results.compare import pareto
+from espalier.results.compare.axis_values import LOG_RANGE
 from espalier.results.compare.comparison import grouped
 from espalier.results.compare.costs import WORDS, costs, unit
 from espalier.results.format import style
@@ -9,7 +10,6 @@ from espalier.results.read.planned_study import along, axis_names, baseline_numb
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
 
-_LOG_RANGE = 20
 _MOST_NAMES = 16
 
 
@@ -51,7 +51,7 @@ def tradeoff(
         if which.any():
             _points(panel, cost[which], mean[which], bounds[which], look)
     panel.margins(x=0.16, y=0.08)
-    if cost.min() > 0 and cost.max() / cost.min() >= _LOG_RANGE:
+    if cost.min() > 0 and cost.max() / cost.min() >= LOG_RANGE:
         style.log(panel.xaxis)
     style.percent(panel.yaxis)
     panel.set_xlabel(label)

@@ -31,6 +31,8 @@ _TITLE_LETTERS, _NOTE_LETTERS = 11.5, 20
 """letters of them that an inch holds."""
 _DECADES = {True: 4.0, False: 3.2}
 """Powers of ten beyond which a horizontal or an upright axis is too short for numbers at 2 and 5;"""
+_SMALL = 1.6
+"""those beyond which it is in a panel of four in a row;"""
 _NARROW = 4
 """a factor within which there are too few of them."""
 
@@ -74,9 +76,9 @@ def applied() -> Iterator[None]:
 
 
 def canvas(
-    width: float = COLUMN, height: float = 2.5, columns: int = 1, title: str = ""
+    width: float = COLUMN, height: float = 2.5, columns: int = 1, title: str = "", rows: int = 1
 ) -> tuple["Figure", list["Axes"]]:
-    """A figure of the given size in inches, with `columns` axes in one row, and above them its title.
+    """A figure of the given size in inches, with `columns` axes in each of its rows, and above them its title.
 
     Args:
         title: the variables that are shown; its lines come to the height
@@ -93,7 +95,7 @@ def canvas(
         # The layout would put a legend into the same place.
         figure.suptitle("\n".join(lines), x=0.01, y=1 - 2.5 / 72 / (height + strip), **look).set_in_layout(False)
         figure.get_layout_engine().set(rect=(0, 0, 1, height / (height + strip)))
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def legend(figure: "Figure", handles: Sequence["Artist"], words: Sequence[str]) -> None:
@@ -118,10 +120,13 @@ def look(index: int) -> dict[str, object]:
     }
 
 
-def log(axis: "Axis") -> None:
+def log(axis: "Axis", small: bool = False) -> None:
     """A logarithmic scale with plain numbers: at 1, 2 and 5, or at powers of ten where there is no room for more.
 
     Call it when all is drawn.
+
+    Args:
+        small: whether the panel is one of four in a row
     """
     from math import log10
 
@@ -130,7 +135,8 @@ def log(axis: "Axis") -> None:
     across = axis.axis_name == "x"
     (axis.axes.set_xscale if across else axis.axes.set_yscale)("log")
     low, high = sorted(axis.axes.get_xlim() if across else axis.axes.get_ylim())
-    few = LogLocator(subs=(1, 2, 5) if log10(high / low) < _DECADES[across] else (1,))
+    room = _SMALL if small else _DECADES[across]
+    few = LogLocator(subs=(1, 2, 5) if log10(high / low) < room else (1,), numticks=4 if small else "auto")
     axis.set_major_locator(few if high / low > _NARROW else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
