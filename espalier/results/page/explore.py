@@ -49,7 +49,7 @@ def write(
 
 def _charts(study: Study, frame: "pd.DataFrame") -> list[dict[str, Any]]:
     grid, costs = lines.of_grid(frame, study), pareto(frame, study)
-    found = [("grid", grid.title, parallel(grid))] if grid else []
-    found += [("pareto", "Accuracy against cost", costs)] if costs else []
-    found += [("widths", plot.title, parallel(plot)) for plot in lines.of_widths(frame, study)]
-    return [dict(zip(("kind", "title", "spec"), chart, strict=True)) for chart in found]
+    found = [("grid", grid.title, parallel(grid), grid.stopped)] if grid else []
+    found += [("pareto", "Accuracy against cost", costs, 0)] if costs else []
+    found += [("widths", plot.title, parallel(plot), 0) for plot in lines.of_widths(frame, study)]
+    return [dict(zip(("kind", "title", "spec", "stopped"), chart, strict=True)) for chart in found]

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from math import isnan, log
 from typing import TYPE_CHECKING, NamedTuple
 
-from espalier.results.compare.comparison import HEADINGS, label_columns
+from espalier.results.compare.axis_values import LOG_RANGE, Values, along
+from espalier.results.compare.comparison import HEADINGS
 from espalier.results.format import numbers
 from espalier.results.format.error_scale import ErrorScale
 from espalier.results.format.marks import marked, names
 from espalier.results.page.leaderboard import measured, printed
-from espalier.results.read import bit_cells
-from espalier.results.read.planned_study import Study, axis_names, baseline_number, headline
+from espalier.results.read import bit_cells, rungs
+from espalier.results.read.planned_study import Study, baseline_number, headline
 from espalier.results.read.stage_networks import until
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 MISSING_PLACE = -0.1
 """Where a line crosses an axis of which it has no value."""
 _SIZES = ("params", "nonzeros", "macs", "file_bytes")
-_LOG_RANGE = 20
 _CLOSEST = 0.055
+_EVEN = 12
+"""Numbers of an axis that find room side by side; more stand where their size is."""
+_STOPPED = ("#c3c9cf", "#4b545d")
+"""The colour of lines that a rung has ended, on light and on dark paper."""
 
 
 class Axis(NamedTuple):
@@ -34,7 +38,7 @@ class Axis(NamedTuple):
 
 class Lines(NamedTuple):
     """A plot: lines by name with their colours on light and on dark paper (#rrggbb), the worst first, so that the best
-    are drawn over them."""
+    are drawn over them; before them pale ones, of configurations that a rung has stopped."""
 
     title: str
     names: list[str]
@@ -44,31 +48,49 @@ class Lines(NamedTuple):
     marked: list[bool]
     """the lines that stand out: the baseline, or the setting that a chain goes on with"""
     axes: list[Axis]
+    stopped: int = 0
+    """how many are pale"""
 
 
 def of_grid(frame: "pd.DataFrame", study: Study) -> Lines | None:
-    """All configurations that have a result, over the axes of the grid, their costs and accuracies; None below two."""
+    """All configurations that have a result, over the axes of the grid, their costs and accuracies, and those that a
+    rung has stopped, at the validation top-1 that they had reached; None below two, or where none has a result."""
     measure = headline(study)
-    main = f"{measure}_mean"
-    data = measured(frame, study).sort_values(main)
-    data = data[data[main].notna()]
+    main, validation = f"{measure}_mean", "validation_top1_mean"
+    data, stops = _with_stopped(measured(frame, study), frame, study, main)
     if len(data) < 2:
         return None
-    heads = axis_names(study)
-    found = [
-        _words(heads[axis].capitalize(), labels)
-        for axis, labels in label_columns(frame, data.index, study).items()
-        if len(set(labels)) > 1
-    ]
+    found = [_settings(values) for values in along(frame, data.index, study)]
     for name in _SIZES:
         if data[name].nunique() > 1:
             head, texts = printed(name, data[name].tolist())
             found.append(_scaled(head, data[name].tolist(), texts))
-    if main != "validation_top1_mean":
-        found.append(_accuracy(marked(HEADINGS["validation_top1"], study), data["validation_top1_mean"].tolist()))
-    named, stands_out = names(study), [number == baseline_number(study) for number in data.index]
-    called = [named[number] for number in data.index]
-    return _lines("Configurations", called, data[main].tolist(), stands_out, found, marked(HEADINGS[measure], study))
+    if main != validation:
+        head = marked(HEADINGS["validation_top1"], study)
+        found.append(_accuracy(head, data[validation].tolist(), stops))
+    named, baseline = names(study), baseline_number(study)
+    called = [
+        f"{named[number]}: {stop.words()}" if stop else named[number]
+        for number, stop in zip(data.index, stops, strict=True)
+    ]
+    stands_out = [number == baseline for number in data.index]
+    head = marked(HEADINGS[measure], study)
+    return _lines("Configurations", called, data[main].tolist(), stands_out, found, head, stops)
+
+
+def _with_stopped(
+    data: "pd.DataFrame", frame: "pd.DataFrame", study: Study, main: str
+) -> tuple["pd.DataFrame", list[rungs.Stop | None]]:
+    """The rows that have a result, the best last, behind those that a rung has stopped, at the validation top-1 that
+    these had reached; and where each was stopped. No row where none has a result."""
+    import pandas as pd
+
+    finished, known = data[data[main].notna()].sort_values(main), rungs.of_configurations(study)
+    if not known or finished.empty:
+        return finished, [None] * len(finished)
+    reached = frame.groupby("configuration", sort=False)["stopped_top1"].mean().reindex(known).dropna().sort_values()
+    found = pd.concat([data.loc[reached.index].assign(validation_top1_mean=reached), finished])
+    return found, [known.get(number) for number in found.index]
 
 
 def of_widths(frame: "pd.DataFrame", study: Study) -> list[Lines]:
@@ -97,27 +119,50 @@ def of_widths(frame: "pd.DataFrame", study: Study) -> list[Lines]:
 
 
 def _lines(
-    title: str, names: Sequence[str], top1: Sequence[float], marked: Sequence[bool], axes: list[Axis], head: str
+    title: str,
+    names: Sequence[str],
+    top1: Sequence[float],
+    marked: Sequence[bool],
+    axes: list[Axis],
+    head: str,
+    stops: Sequence[rungs.Stop | None] = (),
 ) -> Lines:
     from matplotlib.colors import to_hex
 
-    scale = ErrorScale(top1)
-    axes = [*axes, _accuracy(head, top1)]
-    light, dark = ([to_hex(colour(value)) for value in top1] for colour in (scale.colour, scale.on_dark))
-    return Lines(title, list(names), light, dark, list(top1), list(marked), axes)
+    stops = stops or [None] * len(names)
+    scale = ErrorScale([value for value, stop in zip(top1, stops, strict=True) if not stop])
+    axes = [*axes, _accuracy(head, top1, stops)]
+    light, dark = (
+        [pale if stop else to_hex(colour(value)) for value, stop in zip(top1, stops, strict=True)]
+        for colour, pale in zip((scale.colour, scale.on_dark), _STOPPED, strict=True)
+    )
+    stopped = sum(stop is not None for stop in stops)
+    return Lines(title, list(names), light, dark, list(top1), list(marked), axes, stopped)
 
 
-def _accuracy(head: str, values: Sequence[float]) -> Axis:
+def _settings(values: Values) -> Axis:
+    """The labels of an axis side by side; many numbers where their size is."""
+    head = values.head.capitalize()
+    if values.numbers is None or len(set(values.labels)) <= _EVEN:
+        return _words(head, values.labels)
+    return _scaled(head, values.numbers, values.labels)
+
+
+def _accuracy(head: str, values: Sequence[float], stops: Sequence[rungs.Stop | None]) -> Axis:
     scale = ErrorScale([value for value in values if not isnan(value)])
     ticks = [(tick, f"{tick:g}") for tick in scale.ticks]
-    return _axis(head, values, scale, [numbers.plain(value) for value in values], ticks)
+    texts = [
+        f"{numbers.plain(value)} at epoch {stop.epochs}" if stop and not isnan(value) else numbers.plain(value)
+        for value, stop in zip(values, stops, strict=True)
+    ]
+    return _axis(head, values, scale, texts, ticks)
 
 
 def _scaled(head: str, values: Sequence[float], texts: Sequence[str]) -> Axis:
     """Linear, or by the logarithm where values span more than a factor of twenty; ticks at values that occur."""
     found = sorted({value for value in values if not isnan(value)}) or [1.0]
     low, high = found[0], found[-1]
-    bent: Callable[[float], float] = log if low > 0 and high / low >= _LOG_RANGE else float
+    bent: Callable[[float], float] = log if low > 0 and high / low >= LOG_RANGE else float
     reach = bent(high) - bent(low)
     ticks = sorted({value: text for value, text in zip(values, texts, strict=True) if not isnan(value)}.items())
     return _axis(head, values, lambda value: (bent(value) - bent(low)) / reach if reach else 0.5, texts, ticks)

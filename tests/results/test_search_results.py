@@ -1,0 +1,356 @@
+"""What a reader of a search sees: the best so far by epochs spent, the importance of settings, slices, pale lines."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from espalier.results.compare import forest
+from espalier.results.compare.axis_values import Values, along
+from espalier.results.compare.course import course, spared
+from espalier.results.compare.importance import importance
+from espalier.results.page.charts import lines, pareto_chart
+from espalier.results.read import rungs, tidy
+from espalier.results.read.planned_study import configurations, labels
+from espalier.results.read.standing import Standing
+from espalier.results.requested import Asked
+from support import study_on_disk as disk
+
+pytestmark = pytest.mark.usefixtures("styled")
+
+RUNG = 2
+KEPT = 9
+REPEATS = 2
+
+
+def halved(root, study):
+    """The study with a rung after which its first configurations in the alphabet of their ids went on; of the others
+    there is more on disk than they were trained for here."""
+    of = {}
+    for point in study["points"]:
+        of.setdefault(labels(study, point), []).append(point["runs"]["train"])
+    order = sorted(of.values())
+    candidates = [{"runs": runs, "mean": 50.0, "kept": runs in order[:KEPT]} for runs in of.values()]
+    gone = {run for each in candidates if not each["kept"] for run in each["runs"]}
+    for point in study["points"]:
+        if point["runs"]["train"] in gone:
+            disk.undo(root, study["runs"][point["runs"]["evaluate"]], "waiting")
+            disk.undo(root, study["runs"][point["runs"]["train"]], "paused", epoch=RUNG, epochs=disk.EPOCHS)
+    rung = {"epochs": RUNG, "of": disk.EPOCHS, "candidates": candidates}
+    return study | {"halving": {"epochs": [RUNG, disk.EPOCHS], "keep": "1/3"}, "rungs": [rung]}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A grid of 27 configurations, finished."""
+    root = tmp_path_factory.mktemp("grid")
+    study = disk.plan(disk.product(), repeats=REPEATS)
+    disk.finish(root, study)
+    return tidy.runs(study, root), tidy.history(study, root), study
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The same, of which a rung has let nine go on."""
+    root = tmp_path_factory.mktemp("rungs")
+    study = disk.plan(disk.product(), repeats=REPEATS)
+    disk.finish(root, study)
+    study = halved(root, study)
+    return tidy.runs(study, root), tidy.history(study, root), study
+
+
+def drawn(found, name):
+    return Asked("figure", name, name, {}).make(*found)
+
+
+def lined(panel, gid):
+    return [line for line in panel.lines if line.get_gid() == gid]
+
+
+ROWS = [(1, 50.0, 2.0), (2, 60.0, 3.0), (3, 40.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("select", "epochs", "ended", "top1"),
+    [
+        ("top1", 1, False, 50.0),
+        ("top1", 3, False, 60.0),
+        # The network that the loss has chosen, whatever its accuracy.
+        ("loss", 2, False, 50.0),
+        ("loss", 3, False, 40.0),
+        # Not so far yet; or never to be, since it stopped early.
+        ("top1", 4, False, math.nan),
+        ("top1", 4, True, 60.0),
+    ],
+)
+def test_a_training_stands_where_its_best_epoch_by_then_is(select, epochs, ended, top1):
+    history = pd.DataFrame(ROWS, columns=["epoch", "validation_top1", "validation_loss"]).assign(run="a")
+    study = {"runs": {"a": {"settings": {"train.select": select}}, "b": {"settings": {}}}}
+    found = Standing(study, history, {"a"} if ended else set())
+    assert found.top1("a", epochs) == pytest.approx(top1, nan_ok=True)
+    assert found.epochs("a") == 3 and found.epochs("b") == 0 and math.isnan(found.top1("b", 1))
+
+
+def test_a_frame_has_what_stopped_trainings_had_reached_and_all_at_that_epoch(stopped):
+    frame, history, _ = stopped
+    reached = history[history["epoch"] <= RUNG].groupby("run")["validation_top1"].max()
+    ended = frame["stopped_at"].notna()
+    np.testing.assert_allclose(frame["shared_top1"], frame["run.train"].map(reached))
+    np.testing.assert_allclose(frame.loc[ended, "stopped_top1"], frame.loc[ended, "shared_top1"])
+    assert frame.loc[~ended, "stopped_top1"].isna().all() and set(frame["shared_epochs"]) == {RUNG}
+    assert ended.sum() == (27 - KEPT) * REPEATS and frame.loc[ended, "validation_top1"].isna().all()
+
+
+def test_the_course_of_a_grid_is_that_of_shorter_grids(whole):
+    frame, history, study = whole
+    found = course(frame, history, study)
+    means = frame.groupby("configuration")["validation_top1"].mean()
+    assert [step.configuration for step in found] == [*range(27)]
+    assert [step.spent for step in found] == [disk.EPOCHS * REPEATS * (place + 1) for place in range(27)]
+    np.testing.assert_allclose([step.best for step in found], means.cummax())
+    short = study | {"points": study["points"][: 5 * REPEATS]}
+    assert course(frame[frame["configuration"] < 5], history, short) == found[:5]
+    assert spared(study) == 0
+
+
+def test_epochs_that_configurations_share_are_spent_once(whole):
+    frame, history, study = whole
+    alike = frame.assign(**{"run.train": frame["run.train"].where(frame["configuration"] != 1, frame["run.train"][0])})
+    found = course(alike, history, study)
+    assert found[1].spent == found[0].spent and found[2].spent == 2 * found[0].spent
+
+
+def test_the_course_of_rungs_goes_rung_by_rung_and_spares_what_was_stopped(stopped):
+    frame, history, study = stopped
+    found = course(frame, history, study)
+    assert [step.to for step in found] == [RUNG] * 27 + [None] * KEPT
+    assert found[26].spent == 27 * REPEATS * RUNG
+    assert found[-1].spent == found[26].spent + KEPT * REPEATS * (disk.EPOCHS - RUNG)
+    assert found[-1].spent + spared(study) == 27 * REPEATS * disk.EPOCHS
+    at_rung = frame.groupby("configuration")["shared_top1"].mean()
+    np.testing.assert_allclose([step.top1 for step in found[:27]], at_rung)
+    assert found[-1].best == pytest.approx(frame.groupby("configuration")["validation_top1"].mean().max())
+    assert sum(step.left for step in found) == 27
+
+
+def test_what_follows_from_a_selection_is_trained_after_the_rungs(stopped):
+    frame, history, study = stopped
+    (rung,) = study["rungs"]
+    first = next(each for each in rung["candidates"] if each["kept"])
+    others = [each for each in rung["candidates"] if each is not first]
+    found = course(frame, history, study | {"rungs": [rung | {"candidates": others}]})
+    assert [step.to for step in found] == [RUNG] * 26 + [None] * KEPT
+    number = frame.loc[frame["run.train"] == first["runs"][0], "configuration"].iloc[0]
+    assert [step.to for step in found if step.configuration == number] == [None]
+
+
+def test_the_figure_of_a_search_has_the_course_its_rungs_and_what_all_would_take(stopped):
+    figure = drawn(stopped, "search")
+    (panel,) = figure.axes
+    found = course(*stopped)
+    (best,) = lined(panel, "best")
+    np.testing.assert_array_equal(best.get_xdata(), [step.spent for step in found])
+    assert np.all(np.diff(best.get_ydata()) >= 0)
+    assert [line.get_xdata()[0] for line in lined(panel, "rung")] == [27 * REPEATS * RUNG]
+    assert [line.get_xdata()[0] for line in lined(panel, "whole")] == [27 * REPEATS * disk.EPOCHS]
+    assert "27 to epoch 2, 9 to the end" in figure.get_supxlabel().replace("\n", " ")
+    assert sum(len(line.get_xdata()) for line in lined(panel, "configuration")) == len(found)
+
+
+def test_the_figure_of_a_grid_has_neither(whole):
+    figure = drawn(whole, "search")
+    (panel,) = figure.axes
+    assert not lined(panel, "rung") and not lined(panel, "whole")
+    means = whole[0].groupby("configuration")["validation_top1"].mean()
+    said = figure.get_supxlabel().replace("\n", " ")
+    assert (
+        f"{means.max():.2f} %, first there after {disk.EPOCHS * REPEATS * (means.argmax() + 1)} of 324 epochs" in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("axis", "numbers", "logarithmic"),
+    [
+        (["0.001", "0.1", "1e-5"], [0.001, 0.1, 1e-5], True),
+        (["32", "64", "128"], [32, 64, 128], False),
+        (["0", "100"], [0, 100], False),
+        (["0.9", "–"], [0.9, math.nan], False),
+        (["16-32", "64"], None, False),
+        (["nan", "1"], None, False),
+        (["sgd", "–"], None, False),
+    ],
+)
+def test_labels_are_numbers_where_all_of_them_are(axis, numbers, logarithmic):
+    frame = pd.DataFrame({"configuration": range(len(axis)), "label.a.b": axis})
+    (found,) = along(frame, frame["configuration"], {"axes": ["a.b"]})
+    assert found.numbers is None if numbers is None else found.numbers == pytest.approx(numbers, nan_ok=True)
+    assert (found.head, found.logarithmic) == ("b", logarithmic)
+
+
+def sampled(count, score):
+    """A frame and study of three axes: a rate over decades, one of four words, and an axis that does nothing."""
+    generator = np.random.default_rng(0)
+    rate, word, idle = generator.uniform(-4, 0, count), generator.integers(4, size=count), generator.uniform(size=count)
+    named = {"rate": [f"{10**each:.4g}" for each in rate], "word": [f"w{each}" for each in word]}
+    named["idle"] = [f"{each:.3f}" for each in idle]
+    columns = {f"label.{axis}": cells for axis, cells in named.items()}
+    frame = pd.DataFrame({"configuration": range(count), "validation_top1": score(rate, word)} | columns)
+    return frame, {"axes": [*named]}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Fewer forests and shuffles than a study has."""
+    monkeypatch.setattr(forest, "FORESTS", 3)
+    monkeypatch.setattr(forest, "SHUFFLES", 9)
+    forest.fitted.cache_clear()
+    yield
+    forest.fitted.cache_clear()
+
+
+def test_importance_is_the_share_of_the_variance(quick):
+    # The word matters by one of its values alone, in the middle of their order.
+    frame, study = sampled(80, lambda rate, word: 60 + 4 * rate + 12 * (word == 1))
+    found = importance(frame, study)
+    rate, word = 4 * np.log10(frame["label.rate"].astype(float)), 12 * (frame["label.word"] == "w1")
+    parts = {part.values.axis: part for part in found.parts}
+    assert [*parts] == ["rate", "word", "idle"] if rate.var() > word.var() else ["word", "rate", "idle"]
+    for axis, own in (("rate", rate), ("word", word)):
+        share = own.var() / frame["validation_top1"].var()
+        assert parts[axis].mean == pytest.approx(share, abs=0.12)
+        assert parts[axis].low < parts[axis].mean < parts[axis].high
+    assert abs(parts["idle"].mean) < 0.05 and found.r2[0] > 0.85 and found.readable
+    before = found.parts
+    forest.fitted.cache_clear()
+    assert importance(frame, study).parts == before
+
+
+def test_noise_has_no_importance_and_table_and_figure_say_so(quick):
+    noise = np.random.default_rng(1)
+    frame, study = sampled(24, lambda rate, word: noise.uniform(10, 90, len(rate)))
+    frame["state"] = "done"
+    assert not importance(frame, study).readable
+    table = Asked("table", "importance", "importance", {}).make(frame, study)
+    assert "read nothing into the rest" in table.printed["Setting"].iloc[-1] and len(table.printed) == 4
+    figure = Asked("figure", "importance", "importance", {}).make(frame, None, study)
+    assert "too little" in figure.get_suptitle() and "Below 0.3 nothing" in figure.get_supxlabel().replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("count", "axes", "known", "said"),
+    [
+        (9, 1, 9, "Importance of 1 axis takes 10 configurations with a result; there are 9 of 9."),
+        (14, 5, 14, "Importance of 5 axes takes 15 configurations with a result; there are 14 of 14."),
+        (12, 1, 8, "there are 8 of 12."),
+        (12, 1, 0, "No configuration has a result yet (12 planned)."),
+        (12, 1, 12, "All configurations have the same score"),
+    ],
+)
+def test_of_too_few_configurations_nothing_is_said_and_why(count, axes, known, said):
+    names = [f"a{number}" for number in range(axes)]
+    columns = {f"label.{axis}": [str(place) for place in range(count)] for axis in names}
+    scores = [50.0 if place < known else math.nan for place in range(count)]
+    frame = pd.DataFrame({"configuration": range(count), "state": "done", "validation_top1": scores} | columns)
+    table = Asked("table", "importance", "importance", {}).make(frame, {"axes": names})
+    (cell,) = table.printed["Importance"]
+    assert said in cell
+    figure = Asked("figure", "importance", "importance", {}).make(frame, None, {"axes": names})
+    assert said in figure.axes[0].texts[0].get_text().replace("\n", " ")
+
+
+def test_stopped_configurations_are_compared_at_the_epoch_that_all_have_reached(stopped, monkeypatch):
+    frame, _, study = stopped
+    asked = []
+    monkeypatch.setattr(forest, "fitted", lambda columns, scores: asked.append(scores) or (np.ones(1), np.ones((3, 2))))
+    found = importance(frame, study)
+    np.testing.assert_allclose(asked, [frame.groupby("configuration")["shared_top1"].mean()])
+    assert found.scored == found.planned == 27
+    for kind in ("table", "figure"):
+        assert f"after epoch {RUNG}, which all" in Asked(kind, "importance", "importance", {}).caption(study).text
+
+
+def test_slices_set_every_configuration_at_its_values_and_stopped_ones_pale(stopped):
+    figure = drawn(stopped, "slices")
+    panels = [panel for panel in figure.axes if panel.get_xlabel()]
+    assert [panel.get_xlabel() for panel in panels] == ["model", "augment", "optimizer"]
+    counts = {name: KEPT if name == "at its end" else 27 - KEPT for name in ("at its end", STOPPED)}
+    for panel in panels:
+        assert {name: len(lined(panel, name)[0].get_xdata()) for name in counts} == counts
+        # Each lies on the strip of its word, and none on another.
+        places = np.concatenate([lined(panel, name)[0].get_xydata() for name in counts])
+        assert len({*map(tuple, places)}) == 27 and [*np.bincount(places[:, 0].round().astype(int))] == [9, 9, 9]
+        assert len(lined(panel, "best")) == 1
+
+
+STOPPED = "stopped, at what it had reached"
+
+
+def test_slices_have_logarithms_and_leave_out_what_has_no_value():
+    frame, study = sampled(30, lambda rate, word: 90 + rate + word)
+    frame.loc[:4, "label.rate"] = "–"
+    figure = drawn((frame, None, study), "slices")
+    rate, _, idle = (panel for panel in figure.axes if panel.get_xlabel())
+    assert (rate.get_xscale(), idle.get_xscale()) == ("log", "linear")
+    known = lined(rate, "at its end")[0].get_xdata()
+    np.testing.assert_allclose(known[5:], frame["label.rate"][5:].astype(float))
+    assert np.isnan(known[:5]).all() and "Without rate, not in its panel: 5." in figure.get_supxlabel()
+
+
+def test_of_many_axes_the_first_are_sliced_and_the_others_named():
+    names = [f"a{number}" for number in range(10)]
+    columns = {f"label.{axis}": [str(place) for place in range(12)] for axis in names}
+    frame = pd.DataFrame({"configuration": range(12), "validation_top1": np.linspace(80, 90, 12)} | columns)
+    figure = drawn((frame, None, {"axes": names}), "slices")
+    assert [panel.get_xlabel() for panel in figure.axes if panel.get_xlabel()] == names[:8]
+    assert "Not shown: a8, a9." in figure.get_supxlabel()
+
+
+def test_stopped_configurations_are_pale_lines_below_the_others_and_no_points(stopped):
+    frame, _, study = stopped
+    plot = lines.of_grid(frame, study)
+    assert plot.stopped == 27 - KEPT and len(plot.names) == 27
+    pale = [(light, dark) == lines._STOPPED for light, dark in zip(plot.light, plot.dark, strict=True)]
+    assert pale == [True] * plot.stopped + [False] * KEPT
+    assert all(name.endswith(f": stopped at {RUNG} of {disk.EPOCHS}") for name in plot.names[: plot.stopped])
+    heads = [axis.head for axis in plot.axes]
+    validation, test = (plot.axes[heads.index(head)] for head in ("Validation top-1 (%)", "Test top-1 (%)"))
+    assert all(f"at epoch {RUNG}" in text for text in validation.texts[: plot.stopped])
+    assert set(test.places[: plot.stopped]) == {lines.MISSING_PLACE}
+    reached = frame.groupby("configuration")["stopped_top1"].mean().dropna()
+    assert validation.texts[plot.stopped - 1] == f"{reached.max():.2f} at epoch {RUNG}"
+    rows = pareto_chart.pareto(frame, study)["datasets"]["rows"]
+    assert len(rows) == KEPT
+
+
+def test_without_a_finished_configuration_there_are_no_lines(stopped):
+    frame, _, study = stopped
+    open_ = frame.assign(validation_top1=math.nan, test_top1=math.nan)
+    assert lines.of_grid(open_, study) is None
+
+
+def test_many_numbers_of_an_axis_stand_where_their_size_is():
+    rates = [f"{10**-each:.4g}" for each in np.linspace(0, 4, 33)]
+    found = lines._settings(Values("lr", "lr", rates, [*map(float, rates)]))
+    np.testing.assert_allclose(found.places, np.linspace(1, 0, 33), atol=1e-3)
+    assert len(found.ticks) < 20
+    few = lines._settings(Values("lr", "lr", ["0.1", "1", "0.01"], [0.1, 1, 0.01]))
+    assert few.places == [0.5, 1.0, 0.0]
+
+
+CASES = [*itertools.product(("search", "importance", "slices"), ("figure",)), ("importance", "table")]
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_captions_are_short_with_rungs_and_without(whole, stopped, name, kind):
+    said = [Asked(kind, name, name, {}).caption(study) for *_, study in (whole, stopped)]
+    assert all(len(caption.short().split()) <= 40 for caption in said) and said[0] != said[1]
+    assert all(caption.notes.endswith(".") for caption in said)
+
+
+def test_a_stop_is_told_by_configuration(stopped):
+    _, _, study = stopped
+    found = rungs.of_configurations(study)
+    assert len(found) == 27 - KEPT and set(found) < set(configurations(study).values())
+    assert rungs.reached_by_all(study) == RUNG and len(rungs.compared(study)) == 27 * REPEATS
