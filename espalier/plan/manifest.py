@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.files import write_text
+from espalier.plan import rungs
 from espalier.plan.build import PlannedStudy
 from espalier.plan.grid import label
 from espalier.plan.runs import Run
@@ -34,7 +35,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "figures": [_wanted(item) for item in planned.study.figures],
         **({"halving": planned.study.halving.model_dump(mode="json")} if planned.study.halving else {}),
         **({"open": _open(planned.pending)} if planned.pending else {}),
-        **({"rungs": rungs} if (rungs := _rungs(planned)) else {}),
+        **({"rungs": decided} if (decided := _rungs(planned)) else {}),
         **({"selections": selections} if (selections := _selections(planned)) else {}),
         "points": [
             {
@@ -75,8 +76,7 @@ def _rungs(planned: PlannedStudy) -> list[dict[str, Any]]:
                 for each in answer["candidates"]
             ],
         }
-        for answer in planned.answers
-        if "epochs" in answer["asked"]
+        for answer in rungs.decided(planned.answers)
     ]
 
 
