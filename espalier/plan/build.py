@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import Mistake
-from espalier.plan import compared, sampled, steps
+from espalier.plan import compared, rungs, sampled
 from espalier.plan.chain import Settings, chain
 from espalier.plan.grid import GridPoint
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
 from espalier.plan.selected import Configured, Selections
 from espalier.plan.starts import Starts
+from espalier.plan.steps import Step
 from espalier.plan.study import Loaded, Study, load
 from espalier.plan.study_file import find
 from espalier.settings.problems import Problem, StudyError
@@ -53,7 +54,7 @@ class PlannedStudy:
     """what it says in vain"""
     answers: tuple[Mapping[str, Any], ...] = ()
     """to the questions that it has asked of results so far"""
-    pending: steps.Step | None = None
+    pending: Step | None = None
     """the question that must be answered before the plan goes on; None where it is whole"""
 
     changes: Mapping[tuple[str, ...], GridPoint] = field(default_factory=dict)
@@ -62,14 +63,7 @@ class PlannedStudy:
     @property
     def kept(self) -> tuple[Point, ...]:
         """The points that no rung has dropped so far."""
-        dropped = {
-            name
-            for answer in self.answers
-            if "epochs" in answer["asked"]
-            for each in answer["candidates"]
-            if not each["kept"]
-            for name in each["runs"]
-        }
+        dropped = rungs.dropped(self.answers)
         return tuple(point for point in self.points if point.runs["train"].name not in dropped)
 
     @property
@@ -105,7 +99,11 @@ class Plan:
             )
             if planned.study.halving and planned.points:
                 epochs = ", ".join(map(str, planned.study.halving.epochs[:-1]))
-                lines.append(f"  of which the best {planned.study.halving.keep} go on after epoch {epochs}")
+                alone = "" if planned.study.halving.wait else ", each compared when it comes there"
+                lines.append(f"  of which the best {planned.study.halving.keep} go on after epoch {epochs}{alone}")
+            if planned.study.median_stopping and planned.points:
+                least = planned.study.median_stopping.finished
+                lines.append(f"  of which one ends below the median of those that have finished, {least} at least")
             if planned.pending:
                 lines.append(f"  so far: next it asks {planned.pending.told()}")
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
@@ -186,13 +184,13 @@ def _points(
 
     def partly(configurations: Configured, first: int) -> PlannedStudy:
         points = _chains(study, configurations, [None] * len(configurations))
-        return steps.stepped(_of(path, study, (), None, points, overrides), first * study.times)
+        return rungs.stepped(_of(path, study, (), None, points, overrides), first * study.times)
 
     selections = Selections(path.stem, partly, lambda name: other(name, overrides=overrides))
     found = StudyPoints(loaded, overrides, Starts(other), selections)
     points = _chains(found.study, found.configurations, found.cut)
     whole = _of(path, found.study, found.axes, found.baseline, points, overrides, tuple(found.warnings))
-    planned = steps.stepped(whole, found.first * found.study.times)
+    planned = rungs.stepped(whole, found.first * found.study.times)
     return (
         replace(
             planned,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.files import write_text
+from espalier.plan import rungs
 from espalier.plan.build import PlannedStudy
 from espalier.plan.grid import label
 from espalier.plan.runs import Run
@@ -34,7 +35,7 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "figures": [_wanted(item) for item in planned.study.figures],
         **({"halving": planned.study.halving.model_dump(mode="json")} if planned.study.halving else {}),
         **({"open": _open(planned.pending)} if planned.pending else {}),
-        **({"rungs": rungs} if (rungs := _rungs(planned)) else {}),
+        **({"rungs": decided} if (decided := _rungs(planned)) else {}),
         **({"selections": selections} if (selections := _selections(planned)) else {}),
         "points": [
             {
@@ -64,19 +65,18 @@ def _rungs(planned: PlannedStudy) -> list[dict[str, Any]]:
     on."""
     return [
         {
-            "epochs": answer["asked"]["epochs"],
-            "of": answer["asked"]["of"],
+            "epochs": rung["epochs"],
+            "of": rung["of"],
             "candidates": [
                 {
                     "runs": [records.identifier(Path(name)) for name in each["runs"]],
                     "mean": each["mean"],
                     "kept": each["kept"],
                 }
-                for each in answer["candidates"]
+                for each in rung["candidates"]
             ],
         }
-        for answer in planned.answers
-        if "epochs" in answer["asked"]
+        for rung in rungs.decided(planned.answers)
     ]
 
 

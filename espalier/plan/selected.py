@@ -1,14 +1,17 @@
 """The best of other blocks or of another study, from which a block of a grid starts: asked of results, then known."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
-from espalier.plan import steps
+from espalier.plan import rungs
 from espalier.plan.chain import Settings
 from espalier.plan.grid import GridPoint
 from espalier.plan.runs import Run
+from espalier.plan.steps import Step
 from espalier.plan.study import Select
+from espalier.runs import record as records
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -16,6 +19,27 @@ if TYPE_CHECKING:
 
 Labels = Mapping[str, str]
 Configured = Sequence[tuple[Settings, Labels]]
+
+
+class Best(Step):
+    """The best of configurations at the end of their chains."""
+
+    def told(self) -> str:
+        """What is waited for, in words."""
+        among = f"{len(self.asked['candidates'])} configurations of {self.asked['of']}"
+        return f"the best of {among}, when their {len(self.needs)} runs have ended"
+
+    def answer(self, root: Path = Path()) -> dict[str, Any]:
+        """The candidates, with their scores, and which are chosen.
+
+        Raises:
+            Mistake: the record of a run is missing or damaged.
+        """
+        scores = {run.name: _at_end(root / run.path, self.asked["by"]) for run, _ in self.needs}
+        return {
+            "asked": dict(self.asked),
+            "candidates": rungs.compared(self.asked["candidates"], scores, self.asked["best"]),
+        }
 
 
 class Selections:
@@ -36,7 +60,7 @@ class Selections:
     ):
         self._name, self._partly, self._planned = name, partly, planned
         self.answers: tuple[Mapping[str, Any], ...] = ()
-        self.pending: steps.Step | None = None
+        self.pending: Step | None = None
 
     def of_blocks(self, select: Select, before: Configured, first: int) -> list[int] | None:
         """Which configurations of the blocks before are selected, by their place, the best first; None while that is
@@ -88,7 +112,7 @@ class Selections:
             "candidates": [[run.name for run in each] for each in runs],
             "named": [_name(planned, labels) for labels in of],
         }
-        step = steps.Step(self._name, "best", asked, tuple((run, None) for each in runs for run in each))
+        step = Best(self._name, "best", asked, tuple((run, None) for each in runs for run in each))
         answer = step.answered()
         if answer is None:
             self.pending = step
@@ -107,3 +131,12 @@ def _name(planned: "PlannedStudy", labels: tuple[str, ...]) -> str:
 def _measured(point: "Point", metric: str) -> Run:
     """The last run of a chain that measures something."""
     return next(run for stage, run in reversed(point.runs.items()) if metric in STAGES[stage].metrics)
+
+
+def _at_end(folder: Path, metric: str) -> float | None:
+    """What a run has measured, the larger the better; None of one that has no network."""
+    record = records.complete(folder)
+    if record.outcome != records.DONE:
+        return None
+    value = float(record.metrics[metric])
+    return -value if metric.endswith("_loss") else value

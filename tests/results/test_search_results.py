@@ -9,7 +9,7 @@ import pytest
 
 from espalier.results.compare import forest
 from espalier.results.compare.axis_values import Values, along
-from espalier.results.compare.course import course, spared
+from espalier.results.compare.course import course
 from espalier.results.compare.importance import importance
 from espalier.results.page.charts import lines, pareto_chart
 from espalier.results.read import rungs, tidy
@@ -83,6 +83,7 @@ ROWS = [(1, 50.0, 2.0), (2, 60.0, 3.0), (3, 40.0, 1.0)]
         # Not so far yet; or never to be, since it stopped early.
         ("top1", 4, False, math.nan),
         ("top1", 4, True, 60.0),
+        ("top1", 0, False, math.nan),
     ],
 )
 def test_a_training_stands_where_its_best_epoch_by_then_is(select, epochs, ended, top1):
@@ -105,34 +106,54 @@ def test_a_frame_has_what_stopped_trainings_had_reached_and_all_at_that_epoch(st
 
 def test_the_course_of_a_grid_is_that_of_shorter_grids(whole):
     frame, history, study = whole
-    found = course(frame, history, study)
+    found, spared = course(frame, history, study)
     means = frame.groupby("configuration")["validation_top1"].mean()
     assert [step.configuration for step in found] == [*range(27)]
     assert [step.spent for step in found] == [disk.EPOCHS * REPEATS * (place + 1) for place in range(27)]
     np.testing.assert_allclose([step.best for step in found], means.cummax())
     short = study | {"points": study["points"][: 5 * REPEATS]}
-    assert course(frame[frame["configuration"] < 5], history, short) == found[:5]
-    assert spared(study) == 0
+    assert course(frame[frame["configuration"] < 5], history, short).steps == found[:5]
+    assert spared == 0 and {(step.rung, step.state) for step in found} == {(None, "at its end")}
 
 
 def test_epochs_that_configurations_share_are_spent_once(whole):
     frame, history, study = whole
     alike = frame.assign(**{"run.train": frame["run.train"].where(frame["configuration"] != 1, frame["run.train"][0])})
-    found = course(alike, history, study)
+    found = course(alike, history, study).steps
     assert found[1].spent == found[0].spent and found[2].spent == 2 * found[0].spent
 
 
 def test_the_course_of_rungs_goes_rung_by_rung_and_spares_what_was_stopped(stopped):
     frame, history, study = stopped
-    found = course(frame, history, study)
-    assert [step.to for step in found] == [RUNG] * 27 + [None] * KEPT
+    found, spared = course(frame, history, study)
+    assert [step.rung for step in found] == [RUNG] * 27 + [None] * KEPT
     assert found[26].spent == 27 * REPEATS * RUNG
     assert found[-1].spent == found[26].spent + KEPT * REPEATS * (disk.EPOCHS - RUNG)
-    assert found[-1].spent + spared(study) == 27 * REPEATS * disk.EPOCHS
+    assert found[-1].spent + spared == 27 * REPEATS * disk.EPOCHS
     at_rung = frame.groupby("configuration")["shared_top1"].mean()
     np.testing.assert_allclose([step.top1 for step in found[:27]], at_rung)
     assert found[-1].best == pytest.approx(frame.groupby("configuration")["validation_top1"].mean().max())
-    assert sum(step.left for step in found) == 27
+    states = [step.state for step in found]
+    assert {state: states.count(state) for state in states} == {"goes on": 9, "stopped": 18, "at its end": 9}
+
+
+def test_what_waits_for_no_others_is_trained_one_after_the_other(stopped):
+    frame, history, study = stopped
+    alone = study | {"halving": study["halving"] | {"wait": False}}
+    # Of what the first seed has ended, no other seed is trained.
+    never = set(frame.loc[frame["stopped_at"].notna() & (frame["repeat"] > 0), "run.train"])
+    history = history[~history["run"].isin(never)]
+    for one in (alone, {key: value for key, value in alone.items() if key != "halving"}):
+        found, spared = course(frame, history, one)
+        ended = frame[frame["repeat"] == 0].set_index("configuration")["stopped_at"].notna()
+        assert [step.configuration for step in found] == [*range(27)]
+        assert [step.state == "stopped" for step in found] == ended.tolist()
+        epochs = np.diff([0, *(step.spent for step in found)])
+        assert [*epochs] == [RUNG if gone else disk.EPOCHS * REPEATS for gone in ended]
+        assert found[-1].spent + spared == 27 * REPEATS * disk.EPOCHS
+        reached = frame[frame["repeat"] == 0].set_index("configuration")["stopped_top1"]
+        top1 = pd.Series({step.configuration: step.top1 for step in found})
+        np.testing.assert_allclose(top1[ended], reached[ended])
 
 
 def test_what_follows_from_a_selection_is_trained_after_the_rungs(stopped):
@@ -140,16 +161,16 @@ def test_what_follows_from_a_selection_is_trained_after_the_rungs(stopped):
     (rung,) = study["rungs"]
     first = next(each for each in rung["candidates"] if each["kept"])
     others = [each for each in rung["candidates"] if each is not first]
-    found = course(frame, history, study | {"rungs": [rung | {"candidates": others}]})
-    assert [step.to for step in found] == [RUNG] * 26 + [None] * KEPT
+    found = course(frame, history, study | {"rungs": [rung | {"candidates": others}]}).steps
+    assert [step.rung for step in found] == [RUNG] * 26 + [None] * KEPT
     number = frame.loc[frame["run.train"] == first["runs"][0], "configuration"].iloc[0]
-    assert [step.to for step in found if step.configuration == number] == [None]
+    assert [step.rung for step in found if step.configuration == number] == [None]
 
 
 def test_the_figure_of_a_search_has_the_course_its_rungs_and_what_all_would_take(stopped):
     figure = drawn(stopped, "search")
     (panel,) = figure.axes
-    found = course(*stopped)
+    found = course(*stopped).steps
     (best,) = lined(panel, "best")
     np.testing.assert_array_equal(best.get_xdata(), [step.spent for step in found])
     assert np.all(np.diff(best.get_ydata()) >= 0)
@@ -165,9 +186,7 @@ def test_the_figure_of_a_grid_has_neither(whole):
     assert not lined(panel, "rung") and not lined(panel, "whole")
     means = whole[0].groupby("configuration")["validation_top1"].mean()
     said = figure.get_supxlabel().replace("\n", " ")
-    assert (
-        f"{means.max():.2f} %, first there after {disk.EPOCHS * REPEATS * (means.argmax() + 1)} of 324 epochs" in said
-    )
+    assert f"{means.max():.2f} %, after {disk.EPOCHS * REPEATS * (means.argmax() + 1)} of 324 epochs" in said
 
 
 @pytest.mark.parametrize(
@@ -344,9 +363,10 @@ CASES = [*itertools.product(("search", "importance", "slices"), ("figure",)), ("
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_captions_are_short_with_rungs_and_without(whole, stopped, name, kind):
-    said = [Asked(kind, name, name, {}).caption(study) for *_, study in (whole, stopped)]
+    studies = [whole[2], stopped[2], {key: value for key, value in stopped[2].items() if key != "halving"}]
+    said = [Asked(kind, name, name, {}).caption(study) for study in studies]
     assert all(len(caption.short().split()) <= 40 for caption in said) and said[0] != said[1]
-    assert all(caption.notes.endswith(".") for caption in said)
+    assert all(caption.notes.endswith(".") for caption in said) and (said[1] != said[2]) == (name == "search")
 
 
 def test_a_stop_is_told_by_configuration(stopped):
@@ -354,3 +374,13 @@ def test_a_stop_is_told_by_configuration(stopped):
     found = rungs.of_configurations(study)
     assert len(found) == 27 - KEPT and set(found) < set(configurations(study).values())
     assert rungs.reached_by_all(study) == RUNG and len(rungs.compared(study)) == 27 * REPEATS
+
+
+def test_what_diverged_was_stopped_at_no_score_and_sets_no_epoch(stopped):
+    *_, study = stopped
+    (rung,) = study["rungs"]
+    early = {"runs": rung["candidates"][0]["runs"], "mean": None, "kept": False}
+    others = rung | {"candidates": rung["candidates"][1:]}
+    rung = [{"epochs": 1, "of": disk.EPOCHS, "candidates": [early]}, others]
+    assert rungs.reached_by_all(study | {"rungs": rung}) == RUNG
+    assert rungs.reached_by_all(study | {"rungs": rung[:1]}) is None

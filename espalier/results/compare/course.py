@@ -1,13 +1,13 @@
 """What a search has found by the epochs that it has spent, in an order that is defined and not that of the clock.
 
-Without rungs, one configuration after the other, in the order of the study: what stands at any point is what a study of
-fewer points would have found. With rungs, rung by rung: at each, all configurations that were trained so far.
+One configuration after the other, in the order of the study, each to where it ended. Where all wait for one another at
+rungs, rung by rung: at each, all that were trained so far.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf, isnan, nan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from espalier.results.read import rungs
 from espalier.results.read.planned_study import Study
@@ -18,64 +18,76 @@ if TYPE_CHECKING:
 
 
 class Step(NamedTuple):
-    """A configuration that was trained on, to a rung or to its end."""
+    """A configuration that was trained on, to a rung or to where it ended."""
 
     spent: int
     """epochs of all trainings up to here; those that configurations share are spent once"""
     configuration: int
     top1: float
-    """its validation top-1 in percent, a mean over seeds; NaN where it has none"""
+    """its validation top-1 in percent, a mean over the seeds that have come so far; NaN where none has"""
     best: float
     """that of the best of all configurations as they stand by now; NaN where none has any"""
-    to: int | None
-    """the epoch of the rung; None for its end"""
-    left: bool
-    """whether it goes on from here no more"""
+    rung: int | None
+    """the epoch to which all were trained in this part of the course; None of what waits for no others"""
+    state: Literal["goes on", "stopped", "at its end"]
 
 
-def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> list[Step]:
-    """Every step of a study's trainings, in the defined order; fine-tuning and extensions are epochs too."""
+class Course(NamedTuple):
+    """The course of a study's trainings."""
+
+    steps: list[Step]
+    spared: int
+    """epochs of training that would have been spent besides, had none been stopped"""
+
+
+def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> Course:
+    """Every step, in the defined order; epochs of fine-tuning and extensions count too."""
+    if "run.train" not in frame:
+        return Course([], 0)
+    standing = Standing(study, history, set(frame.loc[frame["train_wall_s"].notna(), "run.train"]))
     found, scores, spent = [], {}, 0
-    for epochs, number, top1, to, left in _trained(frame, history, study):
+    for epochs, number, *what in _trained(frame, standing, study):
         spent += epochs
-        scores[number] = top1
+        scores[number] = what[0]
         best = max((score for score in scores.values() if not isnan(score)), default=nan)
-        found.append(Step(spent, number, top1, best, to, left))
-    return found
-
-
-def spared(study: Study) -> int:
-    """Epochs of training that would have been spent beside those that were, had no rung stopped a training."""
-    return sum(stop.of - stop.epochs for stop in rungs.stops(study).values())
+        found.append(Step(spent, number, what[0], best, *what[1:]))
+    stopped = rungs.stops(study).items()
+    return Course(found, sum(stop.of - min(stop.epochs, standing.epochs(run)) for run, stop in stopped))
 
 
 def _trained(
-    frame: "pd.DataFrame", history: "pd.DataFrame", study: Study
-) -> Iterator[tuple[int, int, float, int | None, bool]]:
-    """Epochs that are spent, configuration, its top-1 after them, and the last two of a `Step`."""
-    if "run.train" not in frame:
-        return
-    ended = set(frame.loc[frame["train_wall_s"].notna(), "run.train"])
-    standing, counted = Standing(study, history, ended), Counter()
-    stopped, compared = rungs.stops(study), rungs.compared(study)
-    chains, trainings = _runs(frame), _of(frame, "run.train")
+    frame: "pd.DataFrame", standing: Standing, study: Study
+) -> Iterator[tuple[int, int, float, int | None, str]]:
+    """Epochs that are spent, configuration, and the top-1, rung and state of a `Step`."""
+    stopped, trainings, counted = rungs.stops(study), _of(frame, "run.train"), Counter()
     stops = {number: stopped.get(runs[0]) for number, runs in trainings.items() if runs}
+    ends = frame.groupby("configuration", sort=False)["validation_top1"].mean()
 
     def spend(runs: Iterable[str], up_to: float = inf) -> int:
         more = {run: max(0, int(min(up_to, standing.epochs(run))) - counted[run]) for run in runs}
         counted.update(more)
         return sum(more.values())
 
-    for to in sorted({stop.epochs for stop in stopped.values()}):
-        for number, runs in trainings.items():
-            stop = stops.get(number)
-            if compared.issuperset(runs) and (stop is None or stop.epochs >= to):
-                top1 = [standing.top1(run, to) for run in runs]
-                yield spend(runs, to), number, sum(top1) / len(top1), to, stop is not None and stop.epochs == to
-    ends = frame.groupby("configuration", sort=False)["validation_top1"].mean()
-    for number, runs in chains.items():
-        if not stops.get(number):
-            yield spend(runs), number, ends[number], None, True
+    if rungs.waits(study):
+        compared = rungs.compared(study)
+        for rung in sorted({stop.epochs for stop in stopped.values()}):
+            for number, runs in trainings.items():
+                stop = stops.get(number)
+                if compared.issuperset(runs) and (stop is None or stop.epochs >= rung):
+                    state = "stopped" if stop and stop.epochs == rung else "goes on"
+                    yield spend(runs, rung), number, _mean(standing, runs, rung), rung, state
+    for number, runs in _runs(frame).items():
+        stop = stops.get(number)
+        if stop is None:
+            yield spend(runs), number, ends[number], None, "at its end"
+        elif not rungs.waits(study):
+            own = trainings[number]
+            yield spend(own, stop.epochs), number, _mean(standing, own, stop.epochs), None, "stopped"
+
+
+def _mean(standing: Standing, runs: Iterable[str], epochs: int) -> float:
+    known = [top1 for run in runs if not isnan(top1 := standing.top1(run, epochs))]
+    return sum(known) / len(known) if known else nan
 
 
 def _of(frame: "pd.DataFrame", column: str) -> Mapping[int, list[str]]:

@@ -1,7 +1,7 @@
 from itertools import groupby
 from math import isnan
 
-from espalier.results.compare.course import course, spared
+from espalier.results.compare.course import course
 from espalier.results.format import error_axis, numbers, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
@@ -11,33 +11,34 @@ from espalier.settings.registry import register
 
 _NAMED = 5
 """Rungs that a reader takes in one by one."""
-_PALE = "#A8A8A8"
+_DOTS = {"stopped": "#A8A8A8", "goes on": style.COLOURS[5], "at its end": style.COLOURS[0]}
+"""States of a step, and their colours."""
 
 
 @register("figure")
 def search(frame, history, study: dict):
     """The best validation top-1 so far against the epochs of all trainings: what a search has found by when."""
-    steps = course(frame, history, study)
+    steps, spared = course(frame, history, study)
     count = frame["configuration"].nunique()
     scored = [step for step in steps if not isnan(step.top1)]
     if not scored:
         return style.nothing(f"No configuration has a result yet ({count} planned).", style.PAGE)
     figure, (panel,) = style.canvas(style.PAGE, 2.9, title="Best validation top-1 so far against epochs trained")
     place = error_axis.scale(panel, [step.top1 for step in scored])
-    for left, look in ((False, {"color": _PALE}), (True, {"color": style.COLOURS[0]})):
-        own = [step for step in scored if (step.left and step.to is None) == left]
-        label = "configuration at its end" if left else "configuration at a rung"
-        spots = [step.spent for step in own], [place(step.top1) for step in own]
+    for state, colour in _DOTS.items():
+        own = [step for step in scored if step.state == state]
         if own:
-            panel.plot(*spots, "o", markersize=3.2, markeredgewidth=0, label=label, gid="configuration", **look)
+            look = {"marker": "o", "linestyle": "", "markersize": 3.2, "markeredgewidth": 0, "color": colour}
+            spots = [step.spent for step in own], [place(step.top1) for step in own]
+            panel.plot(*spots, label=f"configuration, {state}", gid="configuration", **look)
     known = [step for step in steps if not isnan(step.best)]
     x, y = [step.spent for step in known], [place(step.best) for step in known]
     panel.plot(x, y, drawstyle="steps-post", color=style.COLOURS[1], label="best so far", gid="best")
-    whole = steps[-1].spent + spared(study)
+    whole = steps[-1].spent + spared
     if whole > steps[-1].spent:
         look = {"color": style.GREY, "linewidth": 0.9, "linestyle": (0, (4, 2)), "gid": "whole"}
         panel.axvline(whole, label=f"all to their ends: {whole:,} epochs", **look)
-    parts = [(to, [*own]) for to, own in groupby(steps, key=lambda step: step.to)]
+    parts = [(rung, [*own]) for rung, own in groupby(steps, key=lambda step: step.rung)]
     for _, own in parts[:-1]:
         panel.axvline(own[-1].spent, color="#CCCCCC", linewidth=0.8, zorder=0.5, gid="rung")
     panel.set_xlim(0, 1.02 * max(1, whole))
@@ -58,32 +59,34 @@ def _rungs(parts) -> str:
 
 def _told(steps, study: dict) -> str:
     """The best of all, and when it came to the front."""
-    best = steps[-1].best
-    rise = next(step for step in steps if step.best == best)
-    order = list(dict.fromkeys(step.configuration for step in steps))
-    which = f"configuration {order.index(rise.configuration) + 1} of {len(order)}"
-    said = f"Best: {names(study)[rise.configuration]}, {numbers.plain(best)} %"
-    return f"{said}, first there after {rise.spent:,} of {steps[-1].spent:,} epochs ({which})."
+    last = {step.configuration: step for step in steps}
+    best = next(step for step in steps if step.top1 == steps[-1].best and step is last[step.configuration])
+    which = f"configuration {[*last].index(best.configuration) + 1} of {len(last)}"
+    said = f"Best: {names(study)[best.configuration]}, {numbers.plain(best.top1)} %"
+    return f"{said}, after {best.spent:,} of {steps[-1].spent:,} epochs ({which})."
 
 
 def _missing(steps, count: int) -> str:
-    ended = {step.configuration for step in steps if step.left and not isnan(step.top1)}
+    ended = {step.configuration for step in steps if step.state != "goes on" and not isnan(step.top1)}
     return "" if len(ended) == count else f"Incomplete: {len(ended)} of {count} configurations have a result."
 
 
 def caption(study: dict) -> Caption:
     """What the figure shows."""
-    order = (
-        "One configuration after the other, in the order of the study: a shorter study would have ended on the line."
-    )
-    if rungs.stops(study):
-        order = "Not in the order of the clock: rung by rung, at each one configuration after the other. "
-        order += "Dashed: what all to their ends would take."
+    order = "One configuration after the other, in the order of the study"
+    if rungs.waits(study):
+        order = "Not by the clock: rung by rung, at each one configuration after the other."
+    elif rungs.stops(study):
+        order += ", not by the clock, each to where it ended."
+    else:
+        order += ": a shorter study would have ended on the line."
+    stopped = "Dashed: what all to their ends would take." if rungs.stops(study) else ""
     return Caption(
         "Best validation top-1 so far against epochs trained",
-        order,
-        "A dot is a configuration, the mean over its seeds, of the network that its training had chosen by then. "
-        "Epochs of all seeds count, those of extensions and fine-tuning too, and those that configurations share once. "
+        f"{order} {stopped}".strip(),
+        "A dot is a configuration, the mean over the seeds that have come so far, of the network that its training had "
+        "chosen by then. Epochs of all seeds count, those of extensions and fine-tuning too, and those that "
+        "configurations share once. "
         f"{error_axis.TOLD} {untested(study)}",
         alt="A rising line of steps over epochs, below it a dot a configuration; validation top-1 upwards",
     )

@@ -41,8 +41,19 @@ def compared(study: Study) -> set[str]:
 
 
 def reached_by_all(study: Study) -> int | None:
-    """Epochs after which the first trainings were stopped, so that all have come so far; None where none was."""
-    return min((stop.epochs for stop in stops(study).values()), default=None)
+    """Epochs after which the first trainings were stopped for their scores, so that all that did not diverge have come
+    so far; None where none was."""
+    return min((stop.epochs for stop in stops(study).values() if stop.score is not None), default=None)
+
+
+def waits(study: Study) -> bool:
+    """Whether all trainings wait for one another at each rung; else each is compared with those that were there."""
+    return "halving" in study and study["halving"].get("wait", True)
+
+
+def whose(study: Study) -> str:
+    """Whose scores are compared at a rung, as a caption begins."""
+    return "Means over seeds" if waits(study) else "Scores of the first seed, at the end means over seeds,"
 
 
 def of_point(point: Mapping[str, Any], known: Mapping[str, Stop]) -> Stop | None:

@@ -28,6 +28,6 @@ class Standing:
         """Validation top-1, in percent, of the network that a training had chosen after so many epochs; NaN where it
         has not come so far. One that is done and has fewer epochs has stood still since."""
         rows = self._rows.get(run, [])
-        if not rows or (len(rows) < epochs and run not in self._ended):
+        if not rows[:epochs] or (len(rows) < epochs and run not in self._ended):
             return nan
         return best(rows[:epochs], self._select[run])["validation_top1"]

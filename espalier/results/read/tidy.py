@@ -45,7 +45,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     `folder.<stage>` (of prepared data the file),
     every setting that varies under its key path, and the metrics of the runs that are done.
 
-    Where rungs have stopped some: `stopped_at` (epochs), `stopped_score` (what the rung compared, a mean over seeds),
+    Where trainings were stopped: `stopped_at` (epochs), `stopped_score` (what was compared, a mean over seeds),
     `stopped_top1` (the training's own validation top-1 there, in percent), and of all trainings `shared_top1`, that
     after `shared_epochs`, which all have reached.
 
@@ -74,11 +74,11 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         row |= {key: settings.get(key) for key in varying}
         # What a rung has ended has no result here, though another study may have trained it to its end.
         row |= {} if stop else _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
-        if standing:
-            train = point["runs"]["train"]
-            row |= {"shared_epochs": shared, "shared_top1": standing.top1(train, shared)}
-            row |= {"stopped_at": stop.epochs, "stopped_score": stop.score} if stop else {}
-            row |= {"stopped_top1": standing.top1(train, stop.epochs)} if stop else {}
+        if shared:
+            row |= {"shared_epochs": shared, "shared_top1": standing.top1(point["runs"]["train"], shared)}
+        row |= {"stopped_at": stop.epochs, "stopped_score": stop.score} if stop else {}
+        if stop and stop.score is not None:
+            row |= {"stopped_top1": standing.top1(point["runs"]["train"], stop.epochs)}
         rows.append(row)
     # The train columns are always there, so that tables and figures of a plan without results find them empty.
     measured = [
@@ -91,7 +91,8 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     fixed = ["configuration", "repeat", "seed", "state"]
     fixed += [f"label.{axis}" for axis in study["axes"]]
     fixed += [f"{part}.{stage}" for part in ("run", "folder") for stage in stages(study)]
-    ended = ["stopped_at", "stopped_score", "stopped_top1", "shared_epochs", "shared_top1"] if stopped else []
+    ended = ["stopped_at", "stopped_score", "stopped_top1"] if stopped else []
+    ended += ["shared_epochs", "shared_top1"] if shared else []
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *ended, *measured])))
     frame[measured] = frame[measured].apply(pd.to_numeric, errors="coerce")
     frame["state"] = pd.Categorical(frame["state"], STATES)

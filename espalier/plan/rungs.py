@@ -1,0 +1,148 @@
+"""Rungs: trainings that are compared after some epochs, of which the better go on."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from espalier.plan import trials
+from espalier.plan.runs import Run
+from espalier.plan.steps import Step
+from espalier.plan.study import Study
+from espalier.runs import record as records
+from espalier.search import halving, rung_file
+
+if TYPE_CHECKING:
+    from espalier.plan.build import PlannedStudy, Point
+
+
+class Rung(Step):
+    """Which configurations go on after an epoch."""
+
+    def told(self) -> str:
+        """What is waited for, in words."""
+        return f"which go on after epoch {self.asked['epochs']}, of {len(self.needs)} trainings of {self.study}"
+
+    def answer(self, root: Path = Path()) -> dict[str, Any]:
+        """The candidates, with their scores, and who goes on.
+
+        Raises:
+            Mistake: the file of a rung is missing or damaged.
+        """
+        scores = {run.name: _score(root / rung_file.path(run.name, epochs)) for run, epochs in self.needs}
+        most = halving.count(len(self.asked["candidates"]), Fraction(self.asked["keep"]))
+        return {"asked": dict(self.asked), "candidates": compared(self.asked["candidates"], scores, most)}
+
+
+def compared(candidates: Sequence[Sequence[str]], scores: Mapping[str, float | None], most: int) -> list[dict]:
+    """Candidates with their scores, the mean of these, and whether each is one of the best.
+
+    Args:
+        candidates: the runs of each, one a repeat
+        scores: of each run, the larger the better; None of one that has none
+        most: how many are kept
+    """
+    found = [{"runs": runs, "scores": [scores[name] for name in runs]} for runs in candidates]
+    for each, kept in zip(found, halving.kept([each["scores"] for each in found], most), strict=True):
+        each |= {"mean": halving.mean(each["scores"]), "kept": kept}
+    return found
+
+
+def _score(path: Path) -> float | None:
+    """What a training is compared by at a rung, the larger the better; None of one that diverged."""
+    found = rung_file.read(path)
+    if found.best is None or found.outcome in (records.DIVERGED, records.NOT_RUN):
+        return None
+    return -found.best["validation_loss"] if found.select == "loss" else found.best[f"validation_{found.select}"]
+
+
+def stepped(planned: "PlannedStudy", first: int, root: Path = Path()) -> "PlannedStudy":
+    """The study with what its rungs have decided by now, and the first rung that is open.
+
+    Args:
+        first: how many points the rungs are of, from the first one on; others start from what was selected
+
+    Raises:
+        ArtifactError: the file of an answer holds something else.
+    """
+    asked, ends_itself = planned.study.halving, trials.rule(planned.study)
+    if not planned.points or (asked is None and ends_itself is None):
+        return planned
+    candidates, answers = _candidates(planned.points[:first]), ()
+    if ends_itself:
+        step = trials.step(planned.name, ends_itself, candidates)
+        found = step.answered(root)
+        return replace(planned, pending=step) if found is None else replace(planned, answers=(found,))
+    last = asked.epochs[-1]
+    for epochs in asked.epochs[:-1]:
+        step = Rung(
+            planned.name,
+            f"rung-{epochs}",
+            {
+                "epochs": epochs,
+                "of": last,
+                "keep": str(asked.part),
+                "candidates": [[run.name for run in runs] for runs in candidates],
+            },
+            tuple((run, epochs) for runs in candidates for run in runs),
+        )
+        found = step.answered(root)
+        if found is None:
+            return replace(planned, answers=answers, pending=step)
+        answers += (found,)
+        candidates = [runs for runs, each in zip(candidates, found["candidates"], strict=True) if each["kept"]]
+    return replace(planned, answers=answers)
+
+
+def _candidates(points: "Sequence[Point]") -> list[list[Run]]:
+    """The trainings of each configuration, one a repeat; configurations that share them are one candidate."""
+    of: dict[tuple, list[Run]] = {}
+    for point in points:
+        of.setdefault(tuple(point.labels.values()), []).append(point.runs["train"])
+    return [list(runs) for runs in dict.fromkeys(tuple(runs) for runs in of.values())]
+
+
+def decided(answers: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What the answers of a study say of who went on: an epoch each, with its candidates."""
+    for answer in answers:
+        if trials.is_trials(answer):
+            yield from trials.as_rungs(answer)
+        elif "epochs" in answer["asked"]:
+            yield {**{key: answer["asked"][key] for key in ("epochs", "of")}, "candidates": answer["candidates"]}
+
+
+def dropped(answers: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Names of the trainings that go on no more."""
+    candidates = (each for rung in decided(answers) for each in rung["candidates"])
+    return {name for each in candidates if not each["kept"] for name in each["runs"]}
+
+
+def problems(study: Study, trainings: Sequence[Any]) -> Iterator[tuple[tuple, str, str]]:
+    """Every (keys in the file, key path, message) of rungs that do not fit.
+
+    Args:
+        trainings: the section `train` of every configuration, each once a candidate
+    """
+    asked = study.halving
+    if asked is None:
+        return
+    epochs, keys = asked.epochs, ("halving", "epochs")
+    if any(later <= earlier for earlier, later in pairwise(epochs)):
+        yield keys, "halving.epochs", f"rungs rise, and {', '.join(map(str, epochs))} do not"
+        return
+    for wrong in dict.fromkeys(train.epochs for train in trainings if train.epochs != epochs[-1]):
+        yield keys, "halving.epochs", f"the last rung is the whole training: {epochs[-1]} is not train.epochs {wrong}"
+    soon = [train for train in trainings if train.early_stopping and train.early_stopping.patience < epochs[0]]
+    if soon:
+        patience = soon[0].early_stopping.patience
+        message = f"early stopping with patience {patience} may end a training before the first rung at {epochs[0]}"
+        yield ("halving",), "halving", f"{message}; leave one of the two out"
+    left = len(trainings)
+    # Without waiting the best of those that are there goes on, however few they are.
+    for rung_ in epochs[:-1] if asked.wait else ():
+        if trainings and not (left := halving.count(left, asked.part)):
+            message = f"of {len(trainings)} configurations none goes on after epoch {rung_}"
+            yield ("halving", "keep"), "halving.keep", f"{message}; keep more"
+            return
