@@ -11,6 +11,7 @@ from espalier.results.compare import forest
 from espalier.results.compare.axis_values import Values, along
 from espalier.results.compare.course import course
 from espalier.results.compare.importance import importance
+from espalier.results.page import explore
 from espalier.results.page.charts import lines, pareto_chart
 from espalier.results.read import rungs, tidy
 from espalier.results.read.planned_study import configurations, labels
@@ -31,8 +32,9 @@ def halved(root, study):
     of = {}
     for point in study["points"]:
         of.setdefault(labels(study, point), []).append(point["runs"]["train"])
-    order = sorted(of.values())
-    candidates = [{"runs": runs, "mean": 50.0, "kept": runs in order[:KEPT]} for runs in of.values()]
+    order = sorted({tuple(runs): runs for runs in of.values()}.values())
+    each_once = list(dict.fromkeys(map(tuple, of.values())))
+    candidates = [{"runs": [*runs], "mean": 50.0, "kept": [*runs] in order[:KEPT]} for runs in each_once]
     gone = {run for each in candidates if not each["kept"] for run in each["runs"]}
     for point in study["points"]:
         if point["runs"]["train"] in gone:
@@ -290,6 +292,25 @@ def test_stopped_configurations_are_compared_at_the_epoch_that_all_have_reached(
         assert f"after epoch {RUNG}, which all" in Asked(kind, "importance", "importance", {}).caption(study).text
 
 
+def test_importance_of_stopped_ones_is_that_of_their_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = disk.pruned(disk.plan(disk.product(), repeats=REPEATS))
+    disk.finish(tmp_path, study)
+    study = halved(tmp_path, study)
+    frame = tidy.runs(study)
+    asked = []
+    monkeypatch.setattr(
+        forest, "fitted", lambda columns, scores: asked.append(columns) or (np.ones(1), np.ones((3, 2)))
+    )
+    found = importance(frame, study)
+    # Three pruned variants of the baseline share its training.
+    assert frame["configuration"].nunique() == 30 and found.planned == 27
+    assert {part.values.axis for part in found.parts} == set(disk.AXES) and len(asked[0]) == 3
+    assert course(frame, tidy.history(study), study).steps[-1].spent == frame["run.train"].nunique() * RUNG + (
+        KEPT * REPEATS * (disk.EPOCHS - RUNG)
+    )
+
+
 def test_slices_set_every_configuration_at_its_values_and_stopped_ones_pale(stopped):
     figure = drawn(stopped, "slices")
     panels = [panel for panel in figure.axes if panel.get_xlabel()]
@@ -341,6 +362,14 @@ def test_stopped_configurations_are_pale_lines_below_the_others_and_no_points(st
     assert validation.texts[plot.stopped - 1] == f"{reached.max():.2f} at epoch {RUNG}"
     rows = pareto_chart.pareto(frame, study)["datasets"]["rows"]
     assert len(rows) == KEPT
+
+
+@pytest.mark.parametrize("which", ["whole", "stopped"])
+def test_the_page_says_what_pale_lines_are(which, request, tmp_path):
+    frame, _, study = request.getfixturevalue(which)
+    explore.write(tmp_path / "explore.html", study, frame, False, [])
+    text = (tmp_path / "explore.html").read_text()
+    assert ("The 18 pale lines are configurations that were stopped" in text) is (which == "stopped")
 
 
 def test_without_a_finished_configuration_there_are_no_lines(stopped):

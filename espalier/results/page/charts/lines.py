@@ -24,7 +24,7 @@ _CLOSEST = 0.055
 _EVEN = 12
 """Numbers of an axis that find room side by side; more stand where their size is."""
 _STOPPED = ("#c3c9cf", "#4b545d")
-"""The colour of lines that a rung has ended, on light and on dark paper."""
+"""The colour of configurations that were stopped, on light and on dark paper."""
 
 
 class Axis(NamedTuple):
