@@ -182,6 +182,15 @@ def test_the_figure_of_a_search_has_the_course_its_rungs_and_what_all_would_take
     assert sum(len(line.get_xdata()) for line in lined(panel, "configuration")) == len(found)
 
 
+@pytest.mark.parametrize("name", ["tuning", "tradeoff", "search", "slices", "importance"])
+def test_a_study_is_not_incomplete_where_trainings_were_stopped(stopped, monkeypatch, name):
+    monkeypatch.setattr(forest, "fitted", lambda columns, scores: (np.ones(1), np.ones((3, 2))))
+    said = drawn(stopped, name).get_supxlabel().replace("\n", " ")
+    assert "Incomplete" not in said
+    if name in ("tuning", "tradeoff"):
+        assert "36 of 54 runs were stopped before their end, and are not shown." in said
+
+
 def test_the_figure_of_a_grid_has_neither(whole):
     figure = drawn(whole, "search")
     (panel,) = figure.axes
@@ -324,7 +333,7 @@ def test_slices_set_every_configuration_at_its_values_and_stopped_ones_pale(stop
         assert len(lined(panel, "best")) == 1
 
 
-STOPPED = "stopped, at what it had reached"
+STOPPED = "stopped, as it stood"
 
 
 def test_slices_have_logarithms_and_leave_out_what_has_no_value():
@@ -365,11 +374,11 @@ def test_stopped_configurations_are_pale_lines_below_the_others_and_no_points(st
 
 
 @pytest.mark.parametrize("which", ["whole", "stopped"])
-def test_the_page_says_what_pale_lines_are(which, request, tmp_path):
+def test_the_page_says_what_grey_lines_are(which, request, tmp_path):
     frame, _, study = request.getfixturevalue(which)
     explore.write(tmp_path / "explore.html", study, frame, False, [])
     text = (tmp_path / "explore.html").read_text()
-    assert ("The 18 pale lines are configurations that were stopped" in text) is (which == "stopped")
+    assert ("The 18 grey lines are configurations that were stopped" in text) is (which == "stopped")
 
 
 def test_without_a_finished_configuration_there_are_no_lines(stopped):

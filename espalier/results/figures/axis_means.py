@@ -43,7 +43,7 @@ def by_axis(frame, history, study: dict, *, axis: str):
     panel.grid(axis="y", visible=False)
     panel.set_xlabel(headline_words(study))
     style.percent(panel.xaxis)
-    notes = [style.missing(done, len(chosen))]
+    notes = [style.unfinished(chosen, measure)]
     if len(kept) < len(values):
         notes.append(f"The {_MOST} of {len(values)} values with the best validation top-1.")
     style.note(figure, " ".join(filter(None, notes)))

@@ -30,7 +30,7 @@ def search(frame, history, study: dict):
         if own:
             look = {"marker": "o", "linestyle": "", "markersize": 3.2, "markeredgewidth": 0, "color": colour}
             spots = [step.spent for step in own], [place(step.top1) for step in own]
-            panel.plot(*spots, label=f"configuration, {state}", gid="configuration", **look)
+            panel.plot(*spots, label=state, gid="configuration", **look)
     known = [step for step in steps if not isnan(step.best)]
     x, y = [step.spent for step in known], [place(step.best) for step in known]
     panel.plot(x, y, drawstyle="steps-post", color=style.COLOURS[1], label="best so far", gid="best")

@@ -59,7 +59,7 @@ def compression(
     panel.set_ylabel(headline_words(study))
     panel.margins(x=0.07)
     style.percent(panel.yaxis)
-    style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
+    style.note(figure, style.unfinished(frame, measure))
     # Where least is left, ways of pruning differ most.
     points = {name: np.column_stack((line["cost"] / divisor, line["mean"]))[::-1] for name, line in lines.items()}
     bars = [np.array([[row.cost / divisor, end] for end in (row.low, row.mean, row.high)]) for row in data.itertuples()]

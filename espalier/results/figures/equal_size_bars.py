@@ -28,7 +28,7 @@ def equal_size(frame, history, study: dict):
     panel.set_ylabel(headline_words(study))
     style.percent(panel.yaxis)
     style.legend(figure, *panel.get_legend_handles_labels())
-    style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
+    style.note(figure, style.unfinished(frame, measure))
     return figure
 
 

@@ -39,8 +39,8 @@ def importance(frame, history, study: dict):
 
 
 def _title(found) -> str:
-    what = "How much of the differences each setting explains"
-    return what if found.readable else f"{what}: too little is explained to tell"
+    what = "How much each setting explains"
+    return what if found.readable else f"{what}: too little to tell"
 
 
 _TEXT = {"va": "center", "ha": "left", "fontsize": 6.5, "color": style.GREY}

@@ -36,7 +36,7 @@ def reduction(frame, history, study: dict):
     panel.set_ylabel(headline_words(study))
     style.percent(panel.xaxis)
     style.percent(panel.yaxis)
-    style.note(figure, style.missing(int(frame[measure].notna().sum()), len(frame)))
+    style.note(figure, style.unfinished(frame, measure))
     ends = [tuple(line[["removed", "mean"]].iloc[-1]) for _, line in lines]
     names = [name for name, _ in lines]
     if line_ends.apart(panel, ends, names):

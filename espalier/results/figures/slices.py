@@ -137,7 +137,7 @@ def _drawn(panel, x: list[float], y, stopped: "pd.Series") -> None:
 
     x, stopped = np.asarray(x), stopped.to_numpy(bool)
     finished = np.flatnonzero(~stopped & np.isfinite(y))
-    parts = [("stopped, at what it had reached", np.flatnonzero(stopped), {"color": _PALE, "markersize": 3.2})]
+    parts = [("stopped, as it stood", np.flatnonzero(stopped), {"color": _PALE, "markersize": 3.2})]
     parts += [("at its end", finished, {"color": style.COLOURS[0], "markersize": 3.4, "alpha": 0.8})]
     best = finished[y[finished] == y[finished].max()] if len(finished) else finished
     parts += [("best", best, {"color": style.COLOURS[1], "markersize": 4.5, "marker": "D"})]
@@ -150,7 +150,7 @@ def _drawn(panel, x: list[float], y, stopped: "pd.Series") -> None:
 def caption(study: dict) -> Caption:
     """What the figure shows."""
     stopped = (
-        "Pale ones were stopped, and stand at what they had reached: their trainings are shorter."
+        "Grey ones were stopped, and stand at what they had reached: their trainings are shorter."
         if rungs.stops(study)
         else ""
     )

@@ -56,7 +56,7 @@ def tradeoff(
     style.percent(panel.yaxis)
     panel.set_xlabel(label)
     panel.set_ylabel(headline_words(study))
-    notes = [style.missing(int(frame[measure].notna().sum()), len(frame))]
+    notes = [style.unfinished(frame, measure)]
     called = _labels(frame, study, axis) if alone else names(study)
     notes.append(
         _named(panel, cost, mean, baseline | pareto.front(cost, mean), [called[number] for number in found.index])

@@ -44,7 +44,7 @@ def tuning(frame, history, study: dict):
     panel.set_xlabel("Top-1 (%)")
     panel.grid(visible=False, axis="y")
     style.legend(figure, *panel.get_legend_handles_labels())
-    notes = [style.missing(int(frame["validation_top1"].notna().sum()), len(frame))]
+    notes = [style.unfinished(frame, "validation_top1")]
     notes += [f"The best {_MOST} of {len(done)} configurations."] if len(done) > _MOST else []
     style.note(figure, " ".join(filter(None, notes)))
     return figure

@@ -7,8 +7,10 @@ from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 from espalier.files import replacing
+from espalier.results.read.run_state import STOPPED
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -194,6 +196,13 @@ def nothing(text: str, width: float = COLUMN) -> "Figure":
 def missing(done: int, planned: int) -> str:
     """What to say of runs that are not there yet; nothing when all are."""
     return "" if done == planned else f"Incomplete: {done} of {planned} runs have a result."
+
+
+def unfinished(frame: "pd.DataFrame", measure: str) -> str:
+    """What to say of rows of a frame that have no `measure`: those that are to come, and those that were stopped."""
+    stopped = int((frame["state"] == STOPPED).sum())
+    said = f"{stopped} of {len(frame)} runs were stopped before their end, and are not shown." if stopped else ""
+    return " ".join(filter(None, [missing(int(frame[measure].notna().sum()), len(frame) - stopped), said]))
 
 
 def save(figure: "Figure", folder: Path, key: str, formats: Sequence[str] = FORMATS) -> None:

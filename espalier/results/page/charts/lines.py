@@ -38,7 +38,7 @@ class Axis(NamedTuple):
 
 class Lines(NamedTuple):
     """A plot: lines by name with their colours on light and on dark paper (#rrggbb), the worst first, so that the best
-    are drawn over them; before them pale ones, of configurations that a rung has stopped."""
+    are drawn over them; before them grey ones, of configurations that were stopped."""
 
     title: str
     names: list[str]
@@ -49,7 +49,7 @@ class Lines(NamedTuple):
     """the lines that stand out: the baseline, or the setting that a chain goes on with"""
     axes: list[Axis]
     stopped: int = 0
-    """how many are pale"""
+    """how many are grey"""
 
 
 def of_grid(frame: "pd.DataFrame", study: Study) -> Lines | None:
@@ -133,8 +133,8 @@ def _lines(
     scale = ErrorScale([value for value, stop in zip(top1, stops, strict=True) if not stop])
     axes = [*axes, _accuracy(head, top1, stops)]
     light, dark = (
-        [pale if stop else to_hex(colour(value)) for value, stop in zip(top1, stops, strict=True)]
-        for colour, pale in zip((scale.colour, scale.on_dark), _STOPPED, strict=True)
+        [grey if stop else to_hex(colour(value)) for value, stop in zip(top1, stops, strict=True)]
+        for colour, grey in zip((scale.colour, scale.on_dark), _STOPPED, strict=True)
     )
     stopped = sum(stop is not None for stop in stops)
     return Lines(title, list(names), light, dark, list(top1), list(marked), axes, stopped)
