@@ -45,22 +45,26 @@ def halved(root, study):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A grid of 27 configurations, finished."""
+def both(tmp_path_factory):
+    """Frame, history and plan of a grid of 27 configurations that is finished, and where a rung has let nine go on."""
     root = tmp_path_factory.mktemp("grid")
     study = disk.plan(disk.product(), repeats=REPEATS)
     disk.finish(root, study)
-    return tidy.runs(study, root), tidy.history(study, root), study
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory):
-    """The same, of which a rung has let nine go on."""
-    root = tmp_path_factory.mktemp("rungs")
-    study = disk.plan(disk.product(), repeats=REPEATS)
-    disk.finish(root, study)
+    whole = tidy.runs(study, root), tidy.history(study, root), study
     study = halved(root, study)
-    return tidy.runs(study, root), tidy.history(study, root), study
+    return whole, (tidy.runs(study, root), tidy.history(study, root), study)
+
+
+@pytest.fixture
+def whole(both):
+    """The grid that is finished."""
+    return both[0]
+
+
+@pytest.fixture
+def stopped(both):
+    """The grid with a rung."""
+    return both[1]
 
 
 def drawn(found, name):
@@ -233,8 +237,8 @@ def sampled(count, score):
 @pytest.fixture
 def quick(monkeypatch):
     """Fewer forests and shuffles than a study has."""
-    monkeypatch.setattr(forest, "FORESTS", 3)
-    monkeypatch.setattr(forest, "SHUFFLES", 9)
+    monkeypatch.setattr(forest, "FORESTS", 2)
+    monkeypatch.setattr(forest, "SHUFFLES", 8)
     forest.fitted.cache_clear()
     yield
     forest.fitted.cache_clear()
@@ -373,12 +377,11 @@ def test_stopped_configurations_are_pale_lines_below_the_others_and_no_points(st
     assert len(rows) == KEPT
 
 
-@pytest.mark.parametrize("which", ["whole", "stopped"])
-def test_the_page_says_what_grey_lines_are(which, request, tmp_path):
-    frame, _, study = request.getfixturevalue(which)
+def test_the_page_says_what_grey_lines_are(stopped, tmp_path):
+    frame, _, study = stopped
     explore.write(tmp_path / "explore.html", study, frame, False, [])
     text = (tmp_path / "explore.html").read_text()
-    assert ("The 18 grey lines are configurations that were stopped" in text) is (which == "stopped")
+    assert text.count("The 18 grey lines are configurations that were stopped") == 1
 
 
 def test_without_a_finished_configuration_there_are_no_lines(stopped):

@@ -10,7 +10,7 @@ FORESTS, PARTS = 10, 5
 """Forests, each of so many parts: one for every part of the configurations, fitted to all others."""
 SHUFFLES = 30
 """Times that each axis is shuffled, as often in each forest."""
-_TREES = 50
+_TREES = 30
 
 
 # Table, page and figure ask for the same.
