@@ -143,6 +143,22 @@ def test_the_course_of_rungs_goes_rung_by_rung_and_spares_what_was_stopped(stopp
     assert {state: states.count(state) for state in states} == {"goes on": 9, "stopped": 18, "at its end": 9}
 
 
+def test_until_its_end_is_known_what_a_training_had_reached_stands(stopped):
+    frame, history, study = stopped
+    open_ = frame.assign(validation_top1=math.nan, state="waiting")
+    found = course(open_, history, study).steps
+    assert found[-1].best == found[26].best == pytest.approx(frame.groupby("configuration")["shared_top1"].mean().max())
+    figure = drawn((open_, history, study), "search")
+    said = figure.get_supxlabel().replace("\n", " ")
+    assert "Incomplete: 18 of 27 configurations" in said and f"{found[-1].best:.2f} %, after" in said
+    # What is to come is not known.
+    assert not lined(figure.axes[0], "whole")
+    # What has diverged by then has no network.
+    gone = open_.assign(state="diverged")
+    ended = frame.loc[frame["stopped_at"].notna()].groupby("configuration")["stopped_top1"].mean().max()
+    assert course(gone, history, study).steps[-1].best == pytest.approx(ended)
+
+
 def test_what_waits_for_no_others_is_trained_one_after_the_other(stopped):
     frame, history, study = stopped
     alone = study | {"halving": study["halving"] | {"wait": False}}

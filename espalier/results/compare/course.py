@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from espalier.results.read import rungs
 from espalier.results.read.planned_study import Study
 from espalier.results.read.standing import Standing
+from espalier.runs.record import DIVERGED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +46,15 @@ def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> Cour
     if "run.train" not in frame:
         return Course([], 0)
     standing = Standing(study, history, set(frame.loc[frame["train_wall_s"].notna(), "run.train"]))
+    diverged = set(frame.loc[frame["state"] == DIVERGED, "configuration"])
     found, scores, spent = [], {}, 0
-    for epochs, number, *what in _trained(frame, standing, study):
+    for epochs, number, top1, rung, state in _trained(frame, standing, study):
         spent += epochs
-        scores[number] = what[0]
+        # Until its end is known, what a training had reached at a rung stands.
+        if number in diverged or not isnan(top1):
+            scores[number] = top1
         best = max((score for score in scores.values() if not isnan(score)), default=nan)
-        found.append(Step(spent, number, what[0], best, *what[1:]))
+        found.append(Step(spent, number, top1, best, rung, state))
     stopped = rungs.stops(study).items()
     return Course(found, sum(stop.of - min(stop.epochs, standing.epochs(run)) for run, stop in stopped))
 

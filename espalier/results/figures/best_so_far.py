@@ -34,8 +34,10 @@ def search(frame, history, study: dict):
     known = [step for step in steps if not isnan(step.best)]
     x, y = [step.spent for step in known], [place(step.best) for step in known]
     panel.plot(x, y, drawstyle="steps-post", color=style.COLOURS[1], label="best so far", gid="best")
-    whole = steps[-1].spent + spared
-    if whole > steps[-1].spent:
+    missing, spent = _missing(steps, count), steps[-1].spent
+    # What trainings that have not ended would take is not known.
+    whole = spent if missing else spent + spared
+    if whole > spent:
         look = {"color": style.GREY, "linewidth": 0.9, "linestyle": (0, (4, 2)), "gid": "whole"}
         panel.axvline(whole, label=f"all to their ends: {whole:,} epochs", **look)
     parts = [(rung, [*own]) for rung, own in groupby(steps, key=lambda step: step.rung)]
@@ -45,7 +47,7 @@ def search(frame, history, study: dict):
     panel.set_xlabel("Epochs of all trainings together")
     panel.set_ylabel("Validation top-1 (%)")
     style.legend(figure, *panel.get_legend_handles_labels())
-    style.note(figure, " ".join(filter(None, [_told(steps, study), _rungs(parts), _missing(steps, count)])))
+    style.note(figure, " ".join(filter(None, [_told(steps, study), _rungs(parts), missing])))
     return figure
 
 
@@ -59,9 +61,12 @@ def _rungs(parts) -> str:
 
 def _told(steps, study: dict) -> str:
     """The best of all, and when it came to the front."""
-    last = {step.configuration: step for step in steps}
-    best = next(step for step in steps if step.top1 == steps[-1].best and step is last[step.configuration])
-    which = f"configuration {[*last].index(best.configuration) + 1} of {len(last)}"
+    order = list(dict.fromkeys(step.configuration for step in steps))
+    last = {step.configuration: step for step in steps if not isnan(step.top1)}
+    best = next((step for step in last.values() if step.top1 == steps[-1].best), None)
+    if best is None:
+        return ""
+    which = f"configuration {order.index(best.configuration) + 1} of {len(order)}"
     said = f"Best: {names(study)[best.configuration]}, {numbers.plain(best.top1)} %"
     return f"{said}, after {best.spent:,} of {steps[-1].spent:,} epochs ({which})."
 

@@ -10,9 +10,7 @@ _MOST = 30
 
 @register("figure")
 def importance(frame, history, study: dict):
-    """How much of the differences in validation top-1 each axis explains, the most important first: bars, and the range
-    of the shuffles.
-    """
+    """How much of the differences in validation top-1 each axis explains: a bar each, the most important first."""
     found = measured(frame, study)
     missing = "" if found.scored == found.planned else f"Incomplete: {_counted(found)}."
     if found.refused:

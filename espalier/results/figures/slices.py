@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _MOST, _ACROSS = 8, 4
 """Axes that find room on a page, and in one row of it;"""
-_WORDS = 10
+_WORDS, _TICKS = 10, 5
 """words that find room on one of them, and numbers that have a tick each."""
 _LETTERS = 11
 """Letters of a line of a word; longer ones, or more than a few, are written aslant."""
-_PALE = "#B0B0B0"
+_GREY = "#B0B0B0"
 _WIDE = 0.5
 """Part of the room of a word over which its configurations lie."""
 
@@ -81,11 +81,10 @@ def _across(panel, values: Values, scores: "pd.Series") -> tuple[list[float], st
     if values.numbers is None:
         return _words(panel, values, scores)
     found = sorted({number for number in values.numbers if isfinite(number)})
-    few = len(found) <= _WORDS // 2
     panel.set_xlim(*_around(found, values.logarithmic))
     if values.logarithmic:
         style.log(panel.xaxis, small=True)
-    if few:
+    if len(found) <= _TICKS:
         panel.set_xticks(found, [f"{number:g}" for number in found])
     without = len(values.numbers) - sum(map(isfinite, values.numbers))
     return values.numbers, f"Without {values.head}, not in its panel: {without}." if without else ""
@@ -120,12 +119,8 @@ def _words(panel, values: Values, scores: "pd.Series") -> tuple[list[float], str
     panel.set_xticks(range(len(shown)), folded, **aslant)
     panel.set_xlim(-0.6, len(shown) - 0.4)
     panel.grid(visible=False, axis="x")
-    cut = (
-        f"{values.head}: the {len(shown)} of {len(words)} values with the best top-1."
-        if len(shown) < len(words)
-        else ""
-    )
-    return found, cut
+    cut = f"{values.head}: the {len(shown)} of {len(words)} values with the best top-1."
+    return found, cut if len(shown) < len(words) else ""
 
 
 def _rank(value: float) -> float:
@@ -137,7 +132,7 @@ def _drawn(panel, x: list[float], y, stopped: "pd.Series") -> None:
 
     x, stopped = np.asarray(x), stopped.to_numpy(bool)
     finished = np.flatnonzero(~stopped & np.isfinite(y))
-    parts = [("stopped, as it stood", np.flatnonzero(stopped), {"color": _PALE, "markersize": 3.2})]
+    parts = [("stopped, as it stood", np.flatnonzero(stopped), {"color": _GREY, "markersize": 3.2})]
     parts += [("at its end", finished, {"color": style.COLOURS[0], "markersize": 3.4, "alpha": 0.8})]
     best = finished[y[finished] == y[finished].max()] if len(finished) else finished
     parts += [("best", best, {"color": style.COLOURS[1], "markersize": 4.5, "marker": "D"})]
@@ -149,11 +144,8 @@ def _drawn(panel, x: list[float], y, stopped: "pd.Series") -> None:
 
 def caption(study: dict) -> Caption:
     """What the figure shows."""
-    stopped = (
-        "Grey ones were stopped, and stand at what they had reached: their trainings are shorter."
-        if rungs.stops(study)
-        else ""
-    )
+    told = "Grey ones were stopped, and stand at what they had reached: their trainings are shorter."
+    stopped = told if rungs.stops(study) else ""
     return Caption(
         "Validation top-1 of every configuration over the value of each setting",
         f"A dot is the mean over a configuration's seeds; all other settings vary too. {stopped}".strip(),
