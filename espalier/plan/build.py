@@ -90,7 +90,8 @@ class Plan:
         for name, planned in self.studies.items():
             runs = sum(len(point.runs) for point in planned.points)
             asked += runs
-            configurations, drawn = len(planned.points) // planned.study.times, sampled.told(planned.study, planned.answers)
+            configurations = len(planned.points) // planned.study.times
+            drawn = sampled.told(planned.study, planned.answers)
             if planned.study.compare:
                 lines.append(f"study {name}: {len(planned.points)} chains of {', '.join(planned.study.compare)}")
                 continue

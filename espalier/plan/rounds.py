@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ _ASKS = 10
 @dataclass(frozen=True)
 class Round(Step):
     """Which points a round has."""
+
+    adds_points = True
 
     space: Space
     chosen: Callable[[Iterator[Draw]], dict[str, Any]]
@@ -73,77 +76,84 @@ class Rounds:
             Mistake: the draws are not compared by one metric.
         """
         self.answers, self.pending, self.of = (), None, {}
-        found = list(first)
-        self._note(found, 1)
-        for number in range(2, study.sample.rounds + 1):
-            step = self._question(study, number, found, drawing)
-            answer = step.answered()
-            if answer is None:
-                self.pending = step
-                break
-            self.answers += (answer,)
-            more = drawing.left(answer["drawn"])
-            self._note(more, number)
+        found, asked, more = [], _Asked(), list(first)
+        for number in range(1, study.sample.rounds + 1):
+            if number > 1:
+                step = self._question(study, number, asked, drawing)
+                answer = step.answered()
+                if answer is None:
+                    self.pending = step
+                    break
+                self.answers += (answer,)
+                more = drawing.left(answer["drawn"])
+            self._add(study, more, asked, drawing)
             found += more
+            self.of = dict.fromkeys(_settings(more), number) | self.of
         return found
 
-    def _note(self, found: Iterable[Drawn], number: int) -> None:
-        """Remember with which round configurations came."""
-        for settings in itertools.chain.from_iterable(each.settings for each in found):
-            self.of.setdefault(settings, number)
-
-    def _question(self, study: Study, number: int, found: Sequence[Drawn], drawing: Drawing) -> Round:
-        metrics = {f"validation_{settings.train.select}" for each in found for settings in each.settings}
-        if len(metrics) > 1:
-            raise Mistake("points are compared by train.select, which is the same for all; take it out of the axes")
-        (metric,) = metrics
-        runs = self._runs(study, found, metric, drawing)
-        of = [list(dict.fromkeys(itertools.chain(*(runs[each] for each in one.settings)))) for one in found]
+    def _question(self, study: Study, number: int, asked: "_Asked", drawing: Drawing) -> Round:
         sample = study.sample
-        asked = {
+        question = {
             "round": number,
             "method": sample.method,
             "seed": sample.seed,
             "points": sample.points,
-            "by": metric,
+            "by": asked.metric,
             "space": as_written(study.space),
             "exclude": [list(block.exclude) for block in study.grid],
             "when": [[each.model_dump(by_alias=True) for each in block.when] for block in study.grid],
             "constraints": list(study.constraints),
-            "draws": [
-                {"draw": dict(one.draw), "runs": [run.name for run in own]} for one, own in zip(found, of, strict=True)
-            ],
+            "draws": list(asked.draws),
         }
-        needs = tuple((run, None) for run in dict.fromkeys(itertools.chain(*of)))
-        return Round(
-            self._name,
-            f"round-{number}",
-            asked,
-            needs,
-            study.space,
-            lambda proposals: _chosen(proposals, study, number, found, drawing),
-        )
+        needs, before = tuple((run, None) for run in asked.runs), frozenset(self.of)
+        chosen = partial(_chosen, study=study, number=number, before=before, drawing=drawing)
+        return Round(self._name, f"round-{number}", question, needs, study.space, chosen)
 
-    def _runs(self, study: Study, found: Sequence[Drawn], metric: str, drawing: Drawing) -> dict[Settings, list[Run]]:
-        """Configuration → the runs that tell its score, one a repeat."""
-        settings = list(dict.fromkeys(itertools.chain.from_iterable(each.settings for each in found)))
+    def _add(self, study: Study, more: Sequence[Drawn], asked: "_Asked", drawing: Drawing) -> None:
+        """Add draws to what is asked of, each with the runs that tell its score.
+
+        Raises:
+            Mistake: they are not compared by the metric of those before.
+        """
+        settings = list(dict.fromkeys(_settings(more)))
+        for each in settings:
+            metric = f"validation_{each.train.select}"
+            asked.metric = asked.metric or metric
+            if metric != asked.metric:
+                raise Mistake("points are compared by train.select, which must be one for all; take it out of the axes")
         points = iter(self._partly([(each, drawing.labels(each)) for each in settings], len(settings)).points)
-        return {
-            each: [chain_scores.measured(point, metric) for point in itertools.islice(points, study.times)]
+        runs = {
+            each: [chain_scores.measured(point, asked.metric) for point in itertools.islice(points, study.times)]
             for each in settings
         }
+        for one in more:
+            own = dict.fromkeys(itertools.chain.from_iterable(runs[each] for each in one.settings))
+            asked.draws.append({"draw": dict(one.draw), "runs": [run.name for run in own]})
+            asked.runs |= own
+
+
+@dataclass
+class _Asked:
+    """What the next round is asked of, so far."""
+
+    metric: str = ""
+    draws: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[Run, None] = field(default_factory=dict)
+
+
+def _settings(found: Iterable[Drawn]) -> Iterator[Settings]:
+    return itertools.chain.from_iterable(each.settings for each in found)
 
 
 def _chosen(
-    proposals: Iterator[Draw], study: Study, number: int, before: Sequence[Drawn], drawing: Drawing
+    proposals: Iterator[Draw], study: Study, number: int, before: frozenset[Settings], drawing: Drawing
 ) -> dict[str, Any]:
     """The first proposals that conditions and budgets leave and that are new; where a model names too few, the next
     points of the sequence that the first round is of."""
     wanted, found, asks = study.sample.points, [], 0
 
     def fresh(draws: Sequence[Draw]) -> list[Drawn]:
-        seen = set(itertools.chain.from_iterable(each.settings for each in (*before, *found)))
-        return new(drawing.left(draws), seen, wanted - len(found))
+        return new(drawing.left(draws), before.union(_settings(found)), wanted - len(found))
 
     while len(found) < wanted and asks < _ASKS * wanted:
         batch = list(itertools.islice(proposals, wanted - len(found)))
