@@ -12,7 +12,7 @@ from espalier.plan.grid import Change, GridPoint
 from espalier.plan.kept import Labels, Wrong, kept
 from espalier.plan.study import Study
 from espalier.search import draws
-from espalier.search.space import Distribution, Draw
+from espalier.search.space import Distribution, Draw, at
 
 Resolve = Callable[[list[GridPoint]], list[Settings]]
 """Points → their settings, without those of points that are wrong, which it tells."""
@@ -85,7 +85,7 @@ class Drawing:
         space, sample = self._study.space, self._study.sample
         method = "random" if sample.method == "random" else "sobol"
         return [
-            {path: _drawn(axis, share) for (path, axis), share in zip(space.items(), point, strict=True)}
+            {path: at(axis, share) for (path, axis), share in zip(space.items(), point, strict=True)}
             for point in draws.shares(len(space), count, sample.seed, method)
         ]
 
@@ -98,10 +98,6 @@ def new(found: Iterable[Drawn], before: Collection[Settings], most: int) -> list
             fresh.append(each)
             seen.update(each.settings)
     return fresh
-
-
-def _drawn(axis: Distribution | Mapping[str, Any], share: float) -> float | int:
-    return axis.at(share) if isinstance(axis, Distribution) else int(share * len(axis))
 
 
 def _change(path: str, axis: Distribution | Mapping[str, Any], drawn: float | int) -> Change:

@@ -59,6 +59,12 @@ class Distribution:
         return min(max(rounded, self.low), self.high)
 
 
+def at(axis: Distribution | Mapping[str, Any], share: float) -> float | int:
+    """What a draw has on an axis: the number below which a `share` (at least 0, less than 1) of all lie, or the place
+    of a value."""
+    return axis.at(share) if isinstance(axis, Distribution) else int(share * len(axis))
+
+
 def as_written(space: "Space") -> dict[str, Any]:
     """A space as a file would have it, for JSON."""
 
