@@ -228,7 +228,7 @@ def test_who_builds_on_a_search_waits_for_its_rounds(plan):
     study = plan(BASE + "grid: [{select: {study: s, best: 6}}]\n", "o").studies["o"]
     assert study.pending.key == plan().studies["s"].pending.key, "six of four are no mistake while more are to come"
     with pytest.raises(Mistake, match="the study 's' has points still to come, so that its best is not known"):
-        plan(BASE + "checkpoint: {file: {study: s, best: true}}\n", "o")
+        plan(BASE + "checkpoint: {study: s, best: true}\n", "o")
 
 
 @pytest.mark.parametrize(
