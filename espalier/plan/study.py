@@ -108,7 +108,8 @@ class Sample(Spec):
 
     points: Count
     """how many are left after `exclude`, `when` and budgets; a draw of a space counts once, with however many points of
-    the grid it is run; more of them later keep the first ones; with `tpe` and `gp`, points of each round"""
+    the grid it is run; more of them later keep the first ones. With `tpe` and `gp` it is the points of each round, and
+    another number is another search"""
     seed: Natural = 0
     """seed of the drawing; the same points on any machine"""
     method: Literal["sobol", "random", "tpe", "gp"] = "sobol"
