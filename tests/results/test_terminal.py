@@ -81,6 +81,16 @@ def test_a_run_that_has_ended_is_one_line(call, study):
     assert " %" in line and "left" not in line, "nothing is said of the rest after one run"
 
 
+def test_a_run_that_came_with_a_later_plan_is_called_by_its_words(study, tmp_path):
+    first = study | {"points": study["points"][:3]}
+    call = Call([first], submits=False, coloured=False, root=tmp_path)
+    run = train_of(study, 2, **{"train.optimizer": "AdamW"})
+    for know, words in ((first, folder(run)), (study, "AdamW, seed 2")):
+        call.know([know])
+        call(begun(7, "train", folder(run)))
+        assert f" {words} " in call(record("job_finished", created=9.0, job_id=7))
+
+
 def test_no_line_tells_of_the_test_split(call, study):
     call(begun(7, "evaluate", folder(runs_of(study, "evaluate")[0])))
     assert "%" not in call(record("job_finished", created=9.0, job_id=7))

@@ -21,6 +21,8 @@ def grow():
             manifest.write(
                 Path(f"results/studies/{study}/plan.json"), manifest_of(study)
             )
+        for told in CALLS_TOLD:
+            told.know([manifest_of(study) for study in PLAN.studies])
 
 
 def settle(study):

@@ -68,13 +68,17 @@ class Call:
     """
 
     def __init__(self, studies: Iterable[Study], *, submits: bool, coloured: bool, root: Path = Path()):
-        self._names = Names(studies)
-        self._width = min(_WIDTH, self._names.longest)
         self._coloured, self._root = coloured, root
+        self.know(studies)
         self._jobs: dict[int, Job] = {}
         self._to_make: Counter[str] = Counter()
         self._done = 0
         self._left = TimeLeft(submits)
+
+    def know(self, studies: Iterable[Study]) -> None:
+        """Take the plans as they are by now, so that runs which have come since have their words."""
+        self._names = Names(studies)
+        self._width = min(_WIDTH, self._names.longest)
 
     def __call__(self, record: LogRecord) -> str | None:
         """The text for a record: empty where it is left to the log, None where Snakemake's own words are shown."""
