@@ -5,6 +5,7 @@ import math
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from espalier.errors import Mistake
@@ -12,6 +13,7 @@ from espalier.plan import manifest as manifests
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.results.making import make
+from espalier.results.page import search_rounds
 from espalier.results.page.leaderboard import leaderboard
 from espalier.results.page.status_table import told
 from espalier.results.read import tidy
@@ -216,11 +218,25 @@ def test_results_tell_the_round(plan):
     _, failures = make(folder, folder / "plan.json")
     best = frame.groupby("round")["validation_top1"].max()
     text = (
-        "A search in 3 rounds: the first 4 drawn by Sobol, 4 more in each later round asked of tpe, by the validation"
+        "A search in 3 rounds: 4 points drawn by Sobol, then 4 more a round, asked of tpe by the validation top1 of all"
     )
     assert not failures
     page = (folder / "index.html").read_text()
     assert text in page and ", ".join(f"{value:.2f}" for value in best) in page
+
+
+def test_of_losses_the_least_is_the_best_of_a_round():
+    losses = {
+        "round": [1, 1, 1, 2, 2],
+        "configuration": [0, 0, 1, 2, 3],
+        "validation_loss": [0.2, 0.3, 0.4, None, 0.12345],
+    }
+    search = {"method": "tpe", "points": 2, "of": 2, "by": "validation_loss"}
+    (text,) = search_rounds.told(pd.DataFrame(losses), {"rounds": search})
+    assert text.endswith(
+        "by the validation loss of all before. The best configuration of each round so far: 0.2500, 0.1235."
+    )
+    assert search_rounds.told(pd.DataFrame(losses), {}) == []
 
 
 def test_who_builds_on_a_search_waits_for_its_rounds(plan):

@@ -13,10 +13,9 @@ def told(frame: "pd.DataFrame", study: Study) -> list[str]:
     """How the points came about, and the best configuration of each round so far; nothing of a study without rounds."""
     if not (search := study.get("rounds")):
         return []
-    first = f"the first {search['points']} drawn by Sobol"
-    later = f"{search['points']} more in each later round asked of {search['method']}"
-    by = search["by"].replace("_", " ")
-    text = f"A search in {search['of']} rounds: {first}, {later}, by the {by} of all before."
+    points, by = search["points"], search["by"].replace("_", " ")
+    drawn = f"{points} points drawn by Sobol, then {points} more a round, asked of {search['method']}"
+    text = f"A search in {search['of']} rounds: {drawn} by the {by} of all before."
     means = frame.groupby(["round", "configuration"])[search["by"]].mean()
     least = search["by"].endswith("_loss")
     best = means.groupby("round").min() if least else means.groupby("round").max()
