@@ -41,7 +41,9 @@ class Pictures:
     def __getitem__(self, index: int) -> Any:
         from PIL import Image
 
-        return Image.fromarray(self.images[index])
+        image = self.images[index]
+        # PIL takes grey images without a channel.
+        return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def pil_batches(data: Any, augment: tuple, size: int, workers: int) -> Batches:

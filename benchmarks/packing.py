@@ -145,7 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, server(Path(name, "mps")) as mps:
         data = Path(name, "data-00000000aa.safetensors")
         prepare = [sys.executable, ROOT / "workflow/scripts/stage.py", "prepare", data, f"dataset={args.dataset}"]
-        subprocess.run(prepare, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(prepare, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         served = "an MPS server" if mps else "no MPS server"
         print(f"{hardware(where)}; {cores()} cores for the runs; {served}; {versions()}; load {os.getloadavg()[0]:.1f}")
         for network, settings in words.items():

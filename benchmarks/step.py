@@ -158,12 +158,12 @@ def fastest(work: Callable, where: torch.device) -> float:
     return min(found)
 
 
-def bound(model: nn.Module, size: int, batch: int, peaks: Peaks) -> float:
+def bound(model: nn.Module, size: int, channels: int, batch: int, peaks: Peaks) -> float:
     """Images a second that no step of a batch can pass: every kept activation is written once and read once."""
     # What fp32 keeps is counted once: the bytes of both ways in bf16.
-    activations = saved_bytes(model, size) * peaks.type.itemsize / torch.bfloat16.itemsize
+    activations = saved_bytes(model, size, channels) * peaks.type.itemsize / torch.bfloat16.itemsize
     moved = activations + 4 * _TOUCHED * params(model) / batch
-    return 1 / max(training_macs(model, size) / peaks.macs, moved / peaks.bytes)
+    return 1 / max(training_macs(model, size, channels) / peaks.macs, moved / peaks.bytes)
 
 
 def rungs_of(where: torch.device, peaks: Peaks, compiles: bool) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def ladder(name: str, data: Prepared, where: torch.device, args: argparse.Namesp
     arms["again"] = loops[rungs[-1]]
     found = rates(arms, args.rounds, where, None if where.type == "cuda" else 1)
     before = found[RUNGS[0]]
-    most = bound(loops[RUNGS[0]].model, small.image_size, args.batch, peaks)
+    most = bound(loops[RUNGS[0]].model, small.image_size, small.channels, args.batch, peaks)
     for rung, values in found.items():
         if rung == "again":
             row(

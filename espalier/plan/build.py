@@ -103,7 +103,11 @@ class Plan:
             )
             if planned.study.halving and planned.points:
                 epochs = ", ".join(map(str, planned.study.halving.epochs[:-1]))
-                lines.append(f"  of which the best {planned.study.halving.keep} go on after epoch {epochs}")
+                alone = "" if planned.study.halving.wait else ", each compared when it comes there"
+                lines.append(f"  of which the best {planned.study.halving.keep} go on after epoch {epochs}{alone}")
+            if planned.study.median_stopping and planned.points:
+                least = planned.study.median_stopping.finished
+                lines.append(f"  of which one ends below the median of those that have finished, {least} at least")
             if planned.pending:
                 lines.append(f"  so far: next it asks {planned.pending.told()}")
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)

@@ -67,18 +67,18 @@ def _rungs(planned: PlannedStudy) -> list[dict[str, Any]]:
     on."""
     return [
         {
-            "epochs": answer["asked"]["epochs"],
-            "of": answer["asked"]["of"],
+            "epochs": rung["epochs"],
+            "of": rung["of"],
             "candidates": [
                 {
                     "runs": [records.identifier(Path(name)) for name in each["runs"]],
                     "mean": each["mean"],
                     "kept": each["kept"],
                 }
-                for each in answer["candidates"]
+                for each in rung["candidates"]
             ],
         }
-        for answer in rungs.decided(planned.answers)
+        for rung in rungs.decided(planned.answers)
     ]
 
 

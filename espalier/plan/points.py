@@ -9,7 +9,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from espalier.errors import DataError, Mistake
-from espalier.plan import idle, key_paths, limits, network_sizes, own_images, rungs, sampled, scale, teachers, unmet
+from espalier.plan import (
+    idle,
+    key_paths,
+    limits,
+    network_sizes,
+    own_images,
+    rungs,
+    sampled,
+    scale,
+    teachers,
+    trials,
+    unmet,
+)
 from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import misfits
 from espalier.plan.grid import GridPoint, UnequalAxes, attribute, expand, has, label
@@ -208,8 +220,9 @@ class StudyPoints:
         # What follows from a selection has no rungs.
         compared = self.configurations[: self.first]
         trainings = list(dict.fromkeys(settings.stage("train") for settings, _ in compared))
-        for keys, key, message in rungs.problems(self.study, [each.train for each in trainings]):
-            self._problem(keys, key, message)
+        for part in (rungs, trials):
+            for each in part.problems(self.study, [each.train for each in trainings]):
+                self._problem(*each)
         # While a question is open, points are still to come.
         known = () if self._selections.pending or self._rounds.pending else self.configurations
         for keys, key, message in unmet.unmet(self.study, self.axes, known, self.baseline):

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.plan import trials
 from espalier.plan.runs import Run
 from espalier.plan.steps import Step
 from espalier.plan.study import Study
@@ -66,11 +67,15 @@ def stepped(planned: "PlannedStudy", first: int, root: Path = Path()) -> "Planne
     Raises:
         ArtifactError: the file of an answer holds something else.
     """
-    asked = planned.study.halving
-    if asked is None or not planned.points:
+    asked, ends_itself = planned.study.halving, trials.rule(planned.study)
+    if not planned.points or (asked is None and ends_itself is None):
         return planned
-    last = asked.epochs[-1]
     candidates, answers = _candidates(planned.points[:first]), ()
+    if ends_itself:
+        step = trials.step(planned.name, ends_itself, candidates)
+        found = step.answered(root)
+        return replace(planned, pending=step) if found is None else replace(planned, answers=(found,))
+    last = asked.epochs[-1]
     for epochs in asked.epochs[:-1]:
         step = Rung(
             planned.name,
@@ -99,14 +104,18 @@ def _candidates(points: "Sequence[Point]") -> list[list[Run]]:
     return [list(runs) for runs in dict.fromkeys(tuple(runs) for runs in of.values())]
 
 
-def decided(answers: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """The answers that say who goes on, among those of a study."""
-    return (answer for answer in answers if "epochs" in answer["asked"])
+def decided(answers: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What the answers of a study say of who went on: an epoch each, with its candidates."""
+    for answer in answers:
+        if trials.is_trials(answer):
+            yield from trials.as_rungs(answer)
+        elif "epochs" in answer["asked"]:
+            yield {**{key: answer["asked"][key] for key in ("epochs", "of")}, "candidates": answer["candidates"]}
 
 
 def dropped(answers: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Names of the trainings that a rung has dropped."""
-    candidates = (each for answer in decided(answers) for each in answer["candidates"])
+    """Names of the trainings that go on no more."""
+    candidates = (each for rung in decided(answers) for each in rung["candidates"])
     return {name for each in candidates if not each["kept"] for name in each["runs"]}
 
 
@@ -131,7 +140,8 @@ def problems(study: Study, trainings: Sequence[Any]) -> Iterator[tuple[tuple, st
         message = f"early stopping with patience {patience} may end a training before the first rung at {epochs[0]}"
         yield ("halving",), "halving", f"{message}; leave one of the two out"
     left = len(trainings)
-    for rung_ in epochs[:-1]:
+    # Without waiting the best of those that are there goes on, however few they are.
+    for rung_ in epochs[:-1] if asked.wait else ():
         if trainings and not (left := halving.count(left, asked.part)):
             message = f"of {len(trainings)} configurations none goes on after epoch {rung_}"
             yield ("halving", "keep"), "halving.keep", f"{message}; keep more"

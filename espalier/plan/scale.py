@@ -75,9 +75,8 @@ def smoke(settings: Settings, shape: tuple[int, int, int], own: Mapping[str, Any
 def shown(study: Study) -> Study:
     """The study as its page shows it: called a smoke run, of one repeat each."""
     kept = {part: _of_one_repeat(getattr(study, part)) for part in ("tables", "figures")}
-    return study.model_copy(
-        update={"title": f"Smoke run: {study.title}", "repeats": 1, "folds": None, "halving": None, **kept}
-    )
+    once = {"repeats": 1, "folds": None, "halving": None, "median_stopping": None}
+    return study.model_copy(update={"title": f"Smoke run: {study.title}", **once, **kept})
 
 
 def _unfit(path: str, chosen: Sequence[Settings]) -> Iterator[str]:

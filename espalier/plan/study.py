@@ -96,11 +96,27 @@ class Halving(Spec):
     """epochs after which configurations are compared by validation, rising; the last is train.epochs"""
     keep: Annotated[str, BeforeValidator(_part)] = "1/3"
     """part of the configurations that goes on at each of them, rounded down"""
+    wait: bool = True
+    """compare all configurations when the last one has come; false: each goes on or ends when it comes, compared with
+    those that have come by then (asynchronous halving, Li et al. 2020, arXiv 1810.05934). Its first seed decides"""
 
     @property
     def part(self) -> Fraction:
         """The part as a number."""
         return Fraction(self.keep)
+
+
+class MedianStopping(Spec):
+    """The median stopping rule (Golovin et al. 2017, Google Vizier): a training ends when its best validation so far is
+    below the median of what those that have finished had at the same epoch. The first seed of a configuration decides.
+    """
+
+    first: Count = 1
+    """the first epoch at whose end a training may end"""
+    every: Count = 1
+    """epochs from one comparison to the next"""
+    finished: Count = 5
+    """trainings that must have finished before another one ends"""
 
 
 class Sample(Spec):
@@ -164,6 +180,8 @@ class Study(Sections, Heading):
     """names of other studies of the same data: this one shows theirs side by side and has no runs of its own"""
     halving: Halving | None = None
     """epochs after which the worse configurations are dropped; null trains all of them to their end"""
+    median_stopping: MedianStopping | None = None
+    """end trainings that are worse than most of those before them were; null trains all of them to their end"""
     grid: Annotated[tuple[Block, ...], Strict(False), BeforeValidator(_listed), AlsoWritten("item")] = ()
     """blocks whose points are joined; a point that stands in two blocks is run once"""
     space: Space = Field({})

@@ -4,7 +4,6 @@ It tells of the run as it was then, also where the run has gone on since: whoeve
 the times. Its own SHA-256 stands in it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,19 +60,8 @@ def read(file: Path) -> Rung:
     Raises:
         Mistake: there is none, or it is not what was written.
     """
-    try:
-        text = Path(file).read_bytes().decode()
-        content = json.loads(text)
-    except FileNotFoundError:
-        raise Mistake(f"{file}: there is no such file; its run has not come to this epoch. Call snakemake") from None
-    except (OSError, ValueError) as error:
-        raise _unusable(file, f"it cannot be read as a rung ({error})") from error
-    if not isinstance(content, dict) or content.pop("rung", None) != VERSION:
-        raise _unusable(file, f"it is no rung of version {VERSION}")
-    if not seal.holds(text, content.pop(seal.KEY, None)):
-        raise _unusable(file, "it is damaged: its content is not what its SHA-256 says")
+    mend = "Remove it and call snakemake again, which writes it from the run; no epoch is lost"
+    content = seal.read(file, "its run has not come to this epoch. Call snakemake", mend)
+    if content.pop("rung", None) != VERSION:
+        raise Mistake(f"{file}: it is no rung of version {VERSION}. {mend}")
     return Rung(**content)
-
-
-def _unusable(file: Path, why: str) -> Mistake:
-    return Mistake(f"{file}: {why}. Remove it and call snakemake again, which writes it from the run; no epoch is lost")

@@ -180,7 +180,7 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
                 run.continued = state.continued["run"]
                 run.read[f"{run.continued}/{longer.FILE}"] = state.continued["sha256"]
             log.info("resumed at epoch %d, step %d of %d", state.epoch, state.step, steps)
-        watch = Watch(run, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps, until=run.until)
+        watch = Watch(run, checkpoints, state, epochs=spec.train.epochs, steps_per_epoch=steps, pausing=run.pausing)
         fit(state, data, policy, spec.train, seed=spec.seed, accelerator=accelerator, watch=watch, teacher=teacher)
         longer.keep(state, spec.train, checkpoints, run.folder)
         weights, history, resumed = state.best, state.history, state.resumed

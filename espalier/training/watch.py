@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from espalier.errors import Interrupted, Paused
 from espalier.runs import trackers
@@ -22,6 +22,16 @@ def joined(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any
     return [*earlier, *(row | {"epoch": len(earlier) + row["epoch"]} for row in rows)]
 
 
+class Pausing(Protocol):
+    """By what a training pauses at the end of an epoch."""
+
+    until: int | None
+    """the epoch at whose end it does, where that is known before"""
+
+    def reason(self, history: Sequence[Mapping[str, Any]]) -> str:
+        """Why it pauses after the epochs of this history; empty where it goes on. Every process asks."""
+
+
 class Watch:
     """Saves at the end of an epoch, after `checkpoint_minutes` within a long one, and when asked to stop.
 
@@ -29,7 +39,8 @@ class Watch:
 
     Args:
         earlier: rows of history of the run's trainings before this one
-        until: the epoch at whose end the run pauses, where its training does not end there; None for never
+        pausing: says whether the run pauses at the end of an epoch, where its training does not end there; None for
+            never
     """
 
     def __init__(
@@ -41,30 +52,34 @@ class Watch:
         epochs: int,
         steps_per_epoch: int,
         earlier: Sequence[Mapping[str, Any]] = (),
-        until: int | None = None,
+        pausing: Pausing | None = None,
     ):
-        self._epochs, self._until = epochs, until
+        self._epochs, self._pausing = epochs, pausing
         self._history = work.folder / "history.csv"
         self._earlier = earlier
         self._checkpoints = checkpoints
         self._interruption = work.interruption
         self._every_s = 60 * work.checkpoint_minutes
-        self._progress = Progress(epochs, steps_per_epoch, work.heartbeat, state.epoch, state.step, until)
+        self._progress = Progress(
+            epochs, steps_per_epoch, work.heartbeat, state.epoch, state.step, pausing.until if pausing else None
+        )
         self._saved = time.monotonic()
         trackers.begin(len(earlier) + state.epoch)
 
     def epoch_begins(self, state: State) -> None:
-        """Look whether the epochs that were asked for are over, also where a saved state is beyond them.
+        """Look whether the run is to pause after the epochs that it has trained, also where a saved state is beyond
+        the one that was asked for.
 
         Raises:
-            Paused: they are; the state is saved.
+            Paused: it is; the state is saved.
         """
-        if self._until is None or state.epoch <= self._until:
+        reason = self._pausing.reason(joined(self._earlier, state.history)) if self._pausing else ""
+        if not reason:
             return
         self._write(state)
         self._save(state)
         self.close()
-        raise Paused(f"paused at the end of epoch {state.epoch - 1} of {self._epochs}")
+        raise Paused(f"paused at the end of epoch {state.epoch - 1} of {self._epochs}: {reason}")
 
     def step_ended(self, state: State) -> None:
         """Look for a reason to save or to stop; costs no host sync unless there is one.

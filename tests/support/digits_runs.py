@@ -14,7 +14,9 @@ from espalier.runs.work import Work
 from espalier.settings.words import parse
 from espalier.site import device
 from espalier.stages import STAGES
+from espalier.stages.frame.pause import AtRung
 from espalier.stages.frame.stage_run import StageRun, make
+from espalier.stages.frame.trial import AgainstOthers
 from espalier.stages.train import build
 from espalier.training.loop import fit
 from espalier.training.state import State
@@ -66,13 +68,15 @@ def made(
     stop: int | None = None,
     until: int | None = None,
     rung: Path | None = None,
+    pausing: AgainstOthers | None = None,
 ) -> Path:
     """The folder of a run of a stage, made to its end, to the end of an epoch, or until it was stopped at that look."""
     folder.mkdir(exist_ok=True)
     spec = parse(STAGES[stage].settings, words)
     work = (folder, StopAt(stop), Heartbeat(folder), 60, Clock())
+    pausing = AtRung(until, rung) if rung else pausing
     with suppress(Interrupted):
-        make(StageRun(*work, STAGES[stage], spec, data, parents, (), teacher, until, rung))
+        make(StageRun(*work, STAGES[stage], spec, data, parents, (), teacher, pausing))
     return folder
 
 

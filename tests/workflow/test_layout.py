@@ -32,8 +32,8 @@ def test_a_report_can_be_made():
 def test_the_stages_that_are_worth_a_gpu_ask_the_cluster_for_one():
     profile = YAML(typ="safe", pure=True).load((ROOT / "profiles/slurm/config.yaml").read_text())
     asking = {rule for rule, resources in profile["set-resources"].items() if "gpu" in resources}
-    # A rung is a training that pauses.
-    assert asking == {"rung"} | {stage.name for stage in STAGES.values() if stage.gpu}
+    # A rung is a training that pauses, a trial one that may end itself.
+    assert asking == {"rung", "trial"} | {stage.name for stage in STAGES.values() if stage.gpu}
 
 
 def test_every_stage_has_a_rule_that_names_nothing_else():

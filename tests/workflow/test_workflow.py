@@ -205,3 +205,9 @@ def test_the_better_half_is_trained_to_its_end_and_nothing_twice(done):
     assert told.count("  train ") == 2 and "9 of 9 runs are done" in told.splitlines()[-1]
     logs = [path.read_text() for path in (done.folder / "results/runs/train").glob("mlp*/run.log")]
     assert sum("resumed at epoch 2" in text for text in logs) == 4
+    # Compared each by itself, what is complete is compared without a step.
+    (done.folder / "config/studies/rungs.yaml").write_text(HALVED + halving.replace("keep: 1/2", "wait: false"))
+    assert done.jobs(*RUNGS) == {"question": 1, "trial": 4, "answer": 1, "outdated": 1, "page": 1}
+    said = done.snakemake("-c2", *RUNGS).stderr
+    assert said.count("  trial ") == 4 and said.count("  train ") == 0
+    assert done.jobs(*RUNGS) == {}

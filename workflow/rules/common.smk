@@ -66,6 +66,7 @@ wildcard_constraints:
     run=r"[^/]+-[0-9a-f]{10}",
     step=r"[\w-]+-[0-9a-f]{10}",
     epochs=r"\d+",
+    trial=r"trial-[0-9a-f]{10}",
     study=r"[^/]+",
 
 

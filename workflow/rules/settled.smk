@@ -48,8 +48,25 @@ def paused_before(wildcards):
     return data_of("train")(wildcards) + networks_of("train")(wildcards)
 
 
+def pending():
+    """The open questions of all studies."""
+    return [one.pending for one in PLAN.studies.values() if one.pending]
+
+
+def question_path(wildcards):
+    """Params function: the file that tells trainings of one another."""
+    trials = (step for step in pending() if getattr(step, "trial", None))
+    return next(
+        (str(step.question) for step in trials if step.trial == wildcards.trial), ""
+    )
+
+
+def question_of(wildcards):
+    """Input function: that file; others that are compared later make no trial anew."""
+    return [ancient(path) for path in [question_path(wildcards)] if path]
+
+
 def asked_of(wildcards):
     """Input function: the files that a study's open question reads."""
-    pending = [one.pending for one in PLAN.studies.values() if one.pending]
     # One that is answered reads nothing any more.
-    return next((step.files() for step in pending if step.key == wildcards.step), [])
+    return next((step.files() for step in pending() if step.key == wildcards.step), [])

@@ -10,6 +10,7 @@ def main() -> None:
     parser.add_argument("study")
     parser.add_argument("step", help="the question, with its digest")
     parser.add_argument("output", type=Path)
+    parser.add_argument("--question", action="store_true", help="write what is asked, for those that answer it")
     parser.add_argument("--config", type=Path, required=True, help="Snakemake's configuration, as JSON")
     args = parser.parse_args()
 
@@ -21,7 +22,10 @@ def main() -> None:
         step = study.pending
         if step is None or step.key != args.step:
             raise Mistake(f"{args.study} asks no {args.step} now; call snakemake again")
-        step.write(args.output)
+        if args.question:
+            step.ask(args.output)
+        else:
+            step.write(args.output)
     except Mistake as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -48,8 +48,7 @@ def caption(study: dict) -> Caption:
     """What the figure shows."""
     return Caption(
         "Best validation so far by configuration, from rung to rung",
-        "A line is the mean of a configuration's seeds. It ends where the configuration was dropped, since others were "
-        "better.",
+        f"{rungs.whose(study)} of each configuration. A line ends where it was dropped, since others were better.",
         f"Rungs stand on a logarithmic scale of epochs. {untested(study)}",
         alt="Lines over epochs, many at the left and few at the right; validation upwards",
     )

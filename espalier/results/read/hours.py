@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from espalier.results.read.planned_study import Study
-from espalier.results.read.run_state import State
+from espalier.results.read.run_state import ENDED, State
 from espalier.runs.record import Record
 
 READERS = 16
@@ -79,7 +79,7 @@ def hours(study: Study, states: Mapping[str, State], known: Mapping[str, Facts])
     for id_, run in runs.items():
         state, fact, weight = states[id_], known[id_], _processes(run)
         spent += weight * fact.seconds
-        if state.record:
+        if state.name in ENDED:
             continue
         whole = expected.get(_alike(run), expected.get(run["stage"]))
         rest = _left(state, fact, whole)

@@ -35,6 +35,12 @@ def stops(study: Study) -> dict[str, Stop]:
     return found
 
 
+def whose(study: Study) -> str:
+    """Whose scores are compared at a rung, as a caption begins."""
+    waits = study.get("halving", {}).get("wait", True)
+    return "Means over seeds" if waits else "Scores of the first seed, at the end means over seeds,"
+
+
 def of_point(point: Mapping[str, Any], known: Mapping[str, Stop]) -> Stop | None:
     """Where the chain of a point ended; None where it goes on."""
     return known.get(point["runs"]["train"])

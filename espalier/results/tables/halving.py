@@ -23,7 +23,7 @@ def caption(study: dict) -> Caption:
     """What the table shows and how its numbers came about."""
     return Caption(
         "What each configuration had reached at every rung",
-        "Means over seeds of the best validation so far, in percent, or of the loss below zero where it chooses.",
+        f"{rungs.whose(study)} of the best validation so far, in percent, or of the loss below zero where it chooses.",
         "The last epoch is that of finished trainings. The best at a rung go on, and nothing else is trained further. "
         "A training that goes on is the same as one that was never paused. No mean of other tables holds one "
         "that was stopped.",

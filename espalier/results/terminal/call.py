@@ -12,7 +12,7 @@ from espalier.results.read.planned_study import Study
 from espalier.results.terminal.names import Names
 from espalier.results.terminal.time_left import TimeLeft
 from espalier.runs import record as records
-from espalier.search import rung_file
+from espalier.search import rung_file, trial_file
 from espalier.stages import STAGES
 
 NOISE = re.compile(
@@ -26,7 +26,7 @@ NOISE = re.compile(
 """Messages of Snakemake that the log alone keeps."""
 SILENT = ("workflow_started", "job_started", "shellcmd", "progress")
 """Events that the log alone keeps."""
-_UNTOLD = ("all", "outdated")
+_UNTOLD = ("all", "outdated", "question")
 """Rules that make nothing that anybody waits for."""
 _AGAIN = re.compile(r"Trying to restart job (\d+)\.")
 _COMMAND = re.compile(
@@ -54,6 +54,8 @@ class Job:
     """in seconds since the epoch"""
     epochs: int = 0
     """of a training that pauses"""
+    key: str = ""
+    """of a training that is compared with others"""
 
 
 class Call:
@@ -101,7 +103,8 @@ class Call:
         elif event == "job_info":
             run = str(record.wildcards.get("run") or " ".join(map(str, record.wildcards.values())))
             epochs = int(record.wildcards["epochs"]) if record.rule_name == "rung" else 0
-            self._jobs[record.jobid] = Job(record.rule_name, run, record.created, epochs)
+            key = record.wildcards.get("trial") or ""
+            self._jobs[record.jobid] = Job(record.rule_name, run, record.created, epochs, key)
             if record.rule_name in STAGES:
                 self._left.began(record.jobid, record.created)
             return ""
@@ -137,6 +140,9 @@ class Call:
             return self._line(
                 f"to {job.epochs}", job, _reached(self._root / rung_file.path(job.run, job.epochs)), seconds, ""
             )
+        if job.rule == "trial":
+            count, score = _compared(self._root / trial_file.path(job.run, job.key))
+            return self._line(count, job, score, seconds, "")
         if job.rule not in STAGES:
             return self._line("", job, score, seconds, "")
         self._done += 1
@@ -189,6 +195,15 @@ class Call:
 
     def _in(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._coloured else text
+
+
+def _compared(path: Path) -> tuple[str, str]:
+    """The epoch at which a training ended that was compared with others, and its score there."""
+    try:
+        found = trial_file.read(path)
+    except Mistake:
+        return "", ""
+    return f"to {found.ended_at}", found.outcome if found.score is None else f"{abs(found.score):.2f}"
 
 
 def _reached(path: Path) -> str:

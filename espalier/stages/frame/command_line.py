@@ -24,7 +24,9 @@ from espalier.settings.words import parse
 from espalier.site import fail_fast, ranks
 from espalier.stages import STAGES
 from espalier.stages.definition import Stage
+from espalier.stages.frame.pause import AtRung
 from espalier.stages.frame.stage_run import StageRun, make, section
+from espalier.stages.frame.trial import AgainstOthers
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -46,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if stage.reads == "source":
             stage(args.folder, spec, args.threads)
             return
-        if stage.pausable and (wrong := _unpausable(spec, args.until, args.rung)):
+        if stage.pausable and (wrong := _unpausable(spec, args)):
             reader.error(wrong)
         _share(stage, args.folder, spec)
         with _at_work(stage, spec, args, started) as run:
@@ -86,6 +88,9 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
         about = "train to the end of this epoch, save and end with exit code 0; without it, go on to the end"
         found.add_argument("--until", type=int, metavar="EPOCH", help=about)
         found.add_argument("--rung", type=Path, metavar="FILE", help="JSON that says how the run stood at that epoch")
+        about = "end when others are better; JSON that says how it was compared"
+        found.add_argument("--trial", type=Path, metavar="FILE", help=about)
+        found.add_argument("--question", type=Path, metavar="FILE", help="JSON that says with whom, and by what rule")
     if stage.training:
         about = "folder of the run whose answers are learned, where the settings ask for a teacher"
         found.add_argument("--teacher", type=Path, help=about)
@@ -95,15 +100,27 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
     return found
 
 
-def _unpausable(spec: Spec, until: int | None, rung: Path | None) -> str:
-    """What is wrong with an epoch to pause at; empty where nothing is."""
-    if (until is None) != (rung is None):
+def _unpausable(spec: Spec, args: argparse.Namespace) -> str:
+    """What is wrong with a wish to pause; empty where nothing is."""
+    if (args.until is None) != (args.rung is None):
         return "--until EPOCH and --rung FILE go together"
-    if until is not None and until < 1:
-        return f"--until: {until} is no epoch; the first is 1"
-    if until is not None and not spec.train.epochs:
+    if (args.trial is None) != (args.question is None):
+        return "--trial FILE and --question FILE go together"
+    if args.until is not None and args.trial is not None:
+        return "--until pauses the training and --trial ends it; keep one of them"
+    if args.until is not None and args.until < 1:
+        return f"--until: {args.until} is no epoch; the first is 1"
+    if args.until is not None and not spec.train.epochs:
         return "--until: train.epochs is 0, so that there is no epoch to pause at; leave --until and --rung out"
     return ""
+
+
+def _pausing(args: argparse.Namespace, spec: Spec) -> AtRung | AgainstOthers | None:
+    if getattr(args, "until", None) is not None:
+        return AtRung(args.until, args.rung)
+    if getattr(args, "trial", None) is not None:
+        return AgainstOthers(args.trial, args.question, args.folder.name, spec.train.select, spec.train.epochs)
+    return None
 
 
 def _share(stage: Stage, folder: Path, spec: Spec) -> None:
@@ -140,8 +157,7 @@ def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float)
         tuple(getattr(args, "parents", ())),
         tuple(getattr(args, "branches", ())),
         getattr(args, "teacher", None),
-        getattr(args, "until", None),
-        getattr(args, "rung", None),
+        _pausing(args, spec),
     )
     # The launcher of several processes owns the folder for all of them.
     owned = nullcontext() if ranks.launched() else owning(args.folder, interruption.reason)

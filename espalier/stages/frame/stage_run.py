@@ -20,7 +20,8 @@ from espalier.settings.registry import Spec
 from espalier.settings.sections import Training
 from espalier.site import device, fail_fast, ranks
 from espalier.stages.definition import Outcome, Stage
-from espalier.stages.frame import pause
+from espalier.stages.frame.pause import AtRung
+from espalier.stages.frame.trial import AgainstOthers
 
 if TYPE_CHECKING:
     import torch
@@ -43,10 +44,8 @@ class StageRun(Work):
     """folders of runs beside the chain"""
     teacher: Path | None = None
     """folder of the run whose answers it learns"""
-    until: int | None = None
-    """the epoch at whose end it pauses, where its training does not end there"""
-    rung: Path | None = None
-    """the file that then says how it stands"""
+    pausing: AtRung | AgainstOthers | None = None
+    """by what its training pauses, or ends before its end, and where that is told"""
     continued: str = ""
     """folder's name of the shorter run from whose end it goes on; empty where it began with nothing"""
     data: "Resident | None" = None
@@ -125,8 +124,8 @@ def make(run: StageRun) -> None:
     """Run the stage in a folder that this process owns, and write metrics.csv and then the run's record.
 
     A run that is complete already, since another process has ended it, is left as it is. One whose loss diverges is
-    complete too, and those that would read its network end as not run. A run that pauses has no record, but the file
-    of its rung, and heartbeat.json tells of it.
+    complete too, and those that would read its network end as not run. A run that pauses has no record, but a
+    file that tells how it stood, and heartbeat.json tells of it.
 
     Raises:
         Mistake: settings do not go together, or something that the run reads cannot be used.
@@ -136,12 +135,13 @@ def make(run: StageRun) -> None:
         _make(run)
     except Paused as paused:
         log.info("%s; its state is saved", paused)
-        pause.tell(run)
+        run.pausing.tell(run)
         run.heartbeat.beat(PAUSED)
         if ranks.main():
             fail_fast.ended(None)
         return
-    pause.tell(run)
+    if run.pausing:
+        run.pausing.tell(run)
 
 
 def _make(run: StageRun) -> None:
