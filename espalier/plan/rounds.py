@@ -178,9 +178,10 @@ def unclear(study: Study) -> Iterator[tuple[tuple, str, str]]:
     if sample.rounds == 1:
         message = f"{sample.method} learns from the rounds before; say how many there are, e.g. rounds: 5"
         yield ("sample", "rounds"), "sample.rounds", message
-    if study.halving:
-        message = f"what it drops has no end that {sample.method} could learn from; leave halving or sample.method out"
-        yield ("halving",), "halving", message
+    for key in ("halving", "median_stopping"):
+        if getattr(study, key):
+            message = f"what it ends is no result that {sample.method} could learn from; leave {key} or sample.method out"
+            yield (key,), key, message
 
 
 def known(answers: Iterable[Mapping[str, Any]]) -> int:

@@ -262,7 +262,8 @@ def test_who_builds_on_a_search_waits_for_its_rounds(plan):
             BASE + "grid: {product: {train.batch_size: [8, 16]}}\nsample: {points: 1, rounds: 2, method: tpe}\n",
             "6: sample.method: needs a space",
         ),
-        (STUDY + "halving: {epochs: [1, 4]}\n", "10: halving: what it drops has no end that tpe could learn from"),
+        (STUDY + "halving: {epochs: [1, 4]}\n", "10: halving: what it ends is no result that tpe could learn from"),
+        (STUDY + "median_stopping: {}\n", "10: median_stopping: what it ends is no result that tpe could learn from"),
         (STUDY + "grid: [{}, {select: {}}]\n", "10: grid.1.select: would be drawn over"),
         (
             STUDY + "grid: {product: {train.select: [top1, loss]}}\n",
