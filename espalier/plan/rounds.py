@@ -180,7 +180,7 @@ def unclear(study: Study) -> Iterator[tuple[tuple, str, str]]:
         yield ("sample", "rounds"), "sample.rounds", message
     for key in ("halving", "median_stopping"):
         if getattr(study, key):
-            message = f"what it ends is no result that {sample.method} could learn from; leave {key} or sample.method out"
+            message = f"what it ends is no result that {sample.method} could learn from; leave one of the two out"
             yield (key,), key, message
 
 
