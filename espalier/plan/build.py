@@ -11,6 +11,7 @@ from espalier.plan import compared, rungs, sampled
 from espalier.plan.chain import Settings, chain
 from espalier.plan.grid import GridPoint
 from espalier.plan.points import StudyPoints
+from espalier.plan.rounds import Rounds
 from espalier.plan.runs import Run
 from espalier.plan.selected import Configured, Selections
 from espalier.plan.starts import Starts
@@ -59,6 +60,8 @@ class PlannedStudy:
 
     changes: Mapping[tuple[str, ...], GridPoint] = field(default_factory=dict)
     """labels of a configuration → what it changes of the study's own settings"""
+    rounds: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    """labels of a configuration → the round of a search that it came with; empty where there are none"""
 
     @property
     def kept(self) -> tuple[Point, ...]:
@@ -87,7 +90,8 @@ class Plan:
         for name, planned in self.studies.items():
             runs = sum(len(point.runs) for point in planned.points)
             asked += runs
-            configurations, drawn = len(planned.points) // planned.study.times, sampled.told(planned.study)
+            configurations = len(planned.points) // planned.study.times
+            drawn = sampled.told(planned.study, planned.answers)
             if planned.study.compare:
                 lines.append(f"study {name}: {len(planned.points)} chains of {', '.join(planned.study.compare)}")
                 continue
@@ -187,16 +191,18 @@ def _points(
         return rungs.stepped(_of(path, study, (), None, points, overrides), first * study.times)
 
     selections = Selections(path.stem, partly, lambda name: other(name, overrides=overrides))
-    found = StudyPoints(loaded, overrides, Starts(other), selections)
+    rounds = Rounds(path.stem, partly)
+    found = StudyPoints(loaded, overrides, Starts(other), selections, rounds)
     points = _chains(found.study, found.configurations, found.cut)
     whole = _of(path, found.study, found.axes, found.baseline, points, overrides, tuple(found.warnings))
     planned = rungs.stepped(whole, found.first * found.study.times)
     return (
         replace(
             planned,
-            answers=planned.answers + selections.answers,
-            pending=planned.pending or selections.pending,
+            answers=planned.answers + selections.answers + rounds.answers,
+            pending=planned.pending or selections.pending or rounds.pending,
             changes=found.changes,
+            rounds=found.rounds,
         ),
         found.problems,
     )

@@ -18,7 +18,7 @@ def too_many(study: Study, blocks: Sequence[Block]) -> tuple[tuple, str, str] | 
     """(Keys in the file, key path, message) of a study with more chains than a plan can hold."""
     points, key = sum(map(size, blocks)), "grid"
     if study.sample and (study.space or points <= CHAINS):
-        points, key = study.sample.points * (points if study.space else 1), "sample"
+        points, key = study.sample.total * (points if study.space else 1), "sample"
     if points * study.times <= CHAINS:
         return None
     key = key if points > CHAINS else "repeats"

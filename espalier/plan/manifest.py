@@ -37,10 +37,12 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         **({"open": _open(planned.pending)} if planned.pending else {}),
         **({"rungs": decided} if (decided := _rungs(planned)) else {}),
         **({"selections": selections} if (selections := _selections(planned)) else {}),
+        **({"rounds": _rounds_of_search(planned)} if planned.rounds else {}),
         "points": [
             {
                 "labels": dict(point.labels),
                 "repeat": point.repeat,
+                **({"round": planned.rounds[tuple(point.labels.values())]} if planned.rounds else {}),
                 "runs": {stage: run.id for stage, run in point.runs.items()},
             }
             for point in planned.points
@@ -100,6 +102,13 @@ def _selections(planned: PlannedStudy) -> list[dict[str, Any]]:
         for answer in planned.answers
         if "best" in answer["asked"]
     ]
+
+
+def _rounds_of_search(planned: PlannedStudy) -> dict[str, Any]:
+    """How later points are asked for, and by which metric."""
+    sample = planned.study.sample
+    asked = planned.answers[0]["asked"] if planned.answers else planned.pending.asked
+    return {"method": sample.method, "points": sample.points, "of": sample.rounds, "by": asked["by"]}
 
 
 def _settings(run: Run) -> Iterator[tuple[str, Any]]:

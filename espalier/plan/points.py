@@ -25,6 +25,7 @@ from espalier.plan import (
 from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import misfits
 from espalier.plan.grid import GridPoint, UnequalAxes, attribute, expand, has, label
+from espalier.plan.rounds import Rounds
 from espalier.plan.selected import Selections
 from espalier.plan.starts import Starts
 from espalier.plan.study import SECTIONS, Block, Loaded, Select
@@ -35,9 +36,11 @@ from espalier.settings.problems import Problem, StudyError, describe, written
 class StudyPoints:
     """The points of a study before repeats, and every mistake met on the way."""
 
-    def __init__(self, loaded: Loaded, overrides: Mapping[str, Any], starts: Starts, selections: Selections):
+    def __init__(
+        self, loaded: Loaded, overrides: Mapping[str, Any], starts: Starts, selections: Selections, rounds: Rounds
+    ):
         self.study, self._source, self.problems = loaded
-        self._starts, self._selections = starts, selections
+        self._starts, self._selections, self._rounds = starts, selections, rounds
         self._changes: dict[Settings, GridPoint] = {}
         self._labels: dict[tuple[str, Any], str] = {}
         blocks = self.study.grid or (Block(),)
@@ -67,6 +70,11 @@ class StudyPoints:
         plain = self._plain()
         self.first = len(self._chosen(expanded[:plain])) if plain < len(blocks) else len(chosen)
         self.changes = {tuple(labels.values()): self._changes[settings] for settings, labels in self.configurations}
+        self.rounds = {
+            tuple(labels.values()): self._rounds.of[settings]
+            for settings, labels in self.configurations
+            if settings in self._rounds.of
+        }
         self.baseline = self._baseline()
         self._check()
         self.warnings = self._idle(overrides, varied)
@@ -132,7 +140,8 @@ class StudyPoints:
             return []
         study = self.study.model_copy(update={"grid": self.study.grid[: len(expanded)]})
         try:
-            chosen, wrong, short = sampled.chosen(study, expanded, self._resolved, self.labels)
+            asking = None if self.problems else self._rounds
+            chosen, wrong, short = sampled.chosen(study, expanded, self._resolved, self.labels, asking)
         except Mistake as error:
             chosen, wrong, short = [], [(("sample",), "sample", str(error))], []
         for each in wrong or ([] if self.problems else short):
@@ -215,7 +224,7 @@ class StudyPoints:
             for each in part.problems(self.study, [each.train for each in trainings]):
                 self._problem(*each)
         # While a question is open, points are still to come.
-        known = () if self._selections.pending else self.configurations
+        known = () if self._selections.pending or self._rounds.pending else self.configurations
         for keys, key, message in unmet.unmet(self.study, self.axes, known, self.baseline):
             self._problem(keys, key, message)
 

@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
-from espalier.plan import rungs
+from espalier.plan import chain_scores, rungs
 from espalier.plan.chain import Settings
 from espalier.plan.grid import GridPoint
-from espalier.plan.runs import Run
 from espalier.plan.steps import Step
 from espalier.plan.study import Select
-from espalier.runs import record as records
-from espalier.stages import STAGES
 
 if TYPE_CHECKING:
     from espalier.plan.build import PlannedStudy, Point
@@ -23,6 +20,8 @@ Configured = Sequence[tuple[Settings, Labels]]
 
 class Best(Step):
     """The best of configurations at the end of their chains."""
+
+    adds_points = True
 
     def told(self) -> str:
         """What is waited for, in words."""
@@ -35,7 +34,7 @@ class Best(Step):
         Raises:
             Mistake: the record of a run is missing or damaged.
         """
-        scores = {run.name: _at_end(root / run.path, self.asked["by"]) for run, _ in self.needs}
+        scores = {run.name: chain_scores.at_end(root / run.path, self.asked["by"]) for run, _ in self.needs}
         return {
             "asked": dict(self.asked),
             "candidates": rungs.compared(self.asked["candidates"], scores, self.asked["best"]),
@@ -96,7 +95,7 @@ class Selections:
         of: dict[tuple[str, ...], list[Point]] = {}
         for point in planned.kept:
             of.setdefault(tuple(point.labels.values()), []).append(point)
-        if select.best > len(of):
+        if select.best > len(of) and not (planned.pending and planned.pending.adds_points):
             raise Mistake(f"{select.best} are asked for, and there are {len(of)}; ask for fewer")
         if planned.study.scale != "full":
             # A smoke run has no results to select by.
@@ -104,7 +103,7 @@ class Selections:
         if planned.pending:
             self.pending = planned.pending
             return None
-        runs = [[_measured(point, select.by) for point in points] for points in of.values()]
+        runs = [[chain_scores.measured(point, select.by) for point in points] for points in of.values()]
         asked = {
             "best": select.best,
             "by": select.by,
@@ -126,17 +125,3 @@ class Selections:
 def _name(planned: "PlannedStudy", labels: tuple[str, ...]) -> str:
     """What tells a configuration from others, in its own study's words."""
     return " · ".join(label for label in labels if label not in ("none", "–")) or planned.name
-
-
-def _measured(point: "Point", metric: str) -> Run:
-    """The last run of a chain that measures something."""
-    return next(run for stage, run in reversed(point.runs.items()) if metric in STAGES[stage].metrics)
-
-
-def _at_end(folder: Path, metric: str) -> float | None:
-    """What a run has measured, the larger the better; None of one that has no network."""
-    record = records.complete(folder)
-    if record.outcome != records.DONE:
-        return None
-    value = float(record.metrics[metric])
-    return -value if metric.endswith("_loss") else value

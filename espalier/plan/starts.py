@@ -96,11 +96,13 @@ def _of_best(name: str, study: "PlannedStudy") -> str:
     """The weights of the last run in a study's best chain that has a file of them.
 
     Raises:
-        Mistake: a run of the study has not ended, or no chain is done.
+        Mistake: points of the study are still to come, a run of it has not ended, or no chain is done.
     """
+    mend = f"finish it first (snakemake -c all --config studies={name}), or name a run: {{run: ID}}"
+    if study.pending and study.pending.adds_points:
+        raise Mistake(f"the study {name!r} has points still to come, so that its best is not known; {mend}")
     if left := unended(study):
         runs = sum(run.parent is not None for run in study.runs.values())
-        mend = f"finish it first (snakemake -c all --config studies={name}), or name a run: {{run: ID}}"
         raise Mistake(
             f"{left} of {runs} runs of the study {name!r} have not ended, so that its best is not known; {mend}"
         )

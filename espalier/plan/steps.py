@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from espalier.errors import ArtifactError
 from espalier.files import write_text
@@ -26,6 +26,9 @@ _DIGITS = 10
 @dataclass(frozen=True)
 class Step(ABC):
     """A question of a study."""
+
+    adds_points: ClassVar[bool] = False
+    """whether the study has more points once it is answered"""
 
     study: str
     name: str

@@ -124,12 +124,26 @@ class Sample(Spec):
 
     points: Count
     """how many are left after `exclude`, `when` and budgets; a draw of a space counts once, with however many points of
-    the grid it is run; more of them later keep the first ones"""
+    the grid it is run; more of them later keep the first ones. With `tpe` and `gp` it is the points of each round, and
+    another number is another search"""
     seed: Natural = 0
     """seed of the drawing; the same points on any machine"""
-    method: Literal["sobol", "random"] = "sobol"
-    """how a space is drawn from: a scrambled Sobol sequence, which covers it evenly, or independent numbers; a grid is
-    always taken in a random order"""
+    method: Literal["sobol", "random", "tpe", "gp"] = "sobol"
+    """how a space is drawn from: a scrambled Sobol sequence, which covers it evenly; independent numbers; or round by
+    round, the first by Sobol and each later one by a model of the results before it, `tpe` (tree-structured Parzen
+    estimator) or `gp` (Gaussian process); a grid is always taken in a random order"""
+    rounds: Count = 1
+    """rounds of `tpe` and `gp`, 2 or more, which run rounds × points in all; more of them later keep the first ones"""
+
+    @property
+    def modelled(self) -> bool:
+        """Whether later points follow from the results of earlier ones."""
+        return self.method in ("tpe", "gp")
+
+    @property
+    def total(self) -> int:
+        """Points of all rounds."""
+        return self.points * self.rounds
 
 
 class Heading(Spec):

@@ -20,6 +20,8 @@ DISTRIBUTIONS = {
 }
 """Name → what is drawn."""
 _WHOLE = ("integer", "log_integer")
+Draw = Mapping[str, float | int]
+"""A point of a space: axis → the number drawn, or the place of its value among those of the axis, from 0."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,49 @@ class Distribution:
     low: float
     high: float
 
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole ones."""
+        return self.name in _WHOLE
+
+    @property
+    def log(self) -> bool:
+        """Whether the logarithm of its numbers is uniform."""
+        return self.name.startswith("log_")
+
     def at(self, share: float) -> float | int:
         """The number below which a `share` (at least 0, less than 1) of all draws lie; rounded, but for whole ones."""
         # A whole number is what is left of the next one.
-        high = self.high + 1 if self.name in _WHOLE else self.high
-        if self.name.startswith("log_"):
+        high = self.high + 1 if self.whole else self.high
+        if self.log:
             found = math.exp(math.log(self.low) + share * (math.log(high) - math.log(self.low)))
         else:
             found = self.low + share * (high - self.low)
-        rounded = math.floor(found) if self.name in _WHOLE else float(f"{found:.{DIGITS}g}")
+        return self.rounded(found)
+
+    def rounded(self, found: float) -> float | int:
+        """A number to the digits that draws have, within the bounds; of whole ones the one below."""
+        rounded = math.floor(found) if self.whole else float(f"{found:.{DIGITS}g}")
         # Rounding, and the last bit of a logarithm, may lead over a bound.
         return min(max(rounded, self.low), self.high)
+
+
+def at(axis: Distribution | Mapping[str, Any], share: float) -> float | int:
+    """What a draw has on an axis: the number below which a `share` (at least 0, less than 1) of all lie, or the place
+    of a value."""
+    return axis.at(share) if isinstance(axis, Distribution) else int(share * len(axis))
+
+
+def as_written(space: "Space") -> dict[str, Any]:
+    """A space as a file would have it, for JSON."""
+
+    def axis(found: Distribution | Mapping[str, Any]) -> Any:
+        if isinstance(found, Distribution):
+            return {found.name: [found.low, found.high]}
+        bare = all(label.startswith("\0") for label in found)
+        return list(found.values()) if bare else dict(found)
+
+    return {path: axis(found) for path, found in space.items()}
 
 
 def read(found: Any) -> Distribution | dict[str, Any]:

@@ -11,7 +11,7 @@ from espalier.plan.manifest import manifest
 from espalier.results.page.selections import selections
 from espalier.results.read import tidy
 from espalier.search import chance
-from support.ended_runs import end
+from support import ended_runs
 from support.rungs_on_disk import pause
 
 BASE = "title: t\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\ntrain: {epochs: 4}\nrepeats: 2\n"
@@ -43,13 +43,8 @@ def plan(tmp_path, monkeypatch):
     return planned
 
 
-def settle(plan, score, name="s", text=STUDY, **overrides):
-    while (study := next(iter(plan(text, name, **overrides).studies.values()))).pending:
-        for run, epochs in study.pending.needs:
-            assert epochs is None
-            end(run, validation_top1=score(run))
-        study.pending.write(study.pending.path)
-    return study
+def settle(plan, score, name="s", text=STUDY):
+    return ended_runs.settle(lambda: plan(text, name).studies[name], lambda run: {"validation_top1": score(run)})
 
 
 def rate(run):

@@ -81,6 +81,20 @@ def test_a_run_that_has_ended_is_one_line(call, study):
     assert " %" in line and "left" not in line, "nothing is said of the rest after one run"
 
 
+def test_runs_that_come_with_a_later_plan_have_their_words_and_are_counted(study, tmp_path):
+    call = Call([study | {"points": study["points"][:3]}], submits=False, coloured=False, root=tmp_path)
+    run = train_of(study, 2, **{"train.optimizer": "AdamW"})
+
+    def line():
+        call(begun(7, "train", folder(run)))
+        return call(record("job_finished", created=9.0, job_id=7))
+
+    call(record("run_info", "Job stats:", stats={"train": 3, "all": 1, "total": 4}))
+    assert line().startswith("1/3") and folder(run) in line()
+    call.grown([study], {"train": 4, "evaluate": 5})
+    assert line().startswith(" 3/11") and " AdamW, seed 2 " in line()
+
+
 def test_no_line_tells_of_the_test_split(call, study):
     call(begun(7, "evaluate", folder(runs_of(study, "evaluate")[0])))
     assert "%" not in call(record("job_finished", created=9.0, job_id=7))

@@ -22,7 +22,7 @@ DISTRIBUTIONS = {
 ROOMS = {
     "train": [
         *("settings", "site", "runs", "models", "data", "metrics", "training", "pruning", "quantization", "coding"),
-        *("export", "networks", "stages", "plan"),
+        *("export", "networks", "stages", "plan", "search"),
     ],
     "report": ["results", "plan", "settings"],
 }

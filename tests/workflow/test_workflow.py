@@ -167,6 +167,26 @@ def _logs(repository, words: str):
     return [path for path in repository.folder.glob("results/runs/train/*/run.log") if words in path.read_text()]
 
 
+@pytest.mark.slow
+def test_a_search_asks_a_model_once_a_round(done):
+    space = "space: {train.optimizer.lr: {log_uniform: [0.01, 1]}, train.batch_size: [32, 64]}\n"
+    lines = "title: rounds\ndataset: digits\nmodel: {name: mlp, hidden: [8]}\ntrain: {epochs: 1}\ntables: [summary]\n"
+    (done.folder / "config/studies/rounds.yaml").write_text(
+        lines + space + "sample: {points: 2, rounds: 3, method: tpe}\n"
+    )
+    words = ("--config", "studies=rounds")
+    told = done.snakemake("-n", *words).stderr
+    assert "next it asks tpe for the 2 points of round 2, when 2 runs of rounds have ended" in told
+    said = done.snakemake("-c2", *words).stderr
+    assert "13 of 13 runs are done" in said.splitlines()[-1]
+    answers = sorted((done.folder / "results/studies/rounds/answers").glob("*.json"))
+    assert [path.name[:8] for path in answers] == ["round-2-", "round-3-"]
+    assert all(not path.with_suffix(".log").read_text() for path in answers), "Optuna says nothing"
+    assert done.jobs(*words) == {}
+    rounds = [row.split(",")[3] for row in (done.folder / "results/studies/rounds/runs.csv").read_text().splitlines()]
+    assert rounds == ["round", "1", "1", "2", "2", "3", "3"]
+
+
 def test_the_better_half_is_trained_to_its_end_and_nothing_twice(done):
     halving = "halving: {epochs: [1, 2], keep: 1/2}\ntables: [halving]\n"
     (done.folder / "config/studies/rungs.yaml").write_text(HALVED + halving)

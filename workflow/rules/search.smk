@@ -74,8 +74,9 @@ checkpoint answer:
     log:
         "results/studies/{study}/answers/{step}.log",
     localrule: True
+    # A Gaussian process needs torch.
     conda:
-        "../../envs/report.yaml"
+        "../../envs/train.yaml"
     params:
         config=json.dumps(config, sort_keys=True),
     shell:

@@ -1,4 +1,7 @@
 # How a plan grows: a study asks something of results, and goes on with the answer.
+from collections import Counter
+
+
 @cache
 def whole():
     """Names of the runs that some study asks for whole, which no rung pauses."""
@@ -21,6 +24,11 @@ def grow():
             manifest.write(
                 Path(f"results/studies/{study}/plan.json"), manifest_of(study)
             )
+        studies = PLAN.studies.values()
+        left = {run for one in studies for point in one.kept for run in point.all_runs}
+        unmade = Counter(run.stage for run in STANDING.unmade() if run in left)
+        for told in CALLS_TOLD:
+            told.grown([manifest_of(study) for study in PLAN.studies], unmade)
 
 
 def settle(study):

@@ -2,6 +2,8 @@
 from espalier.results.terminal.call import Call
 from espalier.results.terminal.dry_run import DryRun
 
+CALLS_TOLD = []
+
 for logger_of_call in workflow.logger_manager.get_log_handlers():
     # Another logger may have been asked for, with --logger.
     if hasattr(logger_of_call, "tell_by"):
@@ -9,10 +11,11 @@ for logger_of_call in workflow.logger_manager.get_log_handlers():
         if workflow.output_settings.dryrun:
             logger_of_call.tell_by(DryRun(planned))
         elif CALL:
-            logger_of_call.tell_by(
+            CALLS_TOLD.append(
                 Call(
                     planned,
                     submits=CALL != "local",
                     coloured=logger_of_call.coloured,
                 )
             )
+            logger_of_call.tell_by(CALLS_TOLD[-1])

@@ -99,13 +99,17 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     labels = {number: found for found, number in configurations(study).items()}
     along = {axis: [labels[number][place] for number in data.index] for place, axis in enumerate(study["axes"])}
     axes = {head: cells for head, cells in headed(along, study).items() if len(set(cells)) > 1}
+    rounds = _rounds(frame, data.index)
     rows = [
         Row(
             named[number],
             _whole(labels[number], named[number]),
             " ".join(labels[number]),
             number == baseline,
-            [cells[place] for cells in columns.values()] + [Cell(cells[place], None) for cells in axes.values()],
+            [
+                *(cells[place] for cells in (*columns.values(), *rounds.values())),
+                *(Cell(cells[place], None) for cells in axes.values()),
+            ],
             runs[number],
         )
         for place, number in enumerate(data.index)
@@ -114,7 +118,16 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     shown = [Column(head, False, len({cell.text for cell in cells}) > 1) for head, cells in columns.items()]
     if not any(column.shown for column in shown):
         shown = [column._replace(shown=True) for column in shown]
-    return Leaderboard([*shown, *(Column(head, True, False) for head in axes)], rows)
+    asked_for = [*(Column(head, False, False) for head in rounds), *(Column(head, True, False) for head in axes)]
+    return Leaderboard([*shown, *asked_for], rows)
+
+
+def _rounds(frame: "pd.DataFrame", configurations: "pd.Index") -> dict[str, list[Cell]]:
+    """The round of a search that each configuration came with; nothing of a study without rounds."""
+    if "round" not in frame:
+        return {}
+    found = frame.groupby("configuration")["round"].first()
+    return {"Round": [Cell(str(found[number]), float(found[number])) for number in configurations]}
 
 
 def _whole(labels: tuple[str, ...], name: str) -> str:

@@ -15,7 +15,7 @@ from espalier.results.format import style, table_files
 from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import page
-from espalier.results.page import answers, browser, contents, explore
+from espalier.results.page import answers, browser, contents, explore, search_rounds
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.page.selections import selections
 from espalier.results.read.data_sets import prepared
@@ -58,7 +58,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         optimism=answers.optimism(study),
         tested=headline(study) == "test_top1",
         axes=_axes(study),
-        selected=list(dict.fromkeys(one.told() for one in selections(study))),
+        selected=[*search_rounds.told(ready, study), *dict.fromkeys(one.told() for one in selections(study))],
         configurations=len(configurations(study)),
         common=_common(study),
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],

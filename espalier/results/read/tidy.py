@@ -41,8 +41,8 @@ def refuse_damaged(known: Mapping[str, State]) -> None:
 
 
 def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = None) -> pd.DataFrame:
-    """A row a point: `configuration` (number), `repeat`, `seed`, `state`, `label.<axis>`, `run.<stage>` (ids),
-    `folder.<stage>` (of prepared data the file),
+    """A row a point: `configuration` (number), `repeat`, `seed`, `round` of a search that has rounds, `state`,
+    `label.<axis>`, `run.<stage>` (ids), `folder.<stage>` (of prepared data the file),
     every setting that varies under its key path, and the metrics of the runs that are done.
 
     Where trainings were stopped: `stopped_at` (epochs), `stopped_score` (what was compared, a mean over seeds),
@@ -66,6 +66,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         here = labels(study, point)
         settings = _joined(flat[id_] for id_ in point["runs"].values())
         row = {"configuration": numbers[here], "repeat": point["repeat"], "seed": settings.get("seed")}
+        row |= {"round": point["round"]} if "round" in point else {}
         stop = rungs.of_point(point, stopped)
         row["state"] = STOPPED if stop else chain_state([known[id_].name for id_ in point["runs"].values()])
         row |= {f"label.{axis}": label for axis, label in zip(study["axes"], here, strict=True)}
@@ -88,7 +89,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         if STAGES[stage].columns
     ]
     measured = [name for name in dict.fromkeys(measured) if name]
-    fixed = ["configuration", "repeat", "seed", "state"]
+    fixed = ["configuration", "repeat", "seed", *(["round"] if study.get("rounds") else []), "state"]
     fixed += [f"label.{axis}" for axis in study["axes"]]
     fixed += [f"{part}.{stage}" for part in ("run", "folder") for stage in stages(study)]
     ended = ["stopped_at", "stopped_score", "stopped_top1"] if stopped else []

@@ -1,8 +1,7 @@
 """What a call that makes runs says: a line for each that has ended, and all of one that has failed."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from logging import LogRecord
 from pathlib import Path
@@ -70,13 +69,28 @@ class Call:
     """
 
     def __init__(self, studies: Iterable[Study], *, submits: bool, coloured: bool, root: Path = Path()):
-        self._names = Names(studies)
-        self._width = min(_WIDTH, self._names.longest)
         self._coloured, self._root = coloured, root
         self._jobs: dict[int, Job] = {}
-        self._to_make: Counter[str] = Counter()
-        self._done = 0
+        self._all = self._done = 0
         self._left = TimeLeft(submits)
+        self._name(studies)
+
+    def grown(self, studies: Iterable[Study], to_make: Mapping[str, int]) -> None:
+        """Take plans that have more runs by now.
+
+        Args:
+            to_make: stage → how many of its runs have not ended
+        """
+        self._name(studies)
+        self._expect(self._done, to_make)
+
+    def _name(self, studies: Iterable[Study]) -> None:
+        self._names = Names(studies)
+        self._width = min(_WIDTH, self._names.longest)
+
+    def _expect(self, done: int, to_make: Mapping[str, int]) -> None:
+        self._all = done + sum(to_make.values())
+        self._left.expect(to_make)
 
     def __call__(self, record: LogRecord) -> str | None:
         """The text for a record: empty where it is left to the log, None where Snakemake's own words are shown."""
@@ -84,8 +98,7 @@ class Call:
         if event in SILENT:
             return ""
         if event == "run_info":
-            self._to_make = Counter({rule: count for rule, count in record.stats.items() if rule in STAGES})
-            self._left.expect(self._to_make)
+            self._expect(0, {rule: count for rule, count in record.stats.items() if rule in STAGES})
             return f"{record.getMessage()}\n{_HINT}"
         elif event == "job_info":
             run = str(record.wildcards.get("run") or " ".join(map(str, record.wildcards.values())))
@@ -147,12 +160,12 @@ class Call:
         else:
             self._left.ended(record.job_id, job.rule, seconds)
         said = why or self._left.words(record.created)
-        all_ = max(self._to_make.total(), self._done)
+        all_ = max(self._all, self._done)
         text = self._line(f"{self._done:>{len(str(all_))}}/{all_}", job, score, seconds, said)
         return self._in(_YELLOW, text) if why else text
 
     def _line(self, count: str, job: Job, score: str, seconds: float, said: str) -> str:
-        counted = count.rjust(2 * len(str(self._to_make.total())) + 1)
+        counted = count.rjust(2 * len(str(self._all)) + 1)
         name = self._names.of(job.run)
         return f"{counted}  {job.rule:<8}  {name:<{self._width}}  {score:>8}  {duration(seconds):>11}  {said}".rstrip()
 
