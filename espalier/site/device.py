@@ -80,7 +80,9 @@ def seed(device: "torch.device", *words: int | str) -> None:
     # Not torch.manual_seed: it formats a stack trace on every call while CUDA has not started.
     torch.default_generator.manual_seed(value)
     if device.type == "cuda":
-        torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(value)
+        # There are no generators before CUDA has started, as it does to know its current device.
+        current = torch.cuda.current_device()
+        torch.cuda.default_generators[current].manual_seed(value)
     elif device.type == "mps":
         torch.mps.manual_seed(value)
 
