@@ -19,12 +19,14 @@ in ordinary CPU memory (`inner`), and so has the bits of the CPU. What a GPU wou
 What a GPU would be slowed down by is counted in what `gpu()` gives, a `Seen`: host waits, copies to and from the
 device, and operations, of which each is at least one kernel.
 
-`gpu("mps")` is a device that is neither a CPU nor CUDA, for what Macs need: it refuses the first two, and float64.
+`gpu("mps")` is a device that is neither a CPU nor CUDA, for what Macs need: it refuses the first two, and float64. It
+is named with its number, `mps:0`.
 
-How: `DeviceTensor` is a wrapper subclass, whose operations come to `__torch_dispatch__`, and `Device` a
-TorchFunctionMode, which sees what makes tensors. Both are torch's own points of extension. The driver's own calls
-(`torch.cuda.mem_get_info`, streams) have stand-ins, since there is no driver; Accelerate is told the device by its
-variable. A mode is a thread's own: threads that move tensors enter `Device` themselves, see `in_threads`.
+How: `DeviceTensor` is a wrapper subclass, whose operations come to `__torch_dispatch__`; `Device`, a
+TorchDispatchMode, sees what makes tensors, and `Literals`, a TorchFunctionMode, the one function that hides from it.
+These are torch's own points of extension. The driver's own calls (`torch.cuda.mem_get_info`, streams) have stand-ins,
+since there is no driver; Accelerate is told the device by its variable. A mode is a thread's own: threads that move
+tensors enter `Device` themselves, see `in_threads`.
 
 Not seen: half precision, which torch's C++ chooses by the true device; several GPUs; graphs, compiled code and the
 order of streams; numbers that CUDA's kernels round otherwise; memory. To C++ the tensors are a CPU's: that is why
@@ -46,7 +48,7 @@ from unittest import mock
 import torch
 from torch.optim import optimizer
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import return_and_correct_aliasing
+from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 ROOM = Path(__file__).parents[2] / "espalier"
@@ -96,6 +98,7 @@ INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_inde
 
 NO_KERNEL = {
     "_local_scalar_dense",
+    "_unsafe_view",
     "detach",
     "lift_fresh",
     "empty",
@@ -321,51 +324,40 @@ def _own_draws(func, kwargs) -> Iterator[None]:
         torch.default_generator.set_state(theirs)
 
 
-class Device(TorchFunctionMode):
-    """Makes tensors on the device where they are asked for there."""
+class Device(TorchDispatchMode):
+    """Makes tensors on the device where they are asked for there, and copies them to it."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is torch.Tensor.to and args and not isinstance(args[0], DeviceTensor):
-            return _moved(args[0], args[1:], kwargs)
-        if func is torch.Tensor.cuda and args and not isinstance(args[0], DeviceTensor):
-            return _moved(args[0], (_now.device,), {})
         if kwargs.get("pin_memory"):
             kwargs = kwargs | {"pin_memory": False}
         if not _ours(kwargs.get("device")):
             return func(*args, **kwargs)
-        # From a tensor of the device, on the CPU as torch's C++ has it, and so on the device again.
-        made = func(*args, **kwargs | {"device": "cpu"})
-        if func in (torch.tensor, torch.as_tensor):
-            return _arrived(made, waits=True)
-        return made if isinstance(made, DeviceTensor) else _made(made, func.__name__)
+        with _own_draws(func, kwargs):
+            made = func(*args, **kwargs | {"device": torch.device("cpu")})
+        if isinstance(made, DeviceTensor):
+            return made
+        name = func.overloadpacket.__name__
+        if name == "_to_copy":
+            _now.seen.copied("to", waits=not kwargs.get("non_blocking"))
+        elif name not in NO_KERNEL:
+            _now.seen.kernels[name] += 1
+        _start()
+        return DeviceTensor(made)
+
+
+class Literals(TorchFunctionMode):
+    """`torch.tensor`, which starts CUDA in a way that a `Device` does not see."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func not in (torch.tensor, torch.as_tensor) or not _ours(kwargs.get("device")):
+            return func(*args, **kwargs)
+        return func(*args, **kwargs | {"device": None}).to(_now.device)
 
 
 def _ours(device: Any) -> bool:
     return device is not None and torch.device(device).type == _now.device.type
-
-
-def _moved(tensor: torch.Tensor, args, kwargs):
-    """`Tensor.to` of one that is not on the device yet."""
-    words, named = args, {key: value for key, value in kwargs.items() if key != "copy"}
-    if args and isinstance(args[0], torch.Tensor):
-        words = (args[0].device, args[0].dtype)
-    device, dtype, non_blocking, layout = torch._C._nn._parse_to(*words, **named)
-    if not _ours(device):
-        return torch.Tensor.to(tensor, *args, **kwargs)
-    return _arrived(tensor.to("cpu", dtype, copy=True, memory_format=layout or torch.preserve_format), not non_blocking)
-
-
-def _arrived(tensor: torch.Tensor, waits: bool) -> DeviceTensor:
-    _now.seen.copied("to", waits)
-    return _made(tensor, "")
-
-
-def _made(tensor: torch.Tensor, kernel: str) -> DeviceTensor:
-    _start()
-    if kernel and not kernel.startswith("empty"):
-        _now.seen.kernels[kernel] += 1
-    return DeviceTensor(tensor.detach()).requires_grad_(tensor.requires_grad)
 
 
 def _start() -> None:
@@ -394,8 +386,8 @@ class Stream:
 
 
 _DRIVER = {
-    "init": _start,
-    "current_device": lambda: 0,
+    "_lazy_init": _start,
+    "current_device": lambda: _start() or 0,
     "get_device_name": lambda *_: "make-believe GPU",
     "mem_get_info": lambda *_: (MEMORY, MEMORY),
     "max_memory_allocated": lambda *_: 0,
@@ -409,7 +401,7 @@ class in_threads(ThreadPoolExecutor):
     """A pool whose threads see the device, to stand for the one in espalier/data/fetching.py."""
 
     def __init__(self, workers: int, name: str) -> None:
-        super().__init__(workers, name, initializer=lambda: Device().__enter__())
+        super().__init__(workers, name, initializer=Device().__enter__)
 
 
 @contextmanager
@@ -430,7 +422,10 @@ def gpu(kind: str = "cuda") -> Iterator[Seen]:
         stack.enter_context(mock.patch.object(torch._C, _GROUPS, _grouped))
         _forget_accelerate()
         stack.callback(_forget_accelerate)
+        # As FakeTensorMode does it: without a driver, nothing asks for the current GPU.
+        torch._C._ensureCUDADeviceGuardSet()
         stack.enter_context(Device())
+        stack.enter_context(Literals())
         yield _now.seen
 
 
