@@ -23,7 +23,7 @@ device, and operations, of which each is at least one kernel.
 is named with its number, `mps:0`.
 
 How: `DeviceTensor` is a wrapper subclass, whose operations come to `__torch_dispatch__`; `Device`, a
-TorchDispatchMode, sees what makes tensors, and `Literals`, a TorchFunctionMode, the one function that hides from it.
+TorchDispatchMode, sees what makes tensors, and `Asked`, a TorchFunctionMode, the two functions that hide from it.
 These are torch's own points of extension. The driver's own calls (`torch.cuda.mem_get_info`, streams) have stand-ins,
 since there is no driver; Accelerate is told the device by its variable. A mode is a thread's own: threads that move
 tensors enter `Device` themselves, see `in_threads`.
@@ -51,7 +51,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-ROOM = Path(__file__).parents[2] / "espalier"
+ROOM = f"{Path(__file__).parents[2] / 'espalier'}/"
 MEMORY = 140 << 30
 
 NOT_DETERMINISTIC = {
@@ -141,9 +141,9 @@ class Seen:
 
 def _place() -> str:
     frame = sys._getframe(1)
-    while frame and ROOM not in (path := Path(frame.f_code.co_filename)).parents:
+    while frame and not frame.f_code.co_filename.startswith(ROOM):
         frame = frame.f_back
-    return f"{path.relative_to(ROOM)}:{frame.f_lineno}" if frame else "?"
+    return f"{frame.f_code.co_filename.removeprefix(ROOM)}:{frame.f_lineno}" if frame else "?"
 
 
 @dataclass
@@ -200,6 +200,15 @@ class DeviceTensor(torch.Tensor):
     is_cpu = property(lambda self: False)
     is_cuda = property(lambda self: _now.device.type == "cuda")
     is_mps = property(lambda self: _now.device.type == "mps")
+
+    @property
+    def data(self):
+        return self.detach()
+
+    @data.setter
+    def data(self, value):
+        # A parameter stays the object that it is, also where it leaves the device.
+        torch.utils.swap_tensors(self, torch.nn.Parameter(value, requires_grad=self.requires_grad))
 
     def get_device(self) -> int:
         return 0
@@ -346,14 +355,16 @@ class Device(TorchDispatchMode):
         return DeviceTensor(made)
 
 
-class Literals(TorchFunctionMode):
-    """`torch.tensor`, which starts CUDA in a way that a `Device` does not see."""
+class Asked(TorchFunctionMode):
+    """What a `Device` does not see: `torch.tensor` starts CUDA in its own way, and `to` another tensor's device."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func not in (torch.tensor, torch.as_tensor) or not _ours(kwargs.get("device")):
-            return func(*args, **kwargs)
-        return func(*args, **kwargs | {"device": None}).to(_now.device)
+        if func in (torch.tensor, torch.as_tensor) and _ours(kwargs.get("device")):
+            return func(*args, **kwargs | {"device": None}).to(_now.device)
+        if func is torch.Tensor.to and len(args) > 1 and isinstance(args[1], DeviceTensor):
+            args = (args[0], _now.device, args[1].dtype, *args[2:])
+        return func(*args, **kwargs)
 
 
 def _ours(device: Any) -> bool:
@@ -425,7 +436,7 @@ def gpu(kind: str = "cuda") -> Iterator[Seen]:
         # As FakeTensorMode does it: without a driver, nothing asks for the current GPU.
         torch._C._ensureCUDADeviceGuardSet()
         stack.enter_context(Device())
-        stack.enter_context(Literals())
+        stack.enter_context(Asked())
         yield _now.seen
 
 
