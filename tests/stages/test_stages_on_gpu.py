@@ -108,7 +108,11 @@ def test_a_chain_on_a_gpu_has_the_files_of_a_cpu(chain, data, tmp_path):
         assert seen.kernels.total() > 1000
     for one, other in zip(here, there, strict=True):
         assert_alike(one, other)
-        # Networks are written for other runtimes on the CPU.
-        assert json.loads((other / "run.json").read_text())["device"] == (
-            "cpu" if one.name.startswith("export") else "make-believe GPU"
-        )
+        told = json.loads((other / "run.json").read_text())
+        if one.name.startswith("export"):
+            # Networks are written for other runtimes on the CPU.
+            assert (told["device"], told["gpu"]) == ("cpu", None)
+        else:
+            assert told["device"] == "make-believe GPU"
+            assert told["gpu"].keys() == {"cuda", "cudnn", "driver", "tf32", "cudnn_benchmark"}
+            assert told["gpu"]["tf32"] is told["gpu"]["cudnn_benchmark"] is False
