@@ -1,4 +1,19 @@
-"""What the make-believe GPU of the tests refuses, counts and leaves alone."""
+"""What the make-believe GPU of the tests refuses, counts and leaves alone.
+
+Each of these was put back once, and a test on it failed:
+
+| defect | test |
+|---|---|
+| `AdaptiveMaxPool2d` in a network | a step of it is refused, test_fit_on_gpu |
+| a number read in a step; sums, or what a resumed run goes on with, on the host | the same: a wait, or two devices |
+| gradients that are filled with zeros instead of left out | the same: more kernels than recorded |
+| the device's generator is not seeded, or asked for before CUDA has started | the same: other bits, or an error |
+| `is_cuda` taken for "no CPU"; float64 on a Mac | `.numpy()`, or float64, is refused, test_augment_on_gpu |
+| constants copied to the device with each chunk; places found by `nonzero` there | the same: more waits |
+| an epoch's order, or the numbers of normalization, on the host | the same: two devices |
+| TF32 left on | test_arithmetic |
+| three processes that add up in another order after a resume | test_buckets, on CPUs |
+"""
 
 import copy
 
