@@ -78,7 +78,7 @@ def test_an_epoch_on_a_gpu_is_the_cpus_with_few_waits(augment, waits, device, pr
     monkeypatch.setattr(resident, "_CHUNK", dict.fromkeys(("cpu", "cuda", "mps"), 25_000))
     expected = epoch(Resident(prepared), augment)
     with gpu(device) as seen:
-        data = Resident(prepared, torch.device(device, 0))
+        data = Resident(prepared, device)
         seen.clear()
         found = epoch(data, augment)
     for there, here in parts(found, expected):

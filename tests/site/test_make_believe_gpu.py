@@ -132,7 +132,7 @@ def test_its_draws_are_its_own():
 
 def test_a_device_of_a_mac_has_no_float64():
     with gpu("mps"):
-        x = torch.ones(3, device="mps:0")
+        x = torch.ones(3, device="mps")
         assert x.device.type == "mps" and not x.is_cuda and not x.is_cpu
         with pytest.raises(TypeError, match="float64"):
             x.double()

@@ -7,8 +7,8 @@
         x.sum().item()
     assert seen.waits == {"item": 1}
 
-Within the block "cuda" is a device of its own: a tensor reaches it by `.to`, `.cuda()` or `device=`, keeps its numbers
-in ordinary CPU memory (`inner`), and so has the bits of the CPU. What a GPU would refuse is refused:
+Within the block "cuda" is a device of its own: a tensor reaches it by `.to` or `device=`, keeps its numbers in
+ordinary CPU memory (`inner`), and so has the bits of the CPU. What a GPU would refuse is refused:
 
 - tensors of two devices in one operation (a CPU tensor without dimensions may join, as it may on a GPU);
 - `.numpy()` of a tensor on the device;
@@ -19,14 +19,13 @@ in ordinary CPU memory (`inner`), and so has the bits of the CPU. What a GPU wou
 What a GPU would be slowed down by is counted in what `gpu()` gives, a `Seen`: host waits, copies to and from the
 device, and operations, of which each is at least one kernel.
 
-`gpu("mps")` is a device that is neither a CPU nor CUDA, for what Macs need: it refuses the first two, and float64. It
-is named with its number, `mps:0`.
+`gpu("mps")` is a device that is neither a CPU nor CUDA, for what Macs need: it refuses the first two, and float64.
 
 How: `DeviceTensor` is a wrapper subclass, whose operations come to `__torch_dispatch__`; `Device`, a
 TorchDispatchMode, sees what makes tensors, and `Asked`, a TorchFunctionMode, the two functions that hide from it.
 These are torch's own points of extension. The driver's own calls (`torch.cuda.mem_get_info`, streams) have stand-ins,
 since there is no driver; Accelerate is told the device by its variable. A mode is a thread's own: threads that move
-tensors enter `Device` themselves, see `in_threads`.
+tensors enter the modes themselves, see `in_threads`.
 
 Not seen: half precision, which torch's C++ chooses by the true device; several GPUs; graphs, compiled code and the
 order of streams; numbers that CUDA's kernels round otherwise; memory. To C++ the tensors are a CPU's: that is why
@@ -113,16 +112,16 @@ NO_KERNEL = {
 
 @dataclass
 class Seen:
-    """What the device was asked for since `clear`; a place is file:line of the innermost line in espalier/."""
+    """What the device was asked for since `clear`."""
 
     waits: Counter[str] = field(default_factory=Counter)
-    """times that the host would have waited for the device, by kind: item, equal, size, mask, index, from, to"""
+    """times that the host would have waited for the device, by kind: item, equal, size, mask, from, to"""
     copies: Counter[str] = field(default_factory=Counter)
     """tensors that went to the device, or from it"""
     kernels: Counter[str] = field(default_factory=Counter)
     """operations that start work, by name; one of a list of tensors (`_foreach_…`) counts once"""
     places: Counter[str] = field(default_factory=Counter)
-    """where the waits and copies were asked for: "kind place" """
+    """where the waits and copies were asked for, "waits item training/loop.py:103"; ? outside of espalier/"""
 
     def clear(self) -> None:
         for each in (self.waits, self.copies, self.kernels, self.places):
@@ -356,14 +355,22 @@ class Device(TorchDispatchMode):
 
 
 class Asked(TorchFunctionMode):
-    """What a `Device` does not see: `torch.tensor` starts CUDA in its own way, and `to` another tensor's device."""
+    """What a `Device` does not see: `torch.tensor` starts CUDA in its own way, and `to` another tensor's device.
+
+    A device without a number gets its own, for which torch would ask the driver.
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func in (torch.tensor, torch.as_tensor) and _ours(kwargs.get("device")):
-            return func(*args, **kwargs | {"device": None}).to(_now.device)
-        if func is torch.Tensor.to and len(args) > 1 and isinstance(args[1], DeviceTensor):
-            args = (args[0], _now.device, args[1].dtype, *args[2:])
+        if _ours(kwargs.get("device")):
+            if func in (torch.tensor, torch.as_tensor):
+                return func(*args, **kwargs | {"device": None}).to(_now.device)
+            kwargs = kwargs | {"device": _now.device}
+        if func is torch.Tensor.to and len(args) > 1:
+            if isinstance(args[1], DeviceTensor):
+                args = (args[0], _now.device, args[1].dtype, *args[2:])
+            elif isinstance(args[1], str | torch.device) and _ours(args[1]):
+                args = (args[0], _now.device, *args[2:])
         return func(*args, **kwargs)
 
 
@@ -409,11 +416,16 @@ _DRIVER = {
 }
 
 
+def _enter() -> None:
+    Device().__enter__()
+    Asked().__enter__()
+
+
 class in_threads(ThreadPoolExecutor):
     """A pool whose threads see the device, to stand for the one in espalier/data/fetching.py."""
 
     def __init__(self, workers: int, name: str) -> None:
-        super().__init__(workers, name, initializer=Device().__enter__)
+        super().__init__(workers, name, initializer=_enter)
 
 
 @contextmanager
@@ -434,8 +446,6 @@ def gpu(kind: str = "cuda") -> Iterator[Seen]:
         stack.enter_context(mock.patch.object(torch._C, _GROUPS, _grouped))
         _forget_accelerate()
         stack.callback(_forget_accelerate)
-        # As FakeTensorMode does it: without a driver, nothing asks for the current GPU.
-        torch._C._ensureCUDADeviceGuardSet()
         stack.enter_context(Device())
         stack.enter_context(Asked())
         yield _now.seen

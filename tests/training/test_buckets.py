@@ -60,6 +60,7 @@ def data(tmp_path_factory):
     return path
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="forks, which a process with threads for a GPU cannot")
 @pytest.mark.parametrize(
     ("world", "stops"), [(3, 1), pytest.param(3, 4, marks=pytest.mark.slow), pytest.param(4, 4, marks=pytest.mark.slow)]
 )

@@ -170,6 +170,6 @@ def test_a_device_that_is_neither_cpu_nor_cuda_trains_as_well(prepared, tmp_path
     words = [*RESNET, "augment=[pad_crop, cutout]", "train.epochs=1", "train.batch_size=24"]
     here = train(tmp_path / "cpu", Resident(prepared(8, 91)), words)
     with gpu("mps") as seen:
-        there = train(tmp_path / "mps", Resident(prepared(8, 91), "mps:0"), words)
+        there = train(tmp_path / "mps", Resident(prepared(8, 91), "mps"), words)
         assert seen.waits["from"] == 2
     assert same(here.best, {name: on_cpu(tensor) for name, tensor in there.best.items()})
