@@ -109,8 +109,9 @@ class Training(Spec):
     select: Literal["top1", "balanced_top1", "loss"] = "top1"
     """validation metric that chooses the best epoch; balanced_top1 is the mean over classes; ties go to the lower loss,
     then to the earlier epoch"""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the forward pass; parameters stay fp32"""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """arithmetic of the forward pass; parameters stay fp32. tf32 is fp32 with the factors of products rounded to
+    10 bits behind the point, on GPUs that have it"""
     channels_last: bool = True
     """keep images and weights in NHWC memory order"""
     deterministic: bool = True

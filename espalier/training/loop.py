@@ -10,6 +10,7 @@ from espalier.errors import Diverged
 from espalier.metrics.accuracy import score
 from espalier.settings.sections import Training
 from espalier.site import device, ranks
+from espalier.training.buckets import settle
 from espalier.training.objective import Objective, class_weights, freeze_statistics, hits, outputs_of
 from espalier.training.selection import best, finished
 from espalier.training.state import State
@@ -67,6 +68,8 @@ def fit(
     enough = min(2, train.batch_size // world)
     state.clock.lap()
     with sound(state.model):
+        if world > 2:
+            settle(model.train(), (data.channels, data.image_size, data.image_size))
         while not finished(state.history, train):
             watch.epoch_begins(state)
             model.train()
