@@ -120,6 +120,9 @@ class Training(Spec):
     """data-parallel processes, each with its share of every batch"""
     compile: bool = False
     """compile the training steps, which takes about a minute on a CPU"""
+    cuda_graph: bool = True
+    """on a CUDA GPU, start forward and backward pass of full batches at once, as one graph, where the first batch shows
+    that this gives the same bits; changes no result"""
     nodes: Count = 1
     """nodes of a SLURM job that share the processes equally; elsewhere all are on one machine"""
 
