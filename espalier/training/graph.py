@@ -27,14 +27,13 @@ def cuda(once: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     Raises:
         RuntimeError: it waits for the device, or does what else no graph can hold.
     """
-    side = torch.cuda.Stream()
+    graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         # Libraries make their workspaces, and autograd its nodes, before anything is recorded.
         for _ in range(2):
             once()
     torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         told = once()
     return graph.replay, told

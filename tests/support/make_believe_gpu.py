@@ -403,7 +403,12 @@ class Stream:
         pass
 
 
+def _no_graph() -> None:
+    raise RuntimeError("a make-believe GPU holds no graph")
+
+
 _DRIVER = {
+    "CUDAGraph": _no_graph,
     "_lazy_init": _start,
     "current_device": lambda: _start() or 0,
     "get_device_capability": lambda *_: (9, 0),
