@@ -27,7 +27,7 @@ def planes_of(images: Tensor) -> Tensor:
     n, height, width, channels = images.shape
     if channels != 3:
         return images.view(n, height * width, channels).transpose(1, 2).float()
-    shifts = torch.tensor([[0], [8], [16]], dtype=torch.int32, device=images.device)
+    shifts = torch.arange(0, 24, 8, dtype=torch.int32, device=images.device).view(3, 1)
     return (packed(images).view(n, 1, height * width) >> shifts).bitwise_and_(255).float()
 
 
@@ -64,7 +64,7 @@ def turn(planes: Tensor, hue: Tensor) -> Tensor:
     is (odd ? c : -c) + offset - odd; `_SIXTHS` holds offset, and odd as the fourth bit.
     """
     if planes.shape[1] == 3:
-        block = len(planes) if planes.is_cuda else max(1, _BLOCK // planes.shape[2])
+        block = max(1, _BLOCK // planes.shape[2]) if planes.is_cpu else len(planes)
         for part, own in zip(planes.split(block), hue.float().view(-1, 1).split(block), strict=True):
             _turn(*part.unbind(1), own)
     return planes

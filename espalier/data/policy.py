@@ -12,6 +12,7 @@ from espalier.data.sampling import gather, sample
 from espalier.seeding import key
 from espalier.settings.registry import Choice
 from espalier.settings.types import AUGMENT_STAGES
+from espalier.site.device import exact
 
 Tables = list[tuple[Tensor, ...]]
 """Drawn parameters of one epoch, operation by operation."""
@@ -50,7 +51,8 @@ class Policy:
         """The parameters of `epoch` for all `count` samples, on `device`."""
         return [
             tuple(
-                column.to(device)
+                # Floats as wide as they are drawn, where the device has them.
+                column.to(device, exact(device) if column.dtype == torch.float64 else None)
                 for column in operation.draw(
                     np.random.Generator(np.random.PCG64(key("augment", seed, epoch, position))), count, size
                 )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from espalier.data.sampling import as_bytes, by_channel, in_parts, packed, unpacked
+from espalier.site.device import exact
 
 _LEVELS = 1 << 14
 """Weights are rounded to whole parts of this, as torch's uint8 kernel does, so that float32 sums are exact."""
@@ -43,7 +44,7 @@ def _resized_crop(images: Tensor, top: Tensor, left: Tensor, height: Tensor, wid
 def _neighbours(start: Tensor, length: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """The two source pixels (n, size) of each output pixel along one axis, and the weight of the second."""
     length = length.view(-1, 1)
-    center = (length.double() / size) * (torch.arange(size, device=start.device) + 0.5)
+    center = (length.to(exact(length.device)) / size) * (torch.arange(size, device=start.device) + 0.5)
     first = (center - 0.5).long()
     near, far = (1 - (first + step - center + 0.5).abs() for step in (0, 1))
     far = torch.where(first + 1 < length, far.clamp_min(0), 0)

@@ -41,7 +41,7 @@ def packed(images: Tensor) -> Tensor:
         return images.squeeze(3)
     if images.shape[3] != 3:
         raise ValueError(f"images have 1 or 3 channels, not {images.shape[3]}")
-    if images.is_cuda:
+    if not images.is_cpu:
         return torch.nn.functional.pad(images, (0, 1)).view(torch.int32).squeeze(3)
     flat = images.view(-1).numpy()
     words = np.empty(images.numel() // 3, np.int32)
@@ -55,7 +55,7 @@ def unpacked(words: Tensor) -> Tensor:
     """The images uint8 (n, H, W, C), contiguous, that `packed` makes these words of."""
     if words.dtype == torch.uint8:
         return words.contiguous().unsqueeze(3)
-    if words.is_cuda:
+    if not words.is_cpu:
         return words.contiguous().unsqueeze(3).view(torch.uint8)[..., :3].contiguous()
     flat = words.reshape(-1).numpy()
     images = np.empty(3 * len(flat) + 1, np.uint8)
@@ -82,7 +82,7 @@ def gather(images: Tensor, index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
     height, width, channels = images.shape[1:]
     inside_rows, inside_cols = (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
     lines, cols = rows.clamp(0, height - 1) + height * index.view(-1, 1, 1), cols.clamp(0, width - 1)
-    if images.is_cuda or rows.shape[2] != 1 or cols.shape[1] != 1 or channels not in GRAY_OR_RGB:
+    if not images.is_cpu or rows.shape[2] != 1 or cols.shape[1] != 1 or channels not in GRAY_OR_RGB:
         picked = images.flatten(0, 1)[lines, cols]
         return picked.mul_((inside_rows & inside_cols).unsqueeze(-1))
 
@@ -95,7 +95,7 @@ def gather(images: Tensor, index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
 
 def in_parts(function: Callable[..., Tensor], images: Tensor, *others: Tensor) -> Tensor:
     """`function` of images (n, H, W, ...) and of other tensors (n, ...): on a CPU, of a few images at a time."""
-    if images.is_cuda or not len(images):
+    if not images.is_cpu or not len(images):
         return function(images, *others)
     together = max(1, _TOGETHER // (images.shape[1] * images.shape[2]))
     return torch.cat(

@@ -74,7 +74,7 @@ def affine(
 def affine_grid(matrices: Tensor, rows: Tensor, cols: Tensor, size: tuple[int, int]) -> Tensor:
     """Normalized places in images of `size` that the output pixels at (rows, cols) come from: (n, H, W, 2)."""
     height, width = size
-    theta = matrices.view(-1, 2, 3) / matrices.new_tensor([[0.5 * width], [0.5 * height]])
+    theta = matrices.view(-1, 2, 3) / _halves(matrices, size)
     theta = theta.view(-1, 2, 3, 1, 1)
     x, y = (cols - 0.5 * (width - 1)).unsqueeze(1), (rows - 0.5 * (height - 1)).unsqueeze(1)
     across = (x * theta[:, :, 0]).masked_fill_((cols < 0).unsqueeze(1), _FAR)
@@ -100,14 +100,22 @@ def perspective_coefficients(starts: ArrayLike, ends: np.ndarray) -> Tensor:
 
 def perspective_grid(coefficients: Tensor, rows: Tensor, cols: Tensor, size: tuple[int, int]) -> Tensor:
     """Like `affine_grid`, of perspectives as `v2.functional.perspective` takes them: float32 (n, 8)."""
-    height, width = size
-    upper = coefficients[:, :6].view(-1, 2, 3) / coefficients.new_tensor([[0.5 * width], [0.5 * height]])
+    upper = coefficients[:, :6].view(-1, 2, 3) / _halves(coefficients, size)
     upper = upper.view(-1, 2, 3, 1, 1)
     x, y = (cols + 0.5).unsqueeze(1), (rows + 0.5).unsqueeze(1)
     lower = coefficients[:, 6:].view(-1, 2, 1, 1, 1)
     grid = (x * upper[:, :, 0] + y * upper[:, :, 1]).add_(upper[:, :, 2])
     grid.div_((x * lower[:, 0] + y * lower[:, 1]).add_(1.0)).sub_(1.0)
     return grid.masked_fill_(((rows < 0) | (cols < 0)).unsqueeze(1), _FAR).permute(0, 2, 3, 1)
+
+
+def _halves(like: Tensor, size: tuple[int, int]) -> Tensor:
+    """Half of width and height, (2, 1), of the device and type of `like`; a list would have to be copied to a GPU, for
+    which the host waits."""
+    height, width = size
+    halves = like.new_full((2, 1), 0.5 * height)
+    halves[0] = 0.5 * width
+    return halves
 
 
 def _exactly(function: Callable[[float], float], values: np.ndarray) -> np.ndarray:

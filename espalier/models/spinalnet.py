@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import max_pool2d, relu
 from torchvision.models.vgg import cfgs, make_layers
 
 from espalier.models.facts import Facts, declare
@@ -171,6 +171,17 @@ class LinearBlock(nn.Module):
         return self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))) + self.shortcut(x)
 
 
+class QuarterMaxima(nn.Module):
+    """The greatest values of a square map's quarters, (n, C, 2, 2); those of an odd side share its middle line.
+
+    `nn.AdaptiveMaxPool2d(2)` to the bit, whose gradient CUDA sums in no fixed order.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = x.shape[-1]
+        return max_pool2d(x, -(-side // 2), side // 2) if side > 1 else x.expand(-1, -1, 2, 2)
+
+
 @register(
     "model",
     same_length=("blocks", "channels"),
@@ -212,7 +223,7 @@ def spinal_resnet(
             modules.append(LinearBlock(width, outputs, stride=2 if stage and not block else 1))
             width = outputs
     # max-pooling by 2 → to 2×2: the same at 32×32 input, and four positions at any other
-    modules.append(nn.AdaptiveMaxPool2d(2))
+    modules.append(QuarterMaxima())
     head = SpinalHead(positions, (width,), hidden, 4, num_classes, dropout)
     model = nn.Sequential(OrderedDict(features=nn.Sequential(*modules), head=head))
     start(model.features)

@@ -47,7 +47,7 @@ class Config(Spec):
     """keep the state at the end of trainings whose schedule does not depend on their length, so that longer ones go on
     from there: three to five times the network's file; changes no run"""
     preload: Literal["auto", True, False] = "auto"
-    """import torch once for all runs on this machine, which are then forked; auto does it on Linux without a GPU;
+    """import torch once for all runs on this machine, which are then forked; auto does it on Linux;
     changes no weights and no scores; a run starts sooner, and less memory is counted as its own"""
 
 

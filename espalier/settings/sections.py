@@ -109,8 +109,9 @@ class Training(Spec):
     select: Literal["top1", "balanced_top1", "loss"] = "top1"
     """validation metric that chooses the best epoch; balanced_top1 is the mean over classes; ties go to the lower loss,
     then to the earlier epoch"""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the forward pass; parameters stay fp32"""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """arithmetic of the forward pass; parameters stay fp32. tf32 is fp32 with the factors of products rounded to
+    10 bits behind the point, on GPUs that have it"""
     channels_last: bool = True
     """keep images and weights in NHWC memory order"""
     deterministic: bool = True
@@ -119,6 +120,9 @@ class Training(Spec):
     """data-parallel processes, each with its share of every batch"""
     compile: bool = False
     """compile the training steps, which takes about a minute on a CPU"""
+    cuda_graph: bool = True
+    """on a CUDA GPU, start forward and backward pass of full batches at once, as one graph, where the first batch shows
+    that this gives the same bits; changes no result"""
     nodes: Count = 1
     """nodes of a SLURM job that share the processes equally; elsewhere all are on one machine"""
 

@@ -1,7 +1,9 @@
 """The device, its arithmetic and its threads, set before the first tensor is made."""
 
 import os
+import re
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
+DRIVER = Path("/proc/driver/nvidia/version")
+"""Where Linux tells the version of NVIDIA's driver."""
+
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """Variables of glibc, read when a process starts: freed tensors stay in the process, where glibc would return them to
 the kernel and fault them in again. A training step frees and allocates the same megabytes over and over: on a CPU this
@@ -20,7 +25,7 @@ is a fifth to a third of the time of a small network's step."""
 
 
 def prepare(deterministic: bool = True) -> int:
-    """Set threads and determinism, and return the number of threads; call it before anything else uses torch.
+    """Set threads, determinism and full precision; return the threads. Call it before anything else uses torch.
 
     Snakemake and SLURM state a job's cores as OMP_NUM_THREADS, which torch follows; otherwise the cores that
     this process may run on are used. A pilot gives each of its runs the same share, and a GPU.
@@ -37,6 +42,7 @@ def prepare(deterministic: bool = True) -> int:
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = not deterministic
+    _round(False)
     # A debugging aid that comes with the above: it fills every new tensor with NaN, an operation each.
     torch.utils.deterministic.fill_uninitialized_memory = False
     return torch.get_num_threads()
@@ -55,7 +61,7 @@ def accelerate(precision: str = "fp32") -> "Accelerator":
     """
     from accelerate import Accelerator
 
-    settings: dict[str, Any] = {"mixed_precision": {"fp32": "no"}.get(precision, precision)}
+    settings: dict[str, Any] = {"mixed_precision": {"fp32": "no", "tf32": "no"}.get(precision, precision)}
     if ranks.world() > 1:
         import torch
         from accelerate.utils import DistributedDataParallelKwargs
@@ -67,9 +73,30 @@ def accelerate(precision: str = "fp32") -> "Accelerator":
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         settings |= {"cpu": not cuda, "kwargs_handlers": [DistributedDataParallelKwargs(broadcast_buffers=False)]}
     try:
-        return Accelerator(**settings)
+        accelerator = Accelerator(**settings)
     except ValueError as error:
         raise Mistake(f"train.precision: {precision} does not work on this device ({error}); use fp32") from error
+    if precision == "tf32":
+        if not _rounds(accelerator.device):
+            why = f"{name(accelerator.device)} has no TF32"
+            raise Mistake(f"train.precision: tf32 does not work on this device ({why}); use fp32")
+        _round(True)
+    return accelerator
+
+
+def _rounds(device: "torch.device") -> bool:
+    """Whether a device has TF32: GPUs of NVIDIA have it from Ampere on."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _round(tf32: bool) -> None:
+    """Whether a GPU may round the factors of products of fp32 to TF32; torch by itself lets it, in convolutions."""
+    import torch
+
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
 
 
 def seed(device: "torch.device", *words: int | str) -> None:
@@ -80,7 +107,9 @@ def seed(device: "torch.device", *words: int | str) -> None:
     # Not torch.manual_seed: it formats a stack trace on every call while CUDA has not started.
     torch.default_generator.manual_seed(value)
     if device.type == "cuda":
-        torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(value)
+        # There are no generators before CUDA has started, as it does to know its current device.
+        current = torch.cuda.current_device()
+        torch.cuda.default_generators[current].manual_seed(value)
     elif device.type == "mps":
         torch.mps.manual_seed(value)
 
@@ -109,6 +138,30 @@ def choose() -> "torch.device":
     from accelerate import PartialState
 
     return PartialState().device
+
+
+def gpu(device: "torch.device") -> dict[str, Any] | None:
+    """The software of a GPU on which its results may depend, and its arithmetic, for a record; None of no CUDA GPU."""
+    import torch
+
+    if device.type != "cuda":
+        return None
+    return {
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": _driver(),
+        "tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, None where the kernel does not tell it."""
+    try:
+        found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", DRIVER.read_text())
+    except OSError:
+        return None
+    return found and found[1]
 
 
 def name(device: "torch.device") -> str:

@@ -10,6 +10,8 @@ from espalier.errors import Diverged
 from espalier.metrics.accuracy import score
 from espalier.settings.sections import Training
 from espalier.site import device, ranks
+from espalier.training import graph
+from espalier.training.buckets import settle
 from espalier.training.objective import Objective, class_weights, freeze_statistics, hits, outputs_of
 from espalier.training.selection import best, finished
 from espalier.training.state import State
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from espalier.data.policy import Policy
-    from espalier.data.resident import Resident
+    from espalier.data.resident import Batch, Resident
 
 BEYOND_REASON = 1e9
 """A loss, in nats an image, from which no training comes back."""
@@ -38,6 +40,7 @@ def fit(
     stepped: Callable[[State], None] = lambda state: None,
     eligible: int = 1,
     teacher: torch.nn.Module | None = None,
+    capture: graph.Capture = graph.cuda,
 ) -> None:
     """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
 
@@ -50,6 +53,7 @@ def fit(
         stepped: called after each step of the optimizer, where pruned weights are put back to zero
         eligible: first epoch that may be the best
         teacher: a network on the device, in evaluation mode, whose answers are learned too
+        capture: records forward and backward pass of a full batch on a GPU
 
     Raises:
         Diverged: a loss is not finite, or beyond reason, at the end of an epoch.
@@ -65,8 +69,24 @@ def fit(
     world, rank = accelerator.num_processes, accelerator.process_index
     # Images in a share from which on BatchNorm sees them alone; where full batches give each process one, one is.
     enough = min(2, train.batch_size // world)
+
+    def seeded() -> None:
+        device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
+
+    def gradients(batch: "Batch") -> torch.Tensor:
+        """Those of a batch; returns the sums of its losses and of its hits, (2,)."""
+        outputs = outputs_of(full if len(batch.labels) == train.batch_size else model, batch)
+        losses = objective(outputs, batch)
+        accelerator.backward(losses.sum() / batch.global_size * world)
+        return torch.stack((losses.detach().sum(), hits(outputs.detach(), batch).sum()))
+
+    graphed = gradients
+    if train.cuda_graph and not graph.refusal(accelerator.device, world, train.compile, bool(accelerator.scaler)):
+        graphed = graph.Graphed(gradients, state.model, seeded, capture)
     state.clock.lap()
     with sound(state.model):
+        if world > 2:
+            settle(model.train(), (data.channels, data.image_size, data.image_size))
         while not finished(state.history, train):
             watch.epoch_begins(state)
             model.train()
@@ -86,16 +106,15 @@ def fit(
                     ranks.share_buffers(state.model)
                     if len(batch.labels) < enough:
                         freeze_statistics(model)
-                device.seed(state.sums.device, seed, "dropout", state.epoch, state.step, rank)
-                outputs = outputs_of(full if len(batch.labels) == train.batch_size else model, batch)
-                losses = objective(outputs, batch)
-                accelerator.backward(losses.sum() / batch.global_size * world)
+                seeded()
+                whole = len(batch.labels) == train.batch_size
+                told = graphed(batch) if whole else gradients(batch)
                 if train.clip_norm:
                     accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
                 optimizer.step()
                 stepped(state)
                 state.optimizer.zero_grad()
-                state.sums += torch.stack((losses.detach().sum(), hits(outputs.detach(), batch).sum()))
+                state.sums += told
                 state.lr = state.schedule.learning_rate
                 state.schedule.step()
                 state.step += 1

@@ -14,7 +14,7 @@ from espalier.models.preact_resnet import preact_resnet
 from espalier.models.pyramidnet import pyramidnet
 from espalier.models.resnet import resnet
 from espalier.models.resnet_imagenet import resnet_imagenet
-from espalier.models.spinalnet import halves, spinal_cnn, spinal_resnet, spinal_vgg
+from espalier.models.spinalnet import QuarterMaxima, halves, spinal_cnn, spinal_resnet, spinal_vgg
 from espalier.models.thriftynet import thriftynet
 
 SMALL = {
@@ -195,3 +195,17 @@ def test_whatever_is_added_to_the_spinal_map_keeps_its_width():
     assert one.facts.unprunable == ("features.0", "features.3.conv2", "features.4.conv2")
     two = spinal_resnet(10, 8, blocks=(1, 1), channels=(4, 8))
     assert two.facts.unprunable == ("features.4.conv2", "features.4.shortcut.0")
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 8, 13])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_maxima_of_quarters_are_adaptive_maxima_with_their_gradient(side, layout):
+    """Of few values, so that many a window has its greatest one twice."""
+    values = torch.randint(0, 5, (3, 6, side, side)).float().contiguous(memory_format=layout)
+    weight, found = torch.randn(3, 6, 2, 2), []
+    for pool in (QuarterMaxima(), nn.AdaptiveMaxPool2d(2)):
+        x = values.clone().requires_grad_()
+        maxima = pool(x)
+        maxima.backward(weight)
+        found.append((maxima, x.grad))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))

@@ -59,7 +59,7 @@ CASES = {
         "train.batch_size",
         "2 images leave some of 4 processes without one",
     ),
-    "unknown choice": ("train:\n  precision: fp8", 5, "train.precision", "expected 'fp32', 'bf16' or 'fp16'"),
+    "unknown choice": ("train:\n  precision: fp8", 5, "train.precision", "expected 'fp32', 'tf32', 'bf16' or 'fp16'"),
     "unknown stage": ("stages: [train, prun]", 4, "stages.1", "found 'prun'"),
     "stages without training": ("stages: [evaluate]", 4, "stages", "every chain begins with train"),
     "unknown axis": ("grid:\n  product:\n    train.optimzer: [sgd]", 6, "train.optimzer", "did you mean 'optimizer'?"),

@@ -80,7 +80,7 @@ def noise(seed: Tensor, box: Tensor) -> Tensor:
     """Each seed's own `normal` numbers where its box (n, H, W) is 1, and 0 elsewhere."""
     count = box.shape[1] * box.shape[2]
     place = torch.arange(count, device=box.device)
-    if box.is_cuda:
+    if not box.is_cpu:
         # A GPU would have to wait to learn which places these are.
         parts = zip(seed.view(-1, 1).split(_TOGETHER), box.flatten(1).split(_TOGETHER), strict=True)
         return torch.cat([normal(own, place, count).mul_(inside) for own, inside in parts]).view_as(box)

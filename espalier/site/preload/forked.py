@@ -39,6 +39,15 @@ def refusal(asked: Mapping[str, Any]) -> str | None:
     return f"another {'number of threads' if threads else ', '.join(differ)} than in the process that forks runs"
 
 
+def started() -> str | None:
+    """Why no GPU can be used in this process, or None: CUDA had started before it was forked.
+
+    No module that is imported for runs starts CUDA; one of another release may.
+    """
+    torch = sys.modules.get("torch")
+    return "CUDA has started in the process that forks runs" if torch and torch.cuda._is_in_bad_fork() else None
+
+
 def attend(connection: socket.socket, server: int) -> NoReturn:
     """Run what a client asks for; one that is stopped before it has asked is waited for.
 
@@ -77,7 +86,7 @@ def _agreed(connection: socket.socket) -> dict[str, Any] | None:
         if len(streams) < 3:
             return None
         asked = json.loads(text)
-        reason = refusal(asked)
+        reason = refusal(asked) or started()
         # Names may hold bytes that are no UTF-8.
         connection.send(reason.encode(errors="replace")[:1024] if reason else preload.TAKEN)
         if reason:

@@ -31,12 +31,8 @@ _servers: list[subprocess.Popen] = []
 
 
 def wanted(preload: bool | str) -> bool:
-    """Whether runs of this machine are preloaded, for `true`, `false` and `auto`.
-
-    CUDA cannot be used in a process that is forked after it has started, and a module may start it.
-    """
-    devices = (Path("/dev") / name for name in ("nvidiactl", "nvidia0", "dxg", "kfd"))
-    return sys.platform == "linux" and (preload is True or (preload == "auto" and not any(map(Path.exists, devices))))
+    """Whether runs of this machine are preloaded, for `true`, `false` and `auto`."""
+    return sys.platform == "linux" and preload is not False
 
 
 def environment() -> dict[str, str]:

@@ -240,10 +240,11 @@ def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
 def _machine(run: StageRun) -> dict[str, Any]:
     """What computed; nulls of a run that is not run, which loads no data and no torch."""
     if run.data is None:
-        return {"threads": None, "device": None}
+        return {"threads": None, "device": None, "gpu": None}
     import torch
 
-    return {"threads": torch.get_num_threads(), "device": device.name(run.data.device)}
+    where = run.data.device
+    return {"threads": torch.get_num_threads(), "device": device.name(where), "gpu": device.gpu(where)}
 
 
 def _data(run: StageRun) -> dict[str, Any]:
