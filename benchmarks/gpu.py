@@ -6,7 +6,7 @@ Parts, in the order of what they are worth, each with its deadline in seconds:
 
     ceilings     10   multiply-accumulates and bytes a second of large products and copies
     networks     90   one deterministic training step of every network in fp32 and bf16: its seconds, or why it fails
-    epochs       60   seconds an epoch of four networks in fp32 and bf16, whole runs of the stage train in one process
+    epochs       60   seconds an epoch of four networks in fp32, and in bf16 with and without a graph: whole trainings
     efficiency   75   training steps with the real data path over those with one constant batch, five policies
     packing      90   1, 2, 4 and 8 small runs at once beside one after the other, with and without an MPS server
     target       90   ResNet-18 in bf16, trained to its end and scored on the test split: goal 94 %
@@ -65,6 +65,10 @@ TARGET = [
     *("train.batch_size=256", "train.optimizer={name: sgd, lr: 0.2, weight_decay: 5e-4}", "train.scheduler=one_cycle"),
     *("train.label_smoothing=0.1", "train.precision=bf16"),
 ]
+EPOCHS = {
+    **{way: WAYS[way] for way in ("fp32", "bf16")},
+    "bf16, kernel by kernel": [*WAYS["bf16"], "train.cuda_graph=false"],
+}
 SMALL = ["model={name: resnet, blocks: [1], channels: [8]}", "train.epochs=1"]
 SIDES = (32, 64, 28, 224)
 """Sides of images, of which a network gets the first that it takes."""
@@ -141,8 +145,8 @@ def epochs(data: Path, where: torch.device, sizes: Sizes) -> None:
     row("---", "---", *["---:"] * 4)
     with tempfile.TemporaryDirectory() as folder:
         for network in sizes.networks:
-            for way in ("fp32", "bf16"):
-                words = [*NETWORKS[network], *WAYS[way], f"train.epochs={sizes.epochs}"]
+            for way, more in EPOCHS.items():
+                words = [*NETWORKS[network], *more, f"train.epochs={sizes.epochs}"]
                 run = Path(folder, f"{network}-{way}".replace(" ", "-") + "-0000000001")
                 if not _trained(run, data, words):
                     row(network, way, "**failed**; the reason stands on stderr", *[""] * 3)
@@ -266,6 +270,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of each deadline")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
+    # Where the library is not installed, scripts of other processes find it all the same.
+    os.environ["PYTHONPATH"] = str(ROOT)
     if cards := gpus():
         os.environ["CUDA_VISIBLE_DEVICES"] = cards[0]
     where = torch.device("cuda" if cards else "cpu")
