@@ -191,6 +191,9 @@ class Resident:
 
         image_bytes = 4 * self.channels * self.image_size**2
         together = max(1, _CHUNK.get(self.device.type, 256 << 20) // (image_bytes * -(-batch_size // world)))
+        if policy.mixes and self.device.type == "cpu":
+            # Mixing needs the chunk several times over, beyond a cache.
+            together = 1
         chunks = [places[start : start + together] for start in range(0, len(places), together)]
         global_sizes = iter([last - first for first, last in ends])
         # The sample at the head of each global batch, of which a process may have another part.
@@ -202,16 +205,21 @@ class Resident:
                 inputs = policy.inputs(images, index, rows, self._normalize, self._gathered)
             else:
                 inputs = self._normalize(images[:0])
-            parts = zip(inputs.split(sizes), labels[samples].split(sizes), index.split(sizes), strict=True)
-            for own, own_labels, own_index in parts:
-                partner_labels = weight = None
-                if policy.mixes:
-                    own_labels, partner_labels = own_labels[:-1], own_labels[1:]
-                    drawn = (own_index[:-1], rows)
-                    if policy.mixes_batches:
-                        drawn = (next(heads).expand(len(own_labels)), tables)
-                    own, weight = policy.mix(own[:-1], own[1:], *drawn)
-                yield Batch(_arranged(own, channels_last), own_labels, partner_labels, weight, next(global_sizes))
+            if not policy.mixes:
+                for own, own_labels in zip(inputs.split(sizes), labels[samples].split(sizes), strict=True):
+                    yield Batch(_arranged(own, channels_last), own_labels, None, None, next(global_sizes))
+                continue
+            drawn = (index, rows)
+            if policy.mixes_batches:
+                drawn = (torch.cat([next(heads).expand(size) for size in sizes]), tables)
+            inputs, weights = policy.mix(inputs[:-1], inputs[1:], drawn[0][:-1], drawn[1])
+            own_labels, start = labels[samples], 0
+            for size in sizes:
+                # The last of each share is only the partner of the one before it.
+                end = start + size - 1
+                mixed = own_labels[start:end], own_labels[start + 1 : end + 1], weights[start:end]
+                yield Batch(_arranged(inputs[start:end], channels_last), *mixed, next(global_sizes))
+                start += size
 
     def _taken(
         self, order: Tensor, chunks: list[list[tuple[int, int]]], tables: Tables

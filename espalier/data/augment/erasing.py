@@ -7,8 +7,8 @@ from espalier.data.operations import Normalized
 from espalier.settings.registry import register
 from espalier.settings.types import Count, Interval, Literal, Probability
 
-_TOGETHER = 64
-"""Images whose noise a GPU draws at once: as 64-bit numbers it takes several times the memory of the images."""
+_TOGETHER = 64 << 20
+"""Bytes of 64-bit numbers of which a GPU makes noise at once; there are several of each."""
 
 
 class Cutout(Normalized):
@@ -82,7 +82,8 @@ def noise(seed: Tensor, box: Tensor) -> Tensor:
     place = torch.arange(count, device=box.device)
     if not box.is_cpu:
         # A GPU would have to wait to learn which places these are.
-        parts = zip(seed.view(-1, 1).split(_TOGETHER), box.flatten(1).split(_TOGETHER), strict=True)
+        together = max(1, _TOGETHER // (8 * count))
+        parts = zip(seed.view(-1, 1).split(together), box.flatten(1).split(together), strict=True)
         return torch.cat([normal(own, place, count).mul_(inside) for own, inside in parts]).view_as(box)
     sample, place = box.flatten(1).nonzero(as_tuple=True)
     drawn = torch.zeros_like(box)
