@@ -1,6 +1,7 @@
 """Training on a make-believe GPU: its steps wait for nothing, are deterministic, and start few kernels; whole and
 resumed runs have the CPU's bits."""
 
+import copy
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -54,6 +55,7 @@ STEPS = {
     "upsampled": ["model={name: resnet_imagenet, upsample: 40}"],
     "mixed": [*RESNET, "augment=[pad_crop, {name: mixup, per: batch}]"],
     "clipped": [*MLP, "train.clip_norm=0.1", "train.lookahead.k=2"],
+    "taught": [*MLP, "train.teacher={temperature: 2.0}"],
     "smoothed": [*MLP, "train.label_smoothing=0.1", "train.class_weights=balanced", "train.sampling=balanced"],
     **{name: [*MLP, f"train.optimizer={name}"] for name in entries("optimizer")},
     **{name: [*MLP, f"train.scheduler={name}"] for name in ("one_cycle", "plateau")},
@@ -101,6 +103,7 @@ def second_step(prepared: Prepared, words: list[str]) -> Step:
         spec = parse(STAGES["train"].settings, [*words, "train.batch_size=2"])
         accelerator = device.accelerate()
         model, policy = build(spec, data, accelerator.device)
+        teacher = copy.deepcopy(model).eval().requires_grad_(False) if spec.train.teacher else None
         state = State.begin(model, spec.train, 3)
         done = []
 
@@ -111,8 +114,9 @@ def second_step(prepared: Prepared, words: list[str]) -> Step:
                 raise Ended
 
         unwatched = SimpleNamespace(epoch_begins=lambda state: None, step_ended=lambda state: None)
+        settings = {"accelerator": accelerator, "watch": unwatched, "stepped": stepped, "teacher": teacher}
         with pytest.raises(Ended):
-            fit(state, data, policy, spec.train, seed=0, accelerator=accelerator, watch=unwatched, stepped=stepped)
+            fit(state, data, policy, spec.train, seed=0, **settings)
     assert all(parameter.is_cuda for parameter in model.parameters())
     return done[1]
 
