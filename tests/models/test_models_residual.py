@@ -21,6 +21,9 @@ SMALL = {
     "resnet": (resnet, {"blocks": (1, 2), "channels": (4, 8)}),
     "resnet option A": (resnet, {"blocks": (1, 1, 1), "channels": (4, 8, 13), "shortcut": "A"}),
     "resnet squeezed": (resnet, {"blocks": (1, 1), "channels": (8, 16), "se_reduction": 4}),
+    "resnet of kernels": (resnet, {"blocks": (1, 2), "channels": (4, 8), "kernels": (5, 1), "shortcut_kernels": (3,)}),
+    "resnet of windows": (resnet, {"blocks": (1, 1), "channels": (4, 8), "pool": "max", "window": 3}),
+    "resnet preactivated": (resnet, {"blocks": (1, 2), "channels": (4, 8), "preactivation": True, "activation": "gelu"}),
     "resnet_imagenet": (resnet_imagenet, {}),
     "resnet_imagenet cifar": (resnet_imagenet, {"stem": "cifar"}),
     "resnet_imagenet upsample": (resnet_imagenet, {"upsample": 70}),
@@ -114,6 +117,50 @@ def test_new_settings_draw_nothing_at_their_defaults():
     assert {key.split(".")[2] for key in model.state_dict() if key.startswith("stages")} == {
         *("conv1", "bn1", "conv2", "bn2", "shortcut")
     }
+
+
+@pytest.mark.parametrize(
+    ("blocks", "channels", "preactivation", "count"),
+    [
+        # Notebooks of the repository of "ResNet under 5 million Parameters": ResNet_V2 (row 7) and B-93-82.
+        ((3, 4, 6, 3), (64, 128, 256, 256), True, 11_772_874),
+        ((3, 6, 4, 3), (32, 64, 128, 256), True, 4_883_178),
+        ((3, 4, 6, 3), (64, 128, 256, 256), False, 11_773_258),
+    ],
+)
+def test_preactivation_normalizes_what_comes_into_a_block(blocks, channels, preactivation, count):
+    with torch.device("meta"):
+        model = resnet(10, 32, blocks=blocks, channels=channels, preactivation=preactivation, activation="gelu")
+    assert params(model) == count
+
+
+def test_a_preactivated_block_adds_its_input_to_what_two_convolutions_make_of_it():
+    block = resnet(10, 8, blocks=(2,), channels=(4,), preactivation=True, activation="gelu").eval().stages[1]
+    for norm in (block.bn1, block.bn2):
+        nn.init.normal_(norm.bias)
+    x, gelu = torch.randn(2, 4, 8, 8), nn.functional.gelu
+    expected = x + block.conv2(gelu(block.bn2(block.conv1(gelu(block.bn1(x))))))
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize(("kernels", "shortcut_kernels"), [((5, 1), (1,)), ((3,), (3,)), ((1, 7), (1, 5))])
+def test_a_stage_has_convolutions_of_its_kernel(kernels, shortcut_kernels):
+    model = resnet(10, 9, blocks=(1, 2), channels=(4, 8), kernels=kernels, shortcut_kernels=shortcut_kernels)
+    own = kernels * (2 // len(kernels))
+    assert [block.conv1.kernel_size[0] for block in model.stages] == [own[0], own[1], own[1]]
+    assert [block.conv2.kernel_size[0] for block in model.stages] == [own[0], own[1], own[1]]
+    assert model.stages[1].shortcut[0].kernel_size[0] == shortcut_kernels[-1]
+    assert model.stages(model.stem(torch.zeros(1, 3, 9, 9))).shape == (1, 8, 5, 5)
+
+
+@pytest.mark.parametrize(("size", "window", "places"), [(16, 0, 1), (16, 8, 1), (16, 3, 4), (15, 2, 16), (16, 1, 64)])
+@pytest.mark.parametrize("pool", ["average", "max"])
+def test_the_classifier_reads_each_window_of_the_last_map(pool, size, window, places):
+    model = resnet(10, size, blocks=(1, 1), channels=(4, 8), pool=pool, window=window).eval()
+    assert model.classifier.in_features == 8 * places
+    x = torch.randn(2, 8, 8, 8)
+    known = nn.functional.max_pool2d if pool == "max" else nn.functional.avg_pool2d
+    torch.testing.assert_close(model.pool(x), known(x, window or 8).flatten(1))
 
 
 @pytest.mark.parametrize("size", [32, 48, 64])
