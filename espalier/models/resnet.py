@@ -69,9 +69,7 @@ class BasicBlock(nn.Module):
         if shortcut == "A":
             self.shortcut = PaddedShortcut(inputs, outputs, stride)
         else:
-            projection = nn.Conv2d(
-                inputs, outputs, shortcut_kernel, stride, padding=shortcut_kernel // 2, bias=False
-            )
+            projection = nn.Conv2d(inputs, outputs, shortcut_kernel, stride, padding=shortcut_kernel // 2, bias=False)
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,7 +154,7 @@ class ResNet(nn.Module):
         "that each has a middle",
         "shortcut == 'B' or max(shortcut_kernels) == 1": "shortcut A has no convolution; leave shortcut_kernels out",
         "shortcut == 'B' or list(channels) == sorted(channels)": "shortcut A adds channels of zeros; "
-        "channels {channels} must not shrink"
+        "channels {channels} must not shrink",
     },
     depths={"blocks": ((3, 3, 3), (5, 5, 5), (7, 7, 7), (9, 9, 9), (18, 18, 18))},
     presets={
@@ -183,6 +181,7 @@ class ResNet(nn.Module):
         "res18_row8": {"blocks": (2, 2, 2, 2), "channels": (16, 32, 64, 128)},
         "res24_table3": {"blocks": (3, 3, 3, 3), "channels": (128, 100, 160, 200)},
     },
+    novelty=("residual connections", "global pooling"),
 )
 def resnet(
     num_classes: int,

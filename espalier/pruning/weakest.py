@@ -65,9 +65,7 @@ def step(
     return _dropped(weights, scores, masks, scope, floor, lambda total, kept: int(fraction * kept))
 
 
-def allotted(
-    weights: Mapping[str, Tensor], dropped: Mapping[str, int], masks: Masks, key: int | None = None
-) -> Masks:
+def allotted(weights: Mapping[str, Tensor], dropped: Mapping[str, int], masks: Masks, key: int | None = None) -> Masks:
     """Drop weights of least magnitude, or drawn by a key, until so many of each layer are dropped.
 
     Args:

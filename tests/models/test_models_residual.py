@@ -15,6 +15,7 @@ from espalier.models.pyramidnet import pyramidnet
 from espalier.models.resnet import resnet
 from espalier.models.resnet_imagenet import resnet_imagenet
 from espalier.models.spinalnet import halves, spinal_cnn, spinal_resnet, spinal_vgg
+from espalier.models.squeezenet import squeezenet
 from espalier.models.thriftynet import thriftynet
 
 SMALL = {
@@ -23,7 +24,10 @@ SMALL = {
     "resnet squeezed": (resnet, {"blocks": (1, 1), "channels": (8, 16), "se_reduction": 4}),
     "resnet of kernels": (resnet, {"blocks": (1, 2), "channels": (4, 8), "kernels": (5, 1), "shortcut_kernels": (3,)}),
     "resnet of windows": (resnet, {"blocks": (1, 1), "channels": (4, 8), "pool": "max", "window": 3}),
-    "resnet preactivated": (resnet, {"blocks": (1, 2), "channels": (4, 8), "preactivation": True, "activation": "gelu"}),
+    "resnet preactivated": (
+        resnet,
+        {"blocks": (1, 2), "channels": (4, 8), "preactivation": True, "activation": "gelu"},
+    ),
     "resnet_imagenet": (resnet_imagenet, {}),
     "resnet_imagenet cifar": (resnet_imagenet, {"stem": "cifar"}),
     "resnet_imagenet upsample": (resnet_imagenet, {"upsample": 70}),
@@ -172,6 +176,36 @@ def test_halves_hold_every_feature(network, size):
     widths = [layer[1].in_features for layer in model.head.spine]
     hidden = model.head.spine[0][1].out_features
     assert widths[0] + widths[1] - hidden == features.flatten(1).shape[1]
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "size"),
+    [(spinal_cnn, {"channels": (4, 8)}, 24), (spinal_vgg, {"early_width": 0.25}, 96), (squeezenet, {}, 24)],
+)
+def test_one_more_pooling_shows_the_classifier_the_maximum_of_each_window(network, settings, size):
+    torch.manual_seed(0)
+    plain, pooled = (network(10, size, **settings, window=window).eval() for window in (1, 3))
+    pooled.features.load_state_dict(plain.features.state_dict())
+    x = torch.randn(1, 3, size, size)
+    torch.testing.assert_close(pooled.features(x), nn.functional.max_pool2d(plain.features(x), 3))
+    assert pooled(x).shape == (1, 10)
+
+
+def test_early_layers_of_a_spinal_vgg_are_those_before_the_second_pooling():
+    plain, wide = (spinal_vgg(10, 32, depth=13, early_width=factor) for factor in (1.0, 1.5))
+    widths = [
+        [layer.out_channels for layer in model.features if isinstance(layer, nn.Conv2d)] for model in (plain, wide)
+    ]
+    assert widths[0] == [64, 64, 128, 128, *[256] * 2, *[512] * 4]
+    assert widths[1] == [96, 96, 192, 192, *[256] * 2, *[512] * 4]
+
+
+@pytest.mark.parametrize(("version", "usual"), [("1.0", 96), ("1.1", 64)])
+def test_a_wider_stem_of_a_squeezenet_feeds_its_first_fire_module(version, usual):
+    plain, wide = (squeezenet(10, 32, version=version, stem_channels=channels) for channels in (0, 128))
+    assert (plain.features[0].out_channels, wide.features[0].out_channels) == (usual, 128)
+    assert params(wide) - params(plain) == (128 - usual) * (3 * 9 + 1 + 16)
+    assert wide(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])

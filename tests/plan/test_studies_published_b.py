@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 RUNS = {
     # Sweep 32, extended run, up-sampled network.
     "cifar100-sweep": (34, {"prepare": 1, "train": 34, "evaluate": 34}),
-    # Rows 9, one of them twice; beside row 1 augmentations 2, blocks 3, channels 4, optimizers 2, schedules 1, kernels 2,
-    # kernels of the shortcut 1, pooling 3, activations 3.
+    # Rows 9, one of them twice; beside row 1 augmentations 2, blocks 3, channels 4, optimizers 2, schedules 1,
+    # kernels 2, kernels of the shortcut 1, pooling 3, activations 3.
     "res24-grid": (31, {"prepare": 1, "train": 31, "evaluate": 31}),
     "mobilenetv2-compression": (
         6,

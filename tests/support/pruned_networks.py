@@ -30,6 +30,8 @@ VARIANTS = {
     ),
     "resnet-windows": ("resnet", {"pool": "max", "window": 1}),
     "resnet-se": ("resnet", {"se_reduction": 4}),
+    "spinal_cnn-pooled": ("spinal_cnn", {"channels": (8, 8), "window": 2}),
+    "squeezenet-wide": ("squeezenet", {"stem_channels": 32}),
 }
 UNPRUNABLE = {"thriftynet": "its convolution reads what it writes"}
 NAMES = [*(name for name in entries("model") if name not in UNPRUNABLE), *VARIANTS]
