@@ -109,15 +109,12 @@ class Masked(Cut):
         """So many weights of all layers together, spread over these as the allocation has it."""
         least = {path: weakest.least(weight, self.layer_floor) for path, weight in among.items()}
         if self.allocation == "gaussian":
-            shares = layer_shares.gaussian(len(among))
+            spread = layer_shares.gaussian(len(among))
         elif self.allocation == "erdos_renyi_kernel":
-            shares = layer_shares.erdos_renyi_kernel(among)
+            spread = layer_shares.erdos_renyi_kernel(among)
         else:
-            ratio = going / masks.total
-            shares = layer_shares.sensitivity(among, masks, ratio, self.layer_floor, subject.correct)
-        going = max(going, masks.total - masks.kept)
-        staying = self.allocation == "erdos_renyi_kernel"
-        dropped = layer_shares.counts(masks, going, shares, staying=staying, least=least)
+            spread = layer_shares.sensitivity(among, masks, self.layer_floor, subject.correct)
+        dropped = layer_shares.counts(masks, max(going, masks.total - masks.kept), spread, least)
         return weakest.allotted(among, dropped, masks, seed if subject.control == "random" else None)
 
     def _masks(self, model: nn.Module, kept: Kept) -> Masks:

@@ -25,7 +25,7 @@ def magnitude(
         scope: layer takes the ratio of each layer; global compares the weights of all layers
         allocation: with scope layer, how the ratio is spread: uniform is the same for each layer, gaussian most in the
             middle of the depth, erdos_renyi_kernel most of layers of many weights (Evci et al. 2020, arXiv 1911.11134),
-            sensitivity most of layers whose cut alone costs few validation images; together as many weights go
+            sensitivity so that each layer's cut alone costs as many validation images; together as many weights go
         layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
@@ -57,7 +57,7 @@ def iterative(
         scope: layer takes the ratio of each layer; global compares the weights of all layers
         allocation: with scope layer, how the ratio is spread: uniform is the same for each layer, gaussian most in the
             middle of the depth, erdos_renyi_kernel most of layers of many weights (Evci et al. 2020, arXiv 1911.11134),
-            sensitivity most of layers whose cut alone costs few validation images; together as many weights go
+            sensitivity so that each layer's cut alone costs as many validation images; together as many weights go
         layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal

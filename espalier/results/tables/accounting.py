@@ -78,7 +78,7 @@ def caption(study: dict) -> Caption:
         "A coded network is scored from its decoded file, an exported one as it runs. The file is the one that holds "
         "the weights (1 kB = 1,000 bytes), which until it is coded are floats on the disk, on their levels or not. "
         "Bits a weight are the width of a weight, in a coded file those that its stream of levels takes, over all "
-        "quantized weights, zeros included; the ratio of weights is 32 over these, times the original's parameters over "
+        "quantized weights, zeros included; the ratio of weights is 32 over these, times parameters before over "
         "those left. Activations are the inputs of all convolutions and linear layers of one "
         "image, at their width (1 MiB = 2^20 bytes). Latency is a median on the CPU, measured in turn within a chain: "
         "with the exported files, or, without these, with the network before pruning. "
