@@ -102,9 +102,16 @@ def made(root: Path) -> Iterator[tuple[Path, str]]:
         yield root / "workflow/schemas" / name, json.dumps(schema, indent=1) + "\n"
     readme, zoo = root / "config/README.md", root / "docs/zoo.md"
     yield readme, renewed(readme.read_text(), "keys", "".join(_tables()))
-    yield (
-        zoo,
-        renewed(
-            zoo.read_text(), "counts", published_counts.document(published_counts.read(root / published_counts.FILE))
-        ),
-    )
+    counts = published_counts.document(published_counts.read(root / published_counts.FILE))
+    yield zoo, renewed(renewed(zoo.read_text(), "novelty", _novelty()), "counts", counts)
+
+
+def _novelty() -> str:
+    """What makes families small (fact `novelty`), and which of them share it; those of the most families first."""
+    sharing: dict[str, list[str]] = {}
+    for name, entry in entries("model").items():
+        for attribute in entry.facts.get("novelty", ()):
+            sharing.setdefault(attribute, []).append(f"`{name}`")
+    rows = sorted(sharing.items(), key=lambda row: -len(row[1]))
+    lines = [f"| {attribute} | {len(names)} | {', '.join(names)} |\n" for attribute, names in rows]
+    return "".join(["| what makes it small | families | which |\n|---|--:|---|\n", *lines, "\n"])

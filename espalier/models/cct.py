@@ -143,6 +143,7 @@ def stated(model: CompactTransformer, heads: int) -> nn.Module:
         "cct_7_3x1": {"layers": 7},
         "cct_7_3x1_report": {"layers": 7, "mlp_ratio": 3.0},
     },
+    novelty=("convolutional tokens", "sequence pooling"),
 )
 def cct(
     num_classes: int,

@@ -16,6 +16,7 @@ from espalier.settings.types import Count, Fraction, Literal, Positive
     },
     depths={"layers": (2, 4, 6, 7)},
     presets={"cvt_2_4": {"layers": 2, "patch": 4}},
+    novelty=("sequence pooling",),
 )
 def cvt(
     num_classes: int,

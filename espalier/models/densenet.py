@@ -20,6 +20,7 @@ from espalier.settings.types import Count, Counts, Fraction
         "timm/densenet169.tv_in1k": "growth_rate == 32 and blocks == (6, 12, 32, 32) and bottleneck == 4",
         "timm/densenet201.tv_in1k": "growth_rate == 32 and blocks == (6, 12, 48, 32) and bottleneck == 4",
     },
+    novelty=("dense connections", "1x1 bottlenecks", "global pooling"),
 )
 def densenet(
     num_classes: int,

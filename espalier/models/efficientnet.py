@@ -26,6 +26,7 @@ STAGES = (
     depths={"depth": (1.0, 1.1, 1.4, 1.8)},
     presets={"efficientnet_b0": {"width": 1.0, "depth": 1.0}},
     pretrained={"torchvision/EfficientNet_B0_Weights.IMAGENET1K_V1": "width == 1 and depth == 1"},
+    novelty=("depthwise convolutions", "inverted residuals", "squeeze-and-excitation", "global pooling"),
 )
 def efficientnet(
     num_classes: int,

@@ -13,6 +13,7 @@ from espalier.settings.types import Fraction, Literal
     smallest=17,
     presets={"ghostnetv2_x1_0": {"version": "v2"}, "ghostnetv3_x1_0": {"version": "v3"}},
     pretrained={"timm/ghostnetv2_100.in1k": "version == 'v2'", "timm/ghostnetv3_100.in1k": "version == 'v3'"},
+    novelty=("cheap maps from other maps", "depthwise convolutions", "squeeze-and-excitation", "global pooling"),
 )
 def ghostnet(
     num_classes: int,

@@ -37,7 +37,10 @@ class TwiceInception(Inception):
         self.branch3.append(BiasedConv(fives, fives, 3, padding=1))
 
 
-@register("model")
+@register(
+    "model",
+    novelty=("parallel branches", "1x1 bottlenecks", "global pooling"),
+)
 def googlenet(num_classes: int, image_size: int, in_channels: int = 3, *, dropout: Fraction = 0.0) -> nn.Module:
     """GoogLeNet (Szegedy et al. 2015, arXiv 1409.4842) with batch normalization, for small images.
 

@@ -9,10 +9,7 @@ from espalier.models.facts import Facts, declare
 from espalier.models.rules import refuse
 from espalier.models.stem import of_channels
 from espalier.settings.registry import register
-from espalier.settings.types import Counts, Fraction, Literal, Positive
-
-# Stages of the paper's table 2: expansion, channels, blocks.
-STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
+from espalier.settings.types import Count, Counts, Fraction, Literal, Positive
 
 
 class ProjectedResidual(InvertedResidual):
@@ -36,15 +33,19 @@ class ProjectedResidual(InvertedResidual):
 
 @register(
     "model",
-    requires={
-        "len(strides) == 7 and max(strides) <= 2": "strides are seven numbers, each 1 or 2, not {strides}",
-    },
+    same_length=("strides", "expansions", "channels", "blocks"),
+    requires={"max(strides) <= 2": "strides are each 1 or 2, not {strides}"},
     presets={
         "mobilenetv2_imagenet": {"stem_stride": 2, "strides": (1, 2, 2, 2, 1, 2, 1)},
         "mobilenetv2_cifar": {"stem_stride": 1, "strides": (1, 1, 1, 2, 1, 2, 1)},
         "mobilenetv2_projected": {"shortcut": "projection", "strides": (1, 1, 2, 2, 1, 2, 1)},
     },
-    pretrained={"torchvision/MobileNet_V2_Weights.IMAGENET1K_V2": "width == 1 and shortcut == 'identity'"},
+    pretrained={
+        "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2": "width == 1 and shortcut == 'identity' and "
+        "expansions == (1, 6, 6, 6, 6, 6, 6) and channels == (16, 24, 32, 64, 96, 160, 320) and "
+        "blocks == (1, 2, 3, 4, 3, 3, 1)"
+    },
+    novelty=("depthwise convolutions", "inverted residuals", "global pooling"),
 )
 def mobilenetv2(
     num_classes: int,
@@ -56,25 +57,35 @@ def mobilenetv2(
     strides: Counts = (1, 1, 1, 2, 1, 2, 1),
     shortcut: Literal["identity", "projection"] = "identity",
     dropout: Fraction = 0.2,
+    expansions: Counts = (1, 6, 6, 6, 6, 6, 6),
+    channels: Counts = (16, 24, 32, 64, 96, 160, 320),
+    blocks: Counts = (1, 2, 3, 4, 3, 3, 1),
+    round_to: Count = 8,
 ) -> nn.Module:
     """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), with strides for small images.
 
     Takes images of any size. The paper's strides are 2 in the stem and 1, 2, 2, 2, 1, 2, 1 in the stages.
 
     Args:
-        width: factor of all channels, rounded to multiples of 8
+        width: factor of all channels, rounded to multiples of `round_to`
         stem_stride: stride of the first convolution
-        strides: stride, 1 or 2, of each of the seven stages
+        strides: stride, 1 or 2, of each stage
         shortcut: identity, where stride and width allow it (the paper); or projection, with a 1x1 convolution where
             only the width changes and an expansion in the first block too, as in a much-copied code for CIFAR
         dropout: probability that a feature is dropped before the classifier
+        expansions: factor by which the blocks of each stage widen what comes in
+        channels: width of each stage, before the factor of all channels
+        blocks: blocks of each stage
+        round_to: all channels are multiples of this
     """
-    refuse("mobilenetv2", image_size, strides=strides)
+    stages = {"strides": strides, "expansions": expansions, "channels": channels, "blocks": blocks}
+    refuse("mobilenetv2", image_size, **stages)
     model = MobileNetV2(
         num_classes,
         width,
         # strides 1, 2, 2, 2, 1, 2, 1 → 1, 1, 1, 2, 1, 2, 1: 32×32 input
-        [[*stage, stride] for stage, stride in zip(STAGES, strides, strict=True)],
+        list(map(list, zip(expansions, channels, blocks, strides, strict=True))),
+        round_nearest=round_to,
         block=ProjectedResidual if shortcut == "projection" else InvertedResidual,
         dropout=dropout,
     )

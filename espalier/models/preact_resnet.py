@@ -28,6 +28,7 @@ class Head(nn.Module):
         "timm/resnetv2_18.ra4_e3600_r224_in1k": "depth == 18",
         "timm/resnetv2_34.ra4_e3600_r224_in1k": "depth == 34",
     },
+    novelty=("residual connections", "global pooling"),
 )
 def preact_resnet(
     num_classes: int, image_size: int, in_channels: int = 3, *, depth: Literal[18, 34] = 18, final_norm: bool = True

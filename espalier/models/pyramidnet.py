@@ -53,6 +53,7 @@ class PyramidNet(nn.Module):
     requires={"depth >= 8 and depth % 6 == 2": "depth is 6n + 2 with n blocks a stage (8, 14, ... 110), not {depth}"},
     depths={"depth": (20, 38, 56, 74, 110)},
     presets={"pyramidnet110_a48": {"depth": 110, "alpha": 48}},
+    novelty=("residual connections", "widths that grow block by block", "global pooling"),
 )
 def pyramidnet(
     num_classes: int, image_size: int, in_channels: int = 3, *, depth: Count = 110, alpha: Count = 48

@@ -33,6 +33,7 @@ from espalier.settings.types import Count, Counts, Fraction, NonNegative, Positi
         "timm/regnetx_002.pycls_in1k": "depth == 13 and initial_width == 24 and slope == 36.44 "
         "and width_factor == 2.49 and group_width == 8"
     },
+    novelty=("residual connections", "grouped convolutions", "1x1 bottlenecks", "global pooling"),
 )
 def regnetx(
     num_classes: int,

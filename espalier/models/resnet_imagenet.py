@@ -24,6 +24,7 @@ from espalier.settings.types import Literal, Natural
         "torchvision/ResNet18_Weights.IMAGENET1K_V1": "depth == 18",
         "torchvision/ResNet34_Weights.IMAGENET1K_V1": "depth == 34",
     },
+    novelty=("residual connections", "global pooling"),
 )
 def resnet_imagenet(
     num_classes: int,

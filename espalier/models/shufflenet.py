@@ -35,6 +35,7 @@ class ShuffledUnit(InvertedResidual):
         "torchvision/ShuffleNet_V2_X1_5_Weights.IMAGENET1K_V1": "blocks == (4, 8, 4) and channels == (176, 352, 704)",
         "torchvision/ShuffleNet_V2_X2_0_Weights.IMAGENET1K_V1": "blocks == (4, 8, 4) and channels == (244, 488, 976)",
     },
+    novelty=("depthwise convolutions", "channel split and shuffle", "global pooling"),
 )
 def shufflenetv2(
     num_classes: int,

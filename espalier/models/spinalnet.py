@@ -10,7 +10,7 @@ from espalier.models.facts import Facts, declare
 from espalier.models.rules import refuse
 from espalier.models.stem import of_channels
 from espalier.settings.registry import register
-from espalier.settings.types import Count, Counts, Fraction, Literal
+from espalier.settings.types import Count, Counts, Fraction, Literal, Positive
 
 
 class SpinalHead(nn.Module):
@@ -58,6 +58,11 @@ def start(features: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
+def pooled(window: int) -> list[nn.Module]:
+    """A max-pooling by windows of this side; nothing for 1."""
+    return [nn.MaxPool2d(window)] if window > 1 else []
+
+
 def on_halves(
     features: nn.Sequential, size: int, hidden: int, layers: int, num_classes: int, dropout: float, last: str
 ) -> nn.Module:
@@ -70,10 +75,11 @@ def on_halves(
 
 @register(
     "model",
-    smallest="2 ** (len(channels) // 2)",
+    smallest="2 ** (len(channels) // 2) * window",
     requires={
         "len(channels) % 2 == 0 and layers >= 2": "needs pairs of channels and 2 layers, not {channels} and {layers}"
     },
+    novelty=("gradual input",),
 )
 def spinal_cnn(
     num_classes: int,
@@ -84,6 +90,7 @@ def spinal_cnn(
     hidden: Count = 128,
     layers: Count = 4,
     dropout: Fraction = 0.1,
+    window: Count = 1,
 ) -> nn.Module:
     """Spinal CNN (Kabir et al. 2020, arXiv 2007.03347): pairs of convolutions, max-pooling, a spinal head.
 
@@ -94,21 +101,23 @@ def spinal_cnn(
         hidden: width of each spinal layer
         layers: spinal layers, which read the two halves of the features in turn; at least 2
         dropout: probability that an input of a spinal layer or of the classifier is dropped
+        window: side of the windows of one more max-pooling, before the spinal head; 1 for none
     """
-    refuse("spinal_cnn", image_size, channels=channels, layers=layers)
+    refuse("spinal_cnn", image_size, channels=channels, layers=layers, window=window)
     stages = len(channels) // 2
     modules: list[nn.Module] = []
     for before, inner, outputs in zip((in_channels, *channels[1::2]), channels[::2], channels[1::2], strict=False):
         modules += [nn.Conv2d(before, inner, 3, padding=1), nn.BatchNorm2d(inner), nn.ReLU()]
         modules += [nn.Conv2d(inner, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    size = channels[-1] * (image_size // 2**stages) ** 2
+    size = channels[-1] * (image_size // 2**stages // window) ** 2
     last = str(len(modules) - 3)
+    modules += pooled(window)
     return on_halves(nn.Sequential(*modules), size, hidden, layers, num_classes, dropout, last)
 
 
 @register(
     "model",
-    smallest=32,
+    smallest="32 * window",
     requires={"layers >= 2": "{layers} layers read one half of the features; give at least 2"},
     depths={"depth": (11, 13, 16, 19)},
     standard={"depth": {11: "vgg11_bn", 13: "vgg13_bn", 16: "vgg16_bn", 19: "vgg19_bn"}},
@@ -119,11 +128,12 @@ def spinal_cnn(
         "spinal_vgg19": {"depth": 19},
     },
     pretrained={
-        "torchvision/VGG11_BN_Weights.IMAGENET1K_V1": "depth == 11",
-        "torchvision/VGG13_BN_Weights.IMAGENET1K_V1": "depth == 13",
-        "torchvision/VGG16_BN_Weights.IMAGENET1K_V1": "depth == 16",
-        "torchvision/VGG19_BN_Weights.IMAGENET1K_V1": "depth == 19",
+        "torchvision/VGG11_BN_Weights.IMAGENET1K_V1": "depth == 11 and early_width == 1",
+        "torchvision/VGG13_BN_Weights.IMAGENET1K_V1": "depth == 13 and early_width == 1",
+        "torchvision/VGG16_BN_Weights.IMAGENET1K_V1": "depth == 16 and early_width == 1",
+        "torchvision/VGG19_BN_Weights.IMAGENET1K_V1": "depth == 19 and early_width == 1",
     },
+    novelty=("gradual input",),
 )
 def spinal_vgg(
     num_classes: int,
@@ -134,6 +144,8 @@ def spinal_vgg(
     hidden: Count = 512,
     layers: Count = 4,
     dropout: Fraction = 0.5,
+    window: Count = 1,
+    early_width: Positive = 1.0,
 ) -> nn.Module:
     """SpinalVGG (Kabir et al. 2020, arXiv 2007.03347): VGG convolutions with normalization, a spinal head.
 
@@ -142,14 +154,25 @@ def spinal_vgg(
         hidden: width of each spinal layer
         layers: spinal layers, which read the two halves of the features in turn; at least 2
         dropout: probability that an input of a spinal layer or of the classifier is dropped
+        window: side of the windows of one more max-pooling, before the spinal head; 1 for none
+        early_width: factor of the widths of the convolutions before the second max-pooling, 64 and 128, rounded
     """
-    refuse("spinal_vgg", image_size, layers=layers)
-    features = make_layers(cfgs[{11: "A", 13: "B", 16: "D", 19: "E"}[depth]], batch_norm=True)
+    refuse("spinal_vgg", image_size, layers=layers, window=window)
+    features = make_layers(widened({11: "A", 13: "B", 16: "D", 19: "E"}[depth], early_width), batch_norm=True)
     features[0] = of_channels(features[0], in_channels)
     start(features)
     # 224×224 input and three layers of 4096 → 32×32 input and the spinal head
     last = str(max(index for index, module in enumerate(features) if isinstance(module, nn.Conv2d)))
-    return on_halves(features, 512 * (image_size // 32) ** 2, hidden, layers, num_classes, dropout, last)
+    features = nn.Sequential(*features, *pooled(window))
+    return on_halves(features, 512 * (image_size // 32 // window) ** 2, hidden, layers, num_classes, dropout, last)
+
+
+def widened(name: str, factor: float) -> list[int | str]:
+    """Widths of a VGG network's convolutions, "M" for a max-pooling; those before the second one times the factor."""
+    layers = cfgs[name]
+    second = [place for place, layer in enumerate(layers) if layer == "M"][1]
+    early = [layer if layer == "M" else max(1, round(factor * layer)) for layer in layers[:second]]
+    return early + layers[second:]
 
 
 class LinearBlock(nn.Module):
@@ -188,6 +211,7 @@ class QuarterMaxima(nn.Module):
     depths={"blocks": ((1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3))},
     standard={"blocks": {(2, 2, 2, 2): "resnet18", (3, 4, 6, 3): "resnet34"}},
     presets={"spinal_resnet18": {"blocks": (2, 2, 2, 2)}, "spinal_resnet34": {"blocks": (3, 4, 6, 3)}},
+    novelty=("gradual input", "residual connections"),
 )
 def spinal_resnet(
     num_classes: int,

@@ -39,6 +39,7 @@ class ThriftyNet(nn.Module):
     smallest="2 ** ((steps - 1) // pool_every)",
     requires={"filters >= in_channels": "{filters} filters cannot hold the {in_channels} channels of an image"},
     depths={"steps": (7, 11, 15, 19)},
+    novelty=("one convolution used again", "global pooling"),
 )
 def thriftynet(
     num_classes: int,

@@ -39,6 +39,7 @@ def networks() -> Iterator[Row]:
                     "layers": size.layers,
                     "activation_input_mib": size.of.input_bytes / _MIB,
                     "activation_saved_mib": size.of.saved_bytes / _MIB,
+                    "novelty": "; ".join(model.entry().facts.get("novelty", ())),
                 }
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from espalier.errors import Mistake
-from espalier.pruning import weakest
+from espalier.pruning import layer_shares, weakest
 from espalier.pruning.masks import Masks, apply, from_zeros, weights
 from espalier.seeding import key
 
@@ -31,6 +31,8 @@ class Subject:
     control: Literal["random", "scratch"] | None
     gradients: Callable[[nn.Module], None]
     """leaves gradients of the loss on training images in the parameters"""
+    correct: Callable[[], int]
+    """how many validation images the network answers rightly as it stands"""
 
 
 class Cut:
@@ -70,6 +72,7 @@ class Masked(Cut):
 
     ratio: float
     scope: Literal["layer", "global"]
+    allocation: Literal["uniform"] | layer_shares.Allocation
     layer_floor: float
     exclude: Collection[str]
     shrink: bool
@@ -96,9 +99,23 @@ class Masked(Cut):
     def _chosen(self, subject: Subject, ratio: float, kept: Kept, seed: int) -> Masks:
         among = weights(subject.model, self.exclude)
         masks = self._masks(subject.model, kept)
+        if self.allocation != "uniform":
+            return self._allotted(subject, among, masks, round(ratio * masks.total), seed)
         if subject.control == "random":
             return weakest.random(among, ratio, seed, self.scope, self.layer_floor, masks)
         return weakest.magnitude(among, ratio, self.scope, self.layer_floor, masks)
+
+    def _allotted(self, subject: Subject, among: Mapping[str, Tensor], masks: Masks, going: int, seed: int) -> Masks:
+        """So many weights of all layers together, spread over these as the allocation has it."""
+        least = {path: weakest.least(weight, self.layer_floor) for path, weight in among.items()}
+        if self.allocation == "gaussian":
+            spread = layer_shares.gaussian(len(among))
+        elif self.allocation == "erdos_renyi_kernel":
+            spread = layer_shares.erdos_renyi_kernel(among)
+        else:
+            spread = layer_shares.sensitivity(among, masks, self.layer_floor, subject.correct)
+        dropped = layer_shares.counts(masks, max(going, masks.total - masks.kept), spread, least)
+        return weakest.allotted(among, dropped, masks, seed if subject.control == "random" else None)
 
     def _masks(self, model: nn.Module, kept: Kept) -> Masks:
         """What is kept, of this way's weights; a network that was pruned before holds it in its zeros."""
@@ -115,8 +132,12 @@ class Iterative(Masked):
 
     def cut(self, subject: Subject, kept: Kept) -> Kept:
         among, masks = weights(subject.model, self.exclude), self._masks(subject.model, kept)
-        seed = subject.seed if subject.control == "random" else None
-        chosen = weakest.step(among, masks, self.ratio, self.scope, self.layer_floor, seed)
+        if self.allocation != "uniform":
+            going = masks.total - masks.kept + int(self.ratio * masks.kept)
+            chosen = self._allotted(subject, among, masks, going, subject.seed)
+        else:
+            seed = subject.seed if subject.control == "random" else None
+            chosen = weakest.step(among, masks, self.ratio, self.scope, self.layer_floor, seed)
         return self._check(masks, chosen) if kept is None else chosen
 
     def floor(self, before: float) -> float:

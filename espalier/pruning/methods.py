@@ -12,6 +12,7 @@ def magnitude(
     *,
     ratio: Share = 0.5,
     scope: Literal["layer", "global"] = "layer",
+    allocation: Literal["uniform", "gaussian", "erdos_renyi_kernel", "sensitivity"] = "uniform",
     layer_floor: Fraction = 0.01,
     exclude: Parts = (),
     shrink: bool = False,
@@ -22,11 +23,14 @@ def magnitude(
     Args:
         ratio: fraction of the weights of convolutions and linear layers that become zero
         scope: layer takes the ratio of each layer; global compares the weights of all layers
+        allocation: with scope layer, how the ratio is spread: uniform is the same for each layer, gaussian most in the
+            middle of the depth, erdos_renyi_kernel most of layers of many weights (Evci et al. 2020, arXiv 1911.11134),
+            sensitivity so that each layer's cut alone costs as many validation images; together as many weights go
         layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
-    return Masked(ratio, scope, layer_floor, exclude, shrink)
+    return Masked(ratio, scope, allocation, layer_floor, exclude, shrink)
 
 
 @register("pruning", removes="weights", rounds=True)
@@ -37,6 +41,7 @@ def iterative(
     max_drop: NonNegative | None = 1.0,
     accuracy_floor: Positive | None = None,
     scope: Literal["layer", "global"] = "global",
+    allocation: Literal["uniform", "gaussian", "erdos_renyi_kernel", "sensitivity"] = "uniform",
     layer_floor: Fraction = 0.01,
     exclude: Parts = (),
     shrink: bool = False,
@@ -50,11 +55,14 @@ def iterative(
         max_drop: points of validation top-1 that a round may lie below the network before pruning
         accuracy_floor: validation top-1 in percent that a round must reach, whatever the network had before
         scope: layer takes the ratio of each layer; global compares the weights of all layers
+        allocation: with scope layer, how the ratio is spread: uniform is the same for each layer, gaussian most in the
+            middle of the depth, erdos_renyi_kernel most of layers of many weights (Evci et al. 2020, arXiv 1911.11134),
+            sensitivity so that each layer's cut alone costs as many validation images; together as many weights go
         layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
-    return Iterative(ratio, scope, layer_floor, exclude, shrink, rounds, max_drop, accuracy_floor)
+    return Iterative(ratio, scope, allocation, layer_floor, exclude, shrink, rounds, max_drop, accuracy_floor)
 
 
 @register("pruning", removes="weights", trains=True)
@@ -64,6 +72,7 @@ def gradual(
     end: Share = 0.5,
     every: Count = 10,
     scope: Literal["layer", "global"] = "layer",
+    allocation: Literal["uniform", "gaussian", "erdos_renyi_kernel"] = "uniform",
     layer_floor: Fraction = 0.01,
     exclude: Parts = (),
     shrink: bool = False,
@@ -76,11 +85,14 @@ def gradual(
         end: fraction of the fine-tuning after which the ratio is reached
         every: steps between two prunings
         scope: layer takes the ratio of each layer; global compares the weights of all layers
+        allocation: with scope layer, how the ratio is spread: uniform is the same for each layer, gaussian most in the
+            middle of the depth, erdos_renyi_kernel most of layers of many weights (Evci et al. 2020, arXiv 1911.11134);
+            together as many weights go
         layer_floor: least fraction of a layer's weights that stays, and never fewer weights than output channels
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
-    return Gradual(ratio, scope, layer_floor, exclude, shrink, end, every)
+    return Gradual(ratio, scope, allocation, layer_floor, exclude, shrink, end, every)
 
 
 @register("pruning", removes="channels")

@@ -208,6 +208,7 @@ class Pruning:
             seed=key("prune", self.seed, len(rounds.rows) + 1),
             control=self.control,
             gradients=self._gradients,
+            correct=lambda: self._correct(model),
         )
 
     def _rebuilt(self, widths: dict[str, Any] | None) -> nn.Module:
@@ -226,6 +227,11 @@ class Pruning:
         own = islice(batches, ranks.rank(), None, ranks.world())
         found = score(model, own, classes=self.data.num_classes, total=ranks.total)
         return {f"validation_{name}": value for name, value in found.items()}
+
+    def _correct(self, model: nn.Module) -> int:
+        """Validation images that a network answers rightly; no process waits for another, since one alone asks."""
+        batches = self.data.batches("validation", self.train.batch_size, channels_last=self.train.channels_last)
+        return round(score(model, batches)["top1"] * self.data.size("validation") / 100)
 
     def _gradients(self, model: nn.Module) -> None:
         """Gradients of the loss on the first training batches, without augmentation, into the parameters."""

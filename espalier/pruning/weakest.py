@@ -65,6 +65,25 @@ def step(
     return _dropped(weights, scores, masks, scope, floor, lambda total, kept: int(fraction * kept))
 
 
+def allotted(weights: Mapping[str, Tensor], dropped: Mapping[str, int], masks: Masks, key: int | None = None) -> Masks:
+    """Drop weights of least magnitude, or drawn by a key, until so many of each layer are dropped.
+
+    Args:
+        dropped: path → weights dropped in the end, of which those that the masks dropped are a part
+    """
+    scores = _magnitudes(weights) if key is None else _drawn(weights, key)
+    going = {}
+    for path, mask in masks.items():
+        ranked = _ranked(scores[path], mask)
+        going[path] = ranked[: max(0, dropped[path] - (mask.numel() - len(ranked)))]
+    return Masks(weights, {path: _without(masks[path], places) for path, places in going.items()})
+
+
+def least(weight: Tensor, floor: float | None) -> int:
+    """How many of a layer's weights stay."""
+    return 0 if floor is None else max(math.ceil(floor * weight.numel()), weight.shape[0])
+
+
 def _up_to(sparsity: float) -> Callable[[int, int], int]:
     if not 0 <= sparsity < 1:
         raise ValueError(f"sparsity is at least 0 and below 1, not {sparsity}")
@@ -91,7 +110,7 @@ def _dropped(
     """`count` says of how many weights, given all and those kept, how many go."""
     masks = everything(weights) if masks is None else Masks(weights, masks)
     kept = {path: int(mask.sum()) for path, mask in masks.items()}
-    spare = {path: max(0, kept[path] - _least(weight, floor)) for path, weight in weights.items()}
+    spare = {path: max(0, kept[path] - least(weight, floor)) for path, weight in weights.items()}
     if scope == "layer":
         spare = {path: min(spare[path], count(weight.numel(), kept[path])) for path, weight in weights.items()}
         going = {path: _ranked(scores[path], masks[path])[: spare[path]] for path in weights}
@@ -101,10 +120,6 @@ def _dropped(
     else:
         raise ValueError(f"scope is layer or global, not {scope!r}")
     return Masks(weights, {path: _without(masks[path], places) for path, places in going.items()})
-
-
-def _least(weight: Tensor, floor: float | None) -> int:
-    return 0 if floor is None else max(math.ceil(floor * weight.numel()), weight.shape[0])
 
 
 def _ranked(scores: Tensor, kept: Tensor) -> Tensor:

@@ -44,6 +44,9 @@ def _misfits(settings: PruneStage) -> Misfits:
     facts = settings.prune.entry().facts
     if settings.prune.ratio == 0 and not getattr(settings.prune, "head_ratio", None):
         yield "prune.ratio", "0 removes nothing; give a higher ratio, or a head_ratio"
+    if getattr(settings.prune, "allocation", "uniform") != "uniform" and settings.prune.scope == "global":
+        why = "a global ranking takes of each layer what it takes; set scope to layer"
+        yield "prune.allocation", f"{settings.prune.allocation} spreads the ratio over layers, and {why}"
     if settings.control == "scratch" and facts.get("rounds"):
         yield "control", f"scratch needs a size known before training, which {settings.prune.name} finds round by round"
     if not settings.fine_tune.epochs and facts.get("trains"):

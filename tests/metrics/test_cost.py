@@ -81,6 +81,9 @@ UNGROUPED = {
     "mlp": mlp,
     "lenet": lenet,
     "resnet": resnet,
+    "resnet of kernels": lambda classes, size: resnet(
+        *(classes, size), kernels=(5, 3, 1), shortcut_kernels=(3,), pool="max", window=2, preactivation=True
+    ),
     "densenet": lambda classes, size: densenet(classes, size, blocks=(2, 2)),
     "thriftynet": thriftynet,
     "cct": lambda classes, size: cct(classes, size, layers=2, dim=16, stochastic_depth=0.0),

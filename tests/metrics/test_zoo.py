@@ -17,12 +17,12 @@ from espalier.settings.registry import entries, presets
 
 HEADS = "name,preset,settings,classes,image_size"
 FILES = {
-    "networks": f"""{HEADS},params,macs,training_macs,layers,activation_input_mib,activation_saved_mib
-grows,,,10,16,100,1000,3000,3,0.5,1.0
-grows,,,10,32,400,4000,12000,3,2.0,4.0
-keeps,,,10,48,1234567,2500000,7400000,5,0.25,0.5
-keeps,,,10,64,1234567,5000000,9000000,5,0.5,0.75
-wide,wide,width 2,10,32,900,9000,27000,3,1.0,2.0
+    "networks": f"""{HEADS},params,macs,training_macs,layers,activation_input_mib,activation_saved_mib,novelty
+grows,,,10,16,100,1000,3000,3,0.5,1.0,residual connections; global pooling
+grows,,,10,32,400,4000,12000,3,2.0,4.0,residual connections; global pooling
+keeps,,,10,48,1234567,2500000,7400000,5,0.25,0.5,
+keeps,,,10,64,1234567,5000000,9000000,5,0.5,0.75,
+wide,wide,width 2,10,32,900,9000,27000,3,1.0,2.0,
 """,
     "depth": f"""{HEADS},setting,params,macs,layers
 grows,,,10,32,blocks,400,4000,3

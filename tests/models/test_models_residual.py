@@ -15,12 +15,19 @@ from espalier.models.pyramidnet import pyramidnet
 from espalier.models.resnet import resnet
 from espalier.models.resnet_imagenet import resnet_imagenet
 from espalier.models.spinalnet import QuarterMaxima, halves, spinal_cnn, spinal_resnet, spinal_vgg
+from espalier.models.squeezenet import squeezenet
 from espalier.models.thriftynet import thriftynet
 
 SMALL = {
     "resnet": (resnet, {"blocks": (1, 2), "channels": (4, 8)}),
     "resnet option A": (resnet, {"blocks": (1, 1, 1), "channels": (4, 8, 13), "shortcut": "A"}),
     "resnet squeezed": (resnet, {"blocks": (1, 1), "channels": (8, 16), "se_reduction": 4}),
+    "resnet of kernels": (resnet, {"blocks": (1, 2), "channels": (4, 8), "kernels": (5, 1), "shortcut_kernels": (3,)}),
+    "resnet of windows": (resnet, {"blocks": (1, 1), "channels": (4, 8), "pool": "max", "window": 3}),
+    "resnet preactivated": (
+        resnet,
+        {"blocks": (1, 2), "channels": (4, 8), "preactivation": True, "activation": "gelu"},
+    ),
     "resnet_imagenet": (resnet_imagenet, {}),
     "resnet_imagenet cifar": (resnet_imagenet, {"stem": "cifar"}),
     "resnet_imagenet upsample": (resnet_imagenet, {"upsample": 70}),
@@ -116,6 +123,50 @@ def test_new_settings_draw_nothing_at_their_defaults():
     }
 
 
+@pytest.mark.parametrize(
+    ("blocks", "channels", "preactivation", "count"),
+    [
+        # Notebooks of the repository of "ResNet under 5 million Parameters": ResNet_V2 (row 7) and B-93-82.
+        ((3, 4, 6, 3), (64, 128, 256, 256), True, 11_772_874),
+        ((3, 6, 4, 3), (32, 64, 128, 256), True, 4_883_178),
+        ((3, 4, 6, 3), (64, 128, 256, 256), False, 11_773_258),
+    ],
+)
+def test_preactivation_normalizes_what_comes_into_a_block(blocks, channels, preactivation, count):
+    with torch.device("meta"):
+        model = resnet(10, 32, blocks=blocks, channels=channels, preactivation=preactivation, activation="gelu")
+    assert params(model) == count
+
+
+def test_a_preactivated_block_adds_its_input_to_what_two_convolutions_make_of_it():
+    block = resnet(10, 8, blocks=(2,), channels=(4,), preactivation=True, activation="gelu").eval().stages[1]
+    for norm in (block.bn1, block.bn2):
+        nn.init.normal_(norm.bias)
+    x, gelu = torch.randn(2, 4, 8, 8), nn.functional.gelu
+    expected = x + block.conv2(gelu(block.bn2(block.conv1(gelu(block.bn1(x))))))
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize(("kernels", "shortcut_kernels"), [((5, 1), (1,)), ((3,), (3,)), ((1, 7), (1, 5))])
+def test_a_stage_has_convolutions_of_its_kernel(kernels, shortcut_kernels):
+    model = resnet(10, 9, blocks=(1, 2), channels=(4, 8), kernels=kernels, shortcut_kernels=shortcut_kernels)
+    own = kernels * (2 // len(kernels))
+    assert [block.conv1.kernel_size[0] for block in model.stages] == [own[0], own[1], own[1]]
+    assert [block.conv2.kernel_size[0] for block in model.stages] == [own[0], own[1], own[1]]
+    assert model.stages[1].shortcut[0].kernel_size[0] == shortcut_kernels[-1]
+    assert model.stages(model.stem(torch.zeros(1, 3, 9, 9))).shape == (1, 8, 5, 5)
+
+
+@pytest.mark.parametrize(("size", "window", "places"), [(16, 0, 1), (16, 8, 1), (16, 3, 4), (15, 2, 16), (16, 1, 64)])
+@pytest.mark.parametrize("pool", ["average", "max"])
+def test_the_classifier_reads_each_window_of_the_last_map(pool, size, window, places):
+    model = resnet(10, size, blocks=(1, 1), channels=(4, 8), pool=pool, window=window).eval()
+    assert model.classifier.in_features == 8 * places
+    x = torch.randn(2, 8, 8, 8)
+    known = nn.functional.max_pool2d if pool == "max" else nn.functional.avg_pool2d
+    torch.testing.assert_close(model.pool(x), known(x, window or 8).flatten(1))
+
+
 @pytest.mark.parametrize("size", [32, 48, 64])
 @pytest.mark.parametrize("network", [spinal_cnn, spinal_vgg])
 def test_halves_hold_every_feature(network, size):
@@ -125,6 +176,36 @@ def test_halves_hold_every_feature(network, size):
     widths = [layer[1].in_features for layer in model.head.spine]
     hidden = model.head.spine[0][1].out_features
     assert widths[0] + widths[1] - hidden == features.flatten(1).shape[1]
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "size"),
+    [(spinal_cnn, {"channels": (4, 8)}, 24), (spinal_vgg, {"early_width": 0.25}, 96), (squeezenet, {}, 24)],
+)
+def test_one_more_pooling_shows_the_classifier_the_maximum_of_each_window(network, settings, size):
+    torch.manual_seed(0)
+    plain, pooled = (network(10, size, **settings, window=window).eval() for window in (1, 3))
+    pooled.features.load_state_dict(plain.features.state_dict())
+    x = torch.randn(1, 3, size, size)
+    torch.testing.assert_close(pooled.features(x), nn.functional.max_pool2d(plain.features(x), 3))
+    assert pooled(x).shape == (1, 10)
+
+
+def test_early_layers_of_a_spinal_vgg_are_those_before_the_second_pooling():
+    plain, wide = (spinal_vgg(10, 32, depth=13, early_width=factor) for factor in (1.0, 1.5))
+    widths = [
+        [layer.out_channels for layer in model.features if isinstance(layer, nn.Conv2d)] for model in (plain, wide)
+    ]
+    assert widths[0] == [64, 64, 128, 128, *[256] * 2, *[512] * 4]
+    assert widths[1] == [96, 96, 192, 192, *[256] * 2, *[512] * 4]
+
+
+@pytest.mark.parametrize(("version", "usual"), [("1.0", 96), ("1.1", 64)])
+def test_a_wider_stem_of_a_squeezenet_feeds_its_first_fire_module(version, usual):
+    plain, wide = (squeezenet(10, 32, version=version, stem_channels=channels) for channels in (0, 128))
+    assert (plain.features[0].out_channels, wide.features[0].out_channels) == (usual, 128)
+    assert params(wide) - params(plain) == (128 - usual) * (3 * 9 + 1 + 16)
+    assert wide(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision.models import MobileNetV2
 
 from espalier.metrics.cost import params
 from espalier.models.densenet import densenet
@@ -120,6 +121,17 @@ def test_projection_adds_shortcuts_where_only_the_width_changes():
     assert params(projected) - params(plain) == shortcuts + 32 * 32 + 2 * 32
 
 
+def test_stages_of_mobilenetv2_are_those_of_torchvision_and_may_be_others():
+    usual, own = {"stem_stride": 2, "strides": (1, 2, 2, 2, 1, 2, 1)}, {"strides": (1, 2), "blocks": (1, 2)}
+    with torch.device("meta"):
+        assert params(mobilenetv2(10, 32, **usual, round_to=4, width=0.3)) == params(
+            MobileNetV2(10, width_mult=0.3, round_nearest=4)
+        )
+        assert params(mobilenetv2(10, 32, **own, expansions=(1, 4), channels=(8, 24))) == params(
+            MobileNetV2(10, inverted_residual_setting=[[1, 8, 1, 1], [4, 24, 2, 2]])
+        )
+
+
 def test_mobilenetv2_halves_the_resolution_where_its_strides_say():
     model = mobilenetv2(10, 32).eval()
     x, sides = torch.zeros(1, 3, 32, 32), []
@@ -138,7 +150,7 @@ def test_densenet_has_the_120_convolutions_of_its_name():
 @pytest.mark.parametrize(
     ("function", "settings", "message"),
     [
-        (mobilenetv2, {"strides": (1, 2)}, r"strides are seven numbers, each 1 or 2, not \(1, 2\)"),
+        (mobilenetv2, {"strides": (1, 2)}, "strides has 2 and expansions has 7 and .* mobilenetv2 needs equally many"),
         (mobilenetv2, {"strides": (1, 1, 1, 3, 1, 2, 1)}, "each 1 or 2"),
         (shufflenetv2, {"blocks": (4, 8)}, "blocks has 2 and channels has 3; shufflenetv2 needs equally many"),
         (shufflenetv2, {"channels": (117, 232, 464)}, r"\(117, 232, 464\) are not all even"),

@@ -60,6 +60,8 @@ def test_keys_of_fine_tuning_belong_to_the_pruned_runs_alone(tmp_path):
         ("prune: magnitud\n", "prune", "did you mean 'magnitude'?"),
         ("prune: {name: structured, ratio: 0.95}\n", "prune", "ratio"),
         ("prune: {name: structured, ratio: 0}\n", "prune.ratio", "give a higher ratio, or a head_ratio"),
+        ("prune: {name: iterative, allocation: gaussian}\n", "prune.allocation", "set scope to layer"),
+        ("prune: {name: gradual, allocation: sensitivity}\n", "prune.allocation", "sensitivity"),
         ("control: random\n", "control", "nothing is pruned; set prune"),
         ("prune: iterative\ncontrol: scratch\n", "control", "a size known before training"),
         ("prune: gradual\nfine_tune: {epochs: 0}\n", "fine_tune.epochs", "prunes while it trains"),

@@ -17,6 +17,7 @@ SIZES = {
     "densenet-pruning": (13, 4, 10, 2),
     "cct-tuning": (52, 52, 0, 1),
     "cct-shrinking": (37, 28, 17, 1),
+    "food101-baselines": (26, 26, 0, 1),
     "resnet-5m": (259, 259, 0, 1),
 }
 FILES = [

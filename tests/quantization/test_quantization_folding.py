@@ -11,7 +11,7 @@ from espalier.quantization.folding import fold, foldable
 from espalier.quantization.weights import nearest
 from support.pruned_networks import NAMES, built, size
 
-WITHOUT = {"cct", "cct-sine", "cct-none", "cvt", "cvt-sine", "lenet", "mlp", "squeezenet"}
+WITHOUT = {"cct", "cct-sine", "cct-none", "cvt", "cvt-sine", "lenet", "mlp", "squeezenet", "squeezenet-wide"}
 """Networks without batch normalization."""
 
 

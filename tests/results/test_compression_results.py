@@ -134,6 +134,11 @@ def test_accounting_follows_a_chain_from_its_original_to_its_files(study):
     assert chain["ratio"].tolist() == pytest.approx([80_000 / size for size in chain["file_bytes"]])
     assert chain["bits"].tolist() == pytest.approx([32, 32, 4, 1.6, 32, 4])
     assert chain["activation_mib"].tolist()[:4] == pytest.approx([0.32, 0.32, 0.04, 0.04])
+    pruned = chain.loc["original", "params"] / chain.loc["pruned", "params"]
+    removed = [1, *[pruned] * 5]
+    bits = chain["bits"].tolist()
+    assert chain["weight_ratio"].tolist() == pytest.approx([32 / b * r for b, r in zip(bits, removed, strict=True)])
+    assert chain["activation_ratio"].tolist()[:4] == pytest.approx([1, 1, 8, 8])
     assert chain["latency_1_ms"].dropna().tolist() == [0.9, 0.6, 0.2, 0.15]
     own = [point(study, "pruned", "calibrated", repeat) for repeat in range(2)]
     assert chain.loc["coded", "test_top1_mean"] == pytest.approx(

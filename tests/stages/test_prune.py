@@ -47,7 +47,7 @@ def zeros(model):
 @pytest.mark.parametrize(
     ("control", "scope"),
     [
-        *((None, "layer"), (None, "global"), ("random", "global"), ("scratch", "layer")),
+        *((None, "layer, allocation: sensitivity"), (None, "global"), ("random", "global"), ("scratch", "layer")),
         pytest.param("random", "layer", marks=pytest.mark.slow),
         pytest.param("scratch", "global", marks=pytest.mark.slow),
     ],

@@ -24,7 +24,14 @@ VARIANTS = {
     "mobilenetv2-projection": ("mobilenetv2", {"shortcut": "projection"}),
     "preact_resnet-bare": ("preact_resnet", {"final_norm": False}),
     "resnet-padded": ("resnet", {"shortcut": "A"}),
+    "resnet-preactivation": (
+        "resnet",
+        {"preactivation": True, "activation": "gelu", "kernels": (1, 5, 3), "shortcut_kernels": (3,)},
+    ),
+    "resnet-windows": ("resnet", {"pool": "max", "window": 1}),
     "resnet-se": ("resnet", {"se_reduction": 4}),
+    "spinal_cnn-pooled": ("spinal_cnn", {"channels": (8, 8), "window": 2}),
+    "squeezenet-wide": ("squeezenet", {"stem_channels": 32}),
 }
 UNPRUNABLE = {"thriftynet": "its convolution reads what it writes"}
 NAMES = [*(name for name in entries("model") if name not in UNPRUNABLE), *VARIANTS]

@@ -21,7 +21,9 @@ MEASURES = (
     "bits",
     "file_bytes",
     "ratio",
+    "weight_ratio",
     "activation_mib",
+    "activation_ratio",
     "latency_1_ms",
     "latency_64_ms",
 )
@@ -42,8 +44,10 @@ Times = Mapping[str, Mapping[str, str]]
 def accounts(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
     """A row a stage of every point's chain: `configuration`, `repeat`, `stage` (words) and `MEASURES`.
 
-    Chains that are the beginning of another are left out. `bits` are those of a weight, `ratio` the original's
-    file over the network's own; what nothing has measured is missing.
+    Chains that are the beginning of another are left out. `bits` are those of a weight, zeros included; `ratio` is the
+    original's file over the network's own, `weight_ratio` the bits of the original's weights over those of its own
+    (channels removed count by the parameters), `activation_ratio` the original's activations over its own. What nothing
+    has measured is missing.
     """
     import pandas as pd
 
@@ -87,12 +91,15 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
     times = _times(study, runs)
     original = _original_bytes(study, runs)
     kept: dict[str, Any] = {"bits": FULL}
+    whole_params = left = number(metrics(study, runs["train"]), "params")
+    read = _activations(study, runs, runs["train"], floats)
     for stage in (each.name for each in STAGES.values() if each.changes and each.name in runs):
         run = runs[stage]
         row = metrics(study, run)
         words = WORDS.get(stage, stage)
         if stage in _FLOATS:
             kept["activation_mib"] = _activations(study, runs, run, floats)
+            left = number(row, "params")
         kept |= {name: number(row, column) for name, column in _KEPT.items() if column in STAGES[stage].columns}
         if stage == "quantize":
             words = f"{words} (W{row['weight_bits']} A{row['activation_bits']})" if row else words
@@ -104,12 +111,15 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
         found |= {"validation_top1": number(row, "validation_top1"), "params": params}
         found |= {"nonzeros": params if stage in _TRAINED else number(row, "nonzeros")}
         found |= {"file_bytes": size, "ratio": original / size}
+        found |= {"weight_ratio": FULL / found["bits"] * whole_params / left}
+        found |= {"activation_ratio": read / found.get("activation_mib", nan)}
         yield found | {name: number(times.get(run, {}), name) for name in ("latency_1_ms", "latency_64_ms")}
     for form, row in _exported(study, runs):
         size = number(row, "file_bytes")
         bits = _FORMS[form] or kept["bits"]
         found = {"stage": f"exported, {form}", "run": runs["export"], "format": form, "bits": bits}
         found |= {"validation_top1": number(row, "validation_top1"), "file_bytes": size, "ratio": original / size}
+        found |= {"weight_ratio": FULL / bits * whole_params / left}
         yield found | {name: number(row, name) for name in ("latency_1_ms", "latency_64_ms")}
 
 

@@ -20,6 +20,7 @@ def networks(frame, study: dict) -> Table:
         "Layers": [str(layers) for layers in data["layers"]],
         "Activations (MiB)": [numbers.plain(value) for value in data["activation_input_mib"]],
         "Kept in training (MiB)": [numbers.plain(value) for value in data["activation_saved_mib"]],
+        "What makes it small": [words or numbers.MISSING for words in data["novelty"]],
     }
     return of(data, printed, 2)
 
