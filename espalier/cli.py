@@ -209,8 +209,11 @@ def compare(
 @command
 def predict(
     run: Annotated[str, typer.Argument(help="id, name or folder of a run, or a file (.esp, .onnx)")],
-    images: Annotated[Path, typer.Argument(help="an image, or a folder, searched to its depth")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="table to write: file, label, probability, error")],
+    images: Annotated[Path, typer.Argument(help="an image, a folder, searched to its depth, or a pickled batch")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="table: file, label, probability, error; or ID, Labels"),
+    ],
     strict: Annotated[bool, typer.Option(help="stop at a file that cannot be read")] = False,
 ) -> None:
     """Tell the class of every image in a folder. Exit code 1 where a file could not be read; the rest is answered."""

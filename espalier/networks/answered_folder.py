@@ -1,4 +1,4 @@
-"""The class of every image in a folder, as a CSV, in bounded memory."""
+"""The class of every image in a folder, as a CSV, in bounded memory; or of a pickled batch, as competitions ask."""
 
 import csv
 import sys
@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from espalier.data import pickled_batch
 from espalier.errors import DataError, Mistake
 from espalier.files import replacing
-from espalier.networks.classifier import load
+from espalier.networks.classifier import Classifier, load
 
 COLUMNS = ("file", "label", "probability", "error")
+SUBMISSION = ("ID", "Labels")
+"""Columns of an answer to a pickled batch: an image's id, and the number of its class from 0."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,12 @@ class Answered:
 
 
 def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered:
-    """Write a row for each image: its file, the name of its class with the probability, or why it cannot be read.
+    """Write a row for each image: its file, the name of its class with the probability, or why it cannot be read. Of a
+    pickled batch: its id, and the number of its class.
 
     Args:
         run: folder of a run, or a coded file
+        images: an image, a folder, or a pickled batch (.pkl, .pickle)
         strict: a file that cannot be read ends it, and no table is written
 
     Raises:
@@ -36,6 +41,8 @@ def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered
     from tqdm import tqdm
 
     network = load(run)
+    if images.suffix in pickled_batch.SUFFIXES:
+        return _submitted(network, images, output)
     files = [images] if images.is_file() else sorted(_images(images))
     if not files:
         raise Mistake(f"{images}: holds no image")
@@ -52,6 +59,17 @@ def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered
             else:
                 rows.writerow((file, found.label, found.probability, ""))
     return Answered(len(files), unreadable, len(files) / (time.perf_counter() - begun))
+
+
+def _submitted(network: Classifier, batch: Path, output: Path) -> Answered:
+    begun, (images, ids) = time.perf_counter(), pickled_batch.read(batch)
+    numbers = {name: number for number, name in enumerate(network.feed.classes)}
+    with replacing(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(SUBMISSION)
+        answers = network.stream(iter(images))
+        rows.writerows((id_, numbers[found.label]) for id_, (_, found) in zip(ids, answers, strict=True))
+    return Answered(len(images), 0, len(images) / (time.perf_counter() - begun))
 
 
 def _images(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from espalier.cli import app
 from espalier.data.feed import Feed
 from espalier.data.images import square
 from espalier.errors import ArtifactError, DataError, Mistake
+from espalier.networks.answered_folder import answered
 from espalier.networks.classifier import _pixels
 from support.published_files import folder as images_of
 from support.scripts_as_run import ENVIRONMENT, run
@@ -162,6 +164,18 @@ def test_a_long_stream_is_read_as_it_is_answered(chain):
 
     answers = load(folders["train"]).stream(endless(), batch=4)
     assert len([next(answers) for _ in range(10)]) == 10 and len(taken) <= 16
+
+
+def test_a_pickled_batch_is_answered_as_a_competition_asks(chain, tmp_path):
+    images, folders = chain
+    pixels = np.stack([np.asarray(Image.open(path).convert("RGB").resize((16, 16))) for path in files(images)[:7]])
+    batch = tmp_path / "batch.pkl"
+    batch.write_bytes(pickle.dumps({b"data": pixels, b"ids": np.arange(100, 107)}))
+    assert answered(folders["encode"], batch, tmp_path / "out.csv", strict=False).images == 7
+    net = load(folders["encode"])
+    wanted = [net.feed.classes.index(one.label) for one in net.predict(pixels)]
+    rows = [f"{100 + place},{label}" for place, label in enumerate(wanted)]
+    assert (tmp_path / "out.csv").read_text().splitlines() == ["ID,Labels", *rows]
 
 
 def test_an_evaluated_chain_is_its_last_network(chain):
