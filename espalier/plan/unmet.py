@@ -50,6 +50,8 @@ def _of(
         named = getattr(item, key, None) or {}
         if message := _unmatched(named, axes, [labels for _, labels in configurations], baseline):
             yield key, message
+    if getattr(item, "axis", None) and getattr(item, "configuration", None):
+        yield "configuration", "one configuration has no line for each value of an axis; keep one of the two"
     stage = facts.get("stage")
     if stage and configurations and not any(stage in settings.stages(study.stages) for settings, _ in configurations):
         yield "", f"{item.name} shows what the stage {stage} did, which no point of the grid has"

@@ -111,3 +111,18 @@ def test_more_values_than_colours_are_cut_and_it_is_said(tmp_path):
     figure, *_ = drawn(tmp_path, study, axis="model")
     assert len(curves(figure)) == len({line.get_color() for line in curves(figure)}) == 8
     assert "The 8 of 30 values" in figure.get_supxlabel()
+
+
+def test_one_configuration_has_its_own_curves(finished):
+    root, study = finished
+    frame, history = tidy.runs(study, root), tidy.history(study, root)
+    named = study["points"][-1]["labels"]
+    asked = Asked("figure", "curves", "curves", {"axis": None, "configuration": named})
+    figure = asked.make(frame, history, study)
+    own = frame
+    for axis, label in named.items():
+        own = own[own[f"label.{axis}"] == label]
+    expected = history[history["run"].isin(own["run.train"])].groupby("epoch")["validation_top1"].mean()
+    (line,) = (line for line in figure.axes[1].lines if line.get_label() == "validation")
+    np.testing.assert_allclose(line.get_ydata(), expected)
+    assert own["configuration"].nunique() == 1 and "of the baseline" not in asked.caption(study).title

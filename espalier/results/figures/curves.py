@@ -1,7 +1,8 @@
 from espalier.results.format import line_ends, loss_axis, style
 from espalier.results.format.captions import Caption
+from espalier.results.format.marks import names
 from espalier.results.format.protocols import rest
-from espalier.results.read import trainings
+from espalier.results.read import evaluations, trainings
 from espalier.results.read.planned_study import along, axis_names, baseline_number
 from espalier.settings.registry import register
 
@@ -12,13 +13,15 @@ _MOST = 8
 
 
 @register("figure")
-def curves(frame, history, study: dict, *, axis: str | None = None):
+def curves(frame, history, study: dict, *, axis: str | None = None, configuration: dict[str, str] | None = None):
     """Loss and top-1 of train and validation against epoch: mean and range over the seeds.
 
     Args:
-        axis: key path of the axis whose values get a line each; without one, the baseline is drawn
+        axis: key path of the axis whose values get a line each; without one, one configuration is drawn
+        configuration: axis → label of that one; axes not named, and null for all of them, are as in the study's own
+            settings
     """
-    frame = _chosen(frame, study, axis)
+    frame = _chosen(frame, study, axis, configuration)
     groups = _groups(frame, axis)
     planned = sum(map(len, groups.values()))
     history = trainings.joined(history, frame)
@@ -32,8 +35,7 @@ def curves(frame, history, study: dict, *, axis: str | None = None):
     notes = [] if begun == planned else [f"Incomplete: {begun} of {planned} runs have a history."]
     notes += [f"The {_MOST} of {len(parts)} values with the best validation top-1."] if len(parts) > _MOST else []
     parts = {label: part for label, part in parts.items() if label in shown}
-    whose = "of the baseline" if baseline_number(study) is not None else "over all configurations"
-    which = f", by {axis_names(study).get(axis, axis)}" if axis else f" {whose}"
+    which = f", by {axis_names(study).get(axis, axis)}" if axis else f" {_whose(study, configuration)}"
     figure, panels = style.canvas(style.PAGE, 2.75, columns=2, title=f"Loss and top-1 against epoch{which}")
     both = axis is None or len(parts) <= _FEW
     splits = ("train", "validation") if both else ("validation",)
@@ -78,12 +80,22 @@ def _named(figure, panels, parts: dict, splits: tuple[str, ...], axis: str | Non
         style.legend(figure, handles, words)
 
 
-def caption(study: dict, *, axis: str | None) -> Caption:
+def _whose(study: dict, configuration: dict[str, str] | None) -> str:
+    """Whose curves are drawn where no axis has lines."""
+    if configuration:
+        return f"of {names(study)[evaluations.shown(study, configuration)]}"
+    return "of the baseline" if baseline_number(study) is not None else "over all configurations"
+
+
+def caption(study: dict, *, axis: str | None, configuration: dict[str, str] | None) -> Caption:
     """What the figure shows."""
-    over = baseline_number(study) is None if axis is None else not along(study, axis)[1]
+    over = not configuration and baseline_number(study) is None if axis is None else not along(study, axis)[1]
     within = ", each the mean over everything else that varies" if over else ""
-    baseline = "the baseline" if baseline_number(study) is not None else "all configurations"
-    whose = f", {baseline}" if axis is None else f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
+    whose = (
+        f" {_whose(study, configuration)}"
+        if axis is None
+        else f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
+    )
     return Caption(
         f"Loss and top-1 after each epoch{whose}",
         f"Lines are means over the seeds that reached the epoch, bands the range of validation over seeds{within}.",
@@ -93,11 +105,11 @@ def caption(study: dict, *, axis: str | None) -> Caption:
     )
 
 
-def _chosen(frame, study: dict, axis: str | None):
+def _chosen(frame, study: dict, axis: str | None, configuration: dict[str, str] | None):
     """The rows that are drawn, with the run of each that trained its network last; none of a study without runs."""
     if "run.train" not in frame:
         return frame.head(0).assign(trained=None)
-    number = baseline_number(study)
+    number = evaluations.shown(study, configuration) if configuration else baseline_number(study)
     drawn = along(study, axis)[0] if axis else {number} if number is not None else set(frame["configuration"])
     return frame.assign(trained=trainings.last(frame))[frame["configuration"].isin(drawn)]
 
