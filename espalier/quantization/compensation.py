@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from espalier.quantization.qparams import QParams, Quantized
+from espalier.site.device import exact
 
 _DAMPING = 0.01
 """Share of the mean of the Hessian's diagonal that is added to it."""
@@ -36,18 +37,20 @@ def compensated(weight: Tensor, hessian: Tensor, qparams: QParams) -> Quantized:
     """
     if qparams.lowest != -qparams.highest:
         raise ValueError("compensated rounding needs symmetric levels")
-    rows = weight.detach().double().flatten(1)
-    scale = qparams.scale.double().reshape(-1, 1).expand(len(rows), 1).clone()
+    # Factors of Cholesky need float64, which some devices lack.
+    place = weight.device if exact(weight.device) == torch.float64 else torch.device("cpu")
+    rows = weight.detach().to(place).double().flatten(1)
+    scale = qparams.scale.to(place).double().reshape(-1, 1).expand(len(rows), 1).clone()
     group = torch.arange(len(rows), device=rows.device) // (len(rows) // len(hessian))
-    hessian = _damped(hessian.double())
+    hessian = _damped(hessian.to(place).double())
     found, kept = torch.zeros_like(rows), rows != 0
     fitted = qparams.scale.numel() > 1
     for here, columns, matrices in _together(kept, hessian, group):
-        place = here[:, None], columns
-        found[place], scale[here] = _rounded(rows[place], matrices, scale[here], qparams.highest, fitted)
+        part = here[:, None], columns
+        found[part], scale[here] = _rounded(rows[part], matrices, scale[here], qparams.highest, fitted)
     if fitted:
-        qparams = qparams._replace(scale=scale.float().view_as(qparams.scale))
-    return Quantized(found.int().view(weight.shape), qparams)
+        qparams = qparams._replace(scale=scale.float().view_as(qparams.scale).to(weight.device))
+    return Quantized(found.int().view(weight.shape).to(weight.device), qparams)
 
 
 def _together(kept: Tensor, hessian: Tensor, group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

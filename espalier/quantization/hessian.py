@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, unfold
 
 from espalier.quantization.inputs import Inputs
+from espalier.site.device import exact
 
 
 def patches(layer: nn.Module, x: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class Moments:
             """Sum of what the weight at a place of the kernel meets, (C,)."""
             top, left = row * layer.dilation[0], column * layer.dilation[1]
             met = sums[top : top + (rows - 1) * down + 1 : down, left : left + (columns - 1) * right + 1 : right]
-            return met.sum((0, 1), dtype=torch.float64)
+            return met.sum((0, 1), dtype=exact(met.device))
 
         total = x.sum(0)
         places = list(product(range(high), range(wide)))
@@ -95,7 +96,8 @@ class Moments:
         self._count(first, second, len(x) * rows * columns)
 
     def _count(self, first: Tensor, second: Tensor, places: int) -> None:
-        self._first, self._second = self._first + first.double(), self._second + second.double()
+        wide = exact(first.device)
+        self._first, self._second = self._first + first.to(wide), self._second + second.to(wide)
         self._places += places
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from espalier.quantization.histogram import BINS, Histogram
 from espalier.quantization.qparams import QParams, choose_qparams, dequantize, quantize
+from espalier.site.device import exact
 
 Range = Literal["minmax", "percentile", "mse", "entropy"]
 
@@ -81,20 +82,21 @@ def _divergence(seen: Histogram, qparams: QParams) -> Tensor:
     level = (values / qparams.scale).round() + qparams.zero_point
     inside = (level >= qparams.lowest) & (level <= qparams.highest)
     places = level.clamp(qparams.lowest, qparams.highest).long() - qparams.lowest
-    within = (counts * inside).double()
+    wide = exact(counts.device)
+    within = (counts * inside).to(wide)
     # The first and the last bin inside get what lies beyond them.
     p = within.clone()
-    below = torch.where(level < qparams.lowest, counts, 0.0).sum(1, keepdim=True).double()
-    above = torch.where(level > qparams.highest, counts, 0.0).sum(1, keepdim=True).double()
+    below = torch.where(level < qparams.lowest, counts, 0.0).sum(1, keepdim=True).to(wide)
+    above = torch.where(level > qparams.highest, counts, 0.0).sum(1, keepdim=True).to(wide)
     first = inside.int().argmax(1, keepdim=True)
     last = inside.shape[1] - 1 - inside.flip(1).int().argmax(1, keepdim=True)
     p = p.scatter_add(1, first, below).scatter_add(1, last, above)
     zeros = p.new_zeros(len(p), qparams.highest - qparams.lowest + 1)
     mass = zeros.scatter_add(1, places, within)
-    bins = zeros.scatter_add(1, places, inside.double())
+    bins = zeros.scatter_add(1, places, inside.to(wide))
     q = (mass / bins.clamp(min=1)).gather(1, places) * inside
     p, q = p / p.sum(1, keepdim=True).clamp(min=1), q / q.sum(1, keepdim=True).clamp(min=1)
-    return (p * (p.clamp(min=1e-300).log() - q.clamp(min=1e-9).log())).sum(1)
+    return (p * (p.clamp(min=torch.finfo(wide).tiny).log() - q.clamp(min=1e-9).log())).sum(1)
 
 
 def _occupied(seen: Histogram) -> tuple[Tensor, Tensor]:

@@ -116,3 +116,14 @@ def test_a_chain_on_a_gpu_has_the_files_of_a_cpu(chain, data, tmp_path):
             assert told["device"] == "make-believe GPU"
             assert told["gpu"].keys() == {"cuda", "cudnn", "driver", "tf32", "cudnn_benchmark"}
             assert told["gpu"]["tf32"] is told["gpu"]["cudnn_benchmark"] is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", [*CHAINS.values(), *SLOW.values()], ids=[*CHAINS, *SLOW])
+def test_a_chain_runs_on_a_device_without_float64(chain, data, tmp_path):
+    """As on a Mac, where a number may be another by rounding from the first image on."""
+    with gpu("mps") as seen:
+        runs = chained(tmp_path / "mps", data, chain, stopped=True)
+        assert seen.kernels.total() > 1000
+    devices = {run.name[:-11]: json.loads((run / "run.json").read_text())["device"] for run in runs}
+    assert devices == {stage: "cpu" if stage == "export" else "mps" for stage, _, _ in chain}

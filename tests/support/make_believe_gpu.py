@@ -214,7 +214,7 @@ class DeviceTensor(torch.Tensor):
 
     def to(self, *args, copy=False, **kwargs):
         if args and isinstance(args[0], torch.Tensor):
-            args, kwargs = (args[0].device, args[0].dtype), kwargs
+            args = (args[0].device, args[0].dtype)
         device, dtype, non_blocking, layout = torch._C._nn._parse_to(*args, **kwargs)
         wanted = {} if dtype is None else {"dtype": dtype}
         if layout is not None:
@@ -259,7 +259,9 @@ def _run(func, args, kwargs):
     flat, spec = tree_flatten((args, kwargs))
     name = func.overloadpacket.__name__
     if name == "_to_copy" and _now.leaving:
-        _now.seen.copied("from")
+        # Shapes alone, on the meta device, are known to the host.
+        if kwargs["device"].type == "cpu":
+            _now.seen.copied("from")
         inner = tree_unflatten([x.inner if isinstance(x, DeviceTensor) else x for x in flat], spec)
         return func(*inner[0], **inner[1] | {"non_blocking": False})
     if name == "copy_":
