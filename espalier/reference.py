@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from espalier.plan.chain import Sections
 from espalier.plan.config import Config
-from espalier.plan.study import Block, Condition, Sample, Study
+from espalier.plan.search_keys import Sample
+from espalier.plan.study import Block, Condition, Study
 from espalier.results.read import published_counts
 from espalier.search.space import DISTRIBUTIONS
 from espalier.settings.registry import ROOMS, Choice, Spec, entries
