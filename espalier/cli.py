@@ -83,7 +83,7 @@ def partial(studies: Studies = None, config: Words = None) -> None:
 
 
 @command
-def show(run: Annotated[str, typer.Argument(help="id, name or folder of a run")]) -> None:
+def show(run: Annotated[str, typer.Argument(help="id, name, spoken name or folder of a run")]) -> None:
     """Show what a run is: its outcome, settings, command and files, and the end of its log."""
     from espalier.results.page import run_table
     from espalier.runs.folders import find

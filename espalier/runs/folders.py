@@ -4,6 +4,7 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.runs import record as records
+from espalier.runs.spoken import spoken
 
 RUNS, DATA = Path("results/runs"), Path("results/data")
 
@@ -14,15 +15,20 @@ def folders() -> list[Path]:
 
 
 def find(name: str) -> Path:
-    """The folder of a run, named by its path, its folder's name or its id.
+    """The folder of a run, named by its path, its folder's name, its id or its spoken name.
 
     Raises:
         Mistake: there is none, or more than one.
     """
     told = Path(name).resolve()
-    found = [path for path in folders() if name in (path.name, records.identifier(path)) or path.resolve() == told]
+    found = [path for path in folders() if name in _names(path) or path.resolve() == told]
     if len(found) == 1:
         return found[0]
     if found:
         raise Mistake(f"{name}: several runs have this name ({', '.join(map(str, found))}); name one by its path")
     raise Mistake(f"{name}: no run of this id, name or path lies in {RUNS}; `espalier status` knows those of a study")
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    identifier = records.identifier(path)
+    return path.name, identifier, spoken(identifier)

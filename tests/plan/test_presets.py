@@ -30,8 +30,15 @@ RECORDED = [
     ("resnet110", 10, 32, 1_727_962, None),
     ("squeezenet1_0_cifar", 10, 32, 729_034, None),
     ("squeezenet1_1_cifar", 10, 32, 727_626, None),
+    # Of food101-baselines: as for 32x32, pooled, wider.
+    ("spinal_cnn", 101, 64, 5_422_693, 0.5363),
+    ({"name": "spinal_cnn", "window": 2}, 101, 64, 2_276_965, 0.5332),
+    ({"name": "spinal_resnet18", "channels": [64, 96, 128, 256]}, 101, 64, 4_100_197, 1.3005),
+    ({"name": "spinal_vgg11", "window": 2}, 101, 64, 10_745_701, 0.6126),
+    ({"name": "spinal_vgg11", "early_width": 1.5}, 101, 64, 12_559_333, 0.7498),
+    ({"name": "squeezenet1_0_cifar", "stem_channels": 192}, 101, 64, 779_941, 0.2253),
 ]
-"""Our own counts of presets that are in no report."""
+"""Our own counts of networks that are in no report."""
 
 ENTRIES = entries("model").values()
 
@@ -65,7 +72,12 @@ def test_a_network_of_a_report_has_the_counts_recorded_of_it(row):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(presets("model").keys() - {row.model for row in PUBLISHED} - {one[0] for one in RECORDED})
+    "name",
+    sorted(
+        presets("model").keys()
+        - {row.model for row in PUBLISHED}
+        - {one[0] for one in RECORDED if isinstance(one[0], str)}
+    ),
 )
 def test_a_preset_that_nobody_has_counted_makes_a_network(name):
     preset = TypeAdapter(choice("model")).validate_python(name)

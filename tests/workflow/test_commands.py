@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from espalier.cli import app
 from espalier.runs import record
+from espalier.runs.spoken import spoken
 
 
 @pytest.fixture
@@ -57,7 +58,10 @@ def test_a_page_says_which_keys_were_overridden(done):
 
 def test_a_run_is_shown_by_id_name_or_folder(done):
     folder = runs(done, "train")[0]
-    texts = {call("show", name) for name in (str(folder.relative_to(done.folder)), folder.name, folder.name[-10:])}
+    texts = {
+        call("show", name)
+        for name in (str(folder.relative_to(done.folder)), folder.name, folder.name[-10:], spoken(folder.name[-10:]))
+    }
     (text,) = texts
     assert "outcome: done" in text and "train.epochs=2" in text and "model.safetensors" in text and "INFO" in text
     assert "no run of this id, name or path" in call("show", "nothing", code=2)

@@ -14,6 +14,8 @@ from espalier.results.format.marks import names
 from espalier.results.format.protocols import mixed, optimistic
 from espalier.results.page.leaderboard import measured, printed
 from espalier.results.read.planned_study import Study, baseline_number, headline, unit
+from espalier.runs.record import identifier
+from espalier.runs.spoken import spoken
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ class Answer(NamedTuple):
     facts: list[str]
     folder: str
     """of the run that holds its weights, of the repeat with the highest validation top-1"""
+
+    @property
+    def called(self) -> str:
+        """The run's spoken name."""
+        return spoken(identifier(Path(self.folder)))
 
 
 def answers(frame: "pd.DataFrame", study: Study) -> list[Answer]:

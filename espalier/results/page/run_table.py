@@ -8,6 +8,7 @@ from espalier.results.read.run_state import state_of
 from espalier.runs import record as records
 from espalier.runs.owner import owner, words
 from espalier.runs.record import Record
+from espalier.runs.spoken import spoken
 from espalier.settings.keys import flat
 
 _LINES = 10
@@ -30,7 +31,7 @@ _FACTS = (
 
 def told(folder: Path) -> str:
     """Everything about a run's folder that a user asks first."""
-    lines = [f"{folder}"]
+    lines = [f"{folder}", f"  called: {spoken(records.identifier(folder))}"]
     try:
         record = records.read(folder)
         lines += _recorded(record) if record else [f"  {_unfinished(folder)}"]
