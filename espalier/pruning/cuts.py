@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor, nn
@@ -72,10 +72,10 @@ class Masked(Cut):
 
     ratio: float
     scope: Literal["layer", "global"]
-    allocation: Literal["uniform"] | layer_shares.Allocation
     layer_floor: float
     exclude: Collection[str]
     shrink: bool
+    allocation: Literal["uniform"] | layer_shares.Allocation = field(default="uniform", kw_only=True)
 
     def cut(self, subject: Subject, kept: Kept) -> Kept:
         masks = self._masks(subject.model, kept)

@@ -30,7 +30,7 @@ def magnitude(
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
-    return Masked(ratio, scope, allocation, layer_floor, exclude, shrink)
+    return Masked(ratio, scope, layer_floor, exclude, shrink, allocation=allocation)
 
 
 @register("pruning", removes="weights", rounds=True)
@@ -62,7 +62,9 @@ def iterative(
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
-    return Iterative(ratio, scope, allocation, layer_floor, exclude, shrink, rounds, max_drop, accuracy_floor)
+    return Iterative(
+        ratio, scope, layer_floor, exclude, shrink, rounds, max_drop, accuracy_floor, allocation=allocation
+    )
 
 
 @register("pruning", removes="weights", trains=True)
@@ -92,7 +94,7 @@ def gradual(
         exclude: layers left whole: first, classifier
         shrink: at the end remove channels whose weights are all zero, where the outputs stay equal
     """
-    return Gradual(ratio, scope, allocation, layer_floor, exclude, shrink, end, every)
+    return Gradual(ratio, scope, layer_floor, exclude, shrink, end, every, allocation=allocation)
 
 
 @register("pruning", removes="channels")
