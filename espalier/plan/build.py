@@ -95,25 +95,24 @@ class Plan:
             if planned.study.compare:
                 lines.append(f"study {name}: {len(planned.points)} chains of {', '.join(planned.study.compare)}")
                 continue
+            if planned.pending and not planned.points:
+                lines.append(f"study {name}: its configurations are not known yet")
+                lines += [f"  {line}" for line in rungs.told(planned)]
+                continue
             lines.append(
                 f"study {name}: {configurations} configurations{f' ({drawn})' if drawn else ''}"
                 f" × {planned.study.repeats} repeats"
                 f"{f' × {planned.study.folds} folds' if planned.study.folds else ''}"
                 f" = {len(planned.points)} chains, {runs} runs asked"
             )
-            if planned.study.halving and planned.points:
-                epochs = ", ".join(map(str, planned.study.halving.epochs[:-1]))
-                alone = "" if planned.study.halving.wait else ", each compared when it comes there"
-                lines.append(f"  of which the best {planned.study.halving.keep} go on after epoch {epochs}{alone}")
-            if planned.study.median_stopping and planned.points:
-                least = planned.study.median_stopping.finished
-                lines.append(f"  of which one ends below the median of those that have finished, {least} at least")
-            if planned.pending:
-                lines.append(f"  so far: next it asks {planned.pending.told()}")
+            lines += [f"  {line}" for line in rungs.told(planned)]
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
         unique = sum(map(len, self.runs.values()))
+        most = "at most " if any(rungs.ends_early(one.study) for one in self.studies.values()) else ""
         warnings = [f"warning: study {name}: {each}" for name, one in self.studies.items() for each in one.warnings]
-        return "\n".join([*lines, *warnings, f"plan: {asked} runs asked, {unique} unique after sharing ({stages})"])
+        return "\n".join(
+            [*lines, *warnings, f"plan: {most}{asked} runs asked, {unique} unique after sharing ({stages})"]
+        )
 
 
 def build(

@@ -37,8 +37,8 @@ class Round(Step):
 
     def told(self) -> str:
         """What is waited for, in words."""
-        points = f"{self.asked['method']} for the {self.asked['points']} points of round {self.asked['round']}"
-        return f"{points}, when {len(self.needs)} runs of {self.study} have ended"
+        points = f"the {self.asked['points']} points of round {self.asked['round']}"
+        return f"when {len(self.needs)} runs of {self.study} have ended, {self.asked['method']} is asked for {points}"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """What was drawn before, with its scores, and what is drawn now.

@@ -23,7 +23,9 @@ class Rung(Step):
 
     def told(self) -> str:
         """What is waited for, in words."""
-        return f"which go on after epoch {self.asked['epochs']}, of {len(self.needs)} trainings of {self.study}"
+        count, most = len(self.asked["candidates"]), self._most()
+        there = f"{len(self.needs)} trainings of {self.study} have reached epoch {self.asked['epochs']}"
+        return f"when {there}, the best {most} of {count} configurations go on"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """The candidates, with their scores, and who goes on.
@@ -32,8 +34,11 @@ class Rung(Step):
             Mistake: the file of a rung is missing or damaged.
         """
         scores = {run.name: _score(root / rung_file.path(run.name, epochs)) for run, epochs in self.needs}
-        most = halving.count(len(self.asked["candidates"]), Fraction(self.asked["keep"]))
-        return {"asked": dict(self.asked), "candidates": compared(self.asked["candidates"], scores, most)}
+        return {"asked": dict(self.asked), "candidates": compared(self.asked["candidates"], scores, self._most())}
+
+    def _most(self) -> int:
+        """How many configurations go on."""
+        return halving.count(len(self.asked["candidates"]), Fraction(self.asked["keep"]))
 
 
 def compared(candidates: Sequence[Sequence[str]], scores: Mapping[str, float | None], most: int) -> list[dict]:
@@ -94,6 +99,34 @@ def stepped(planned: "PlannedStudy", first: int, root: Path = Path()) -> "Planne
         answers += (found,)
         candidates = [runs for runs, each in zip(candidates, found["candidates"], strict=True) if each["kept"]]
     return replace(planned, answers=answers)
+
+
+def ends_early(study: Study) -> bool:
+    """Whether not all of a study's trainings come to their end."""
+    return bool(study.halving or study.median_stopping)
+
+
+def told(planned: "PlannedStudy") -> Iterator[str]:
+    """How the trainings of a study end before their time, and what its plan waits for, as lines of text."""
+    asked, study = planned.study.halving, planned.study
+    mean = "" if study.times == 1 else f", the mean of {study.times} seeds"
+    if asked and planned.points:
+        if asked.wait:
+            first = next((one["asked"] for one in planned.answers if "keep" in one["asked"]), None)
+            first = first or getattr(planned.pending, "asked", {})
+            left, parts = len(first.get("candidates", ())), []
+            for epochs in asked.epochs:
+                parts.append(f"{left} to epoch {epochs}")
+                left = halving.count(left, asked.part)
+            yield f"halving: configurations {', '.join(parts)}, the best by validation{mean}"
+        else:
+            epochs = ", ".join(map(str, asked.epochs[:-1]))
+            yield f"halving: the best {asked.keep} by validation go on after epochs {epochs}, compared as they come"
+    if study.median_stopping and planned.points:
+        least = study.median_stopping.finished
+        yield f"a training ends where it is below the median of those that have finished, {least} at least"
+    if planned.pending:
+        yield f"planned so far; {planned.pending.told()}"
 
 
 def _candidates(points: "Sequence[Point]") -> list[list[Run]]:

@@ -25,8 +25,8 @@ class Best(Step):
 
     def told(self) -> str:
         """What is waited for, in words."""
-        among = f"{len(self.asked['candidates'])} configurations of {self.asked['of']}"
-        return f"the best of {among}, when their {len(self.needs)} runs have ended"
+        among = f"the best {self.asked['best']} of {len(self.asked['candidates'])} configurations of {self.asked['of']}"
+        return f"when {len(self.needs)} runs have ended, {among} by {self.asked['by']}, a mean over seeds"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """The candidates, with their scores, and which are chosen.

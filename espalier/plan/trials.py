@@ -39,7 +39,7 @@ class Trials(Step):
 
     def told(self) -> str:
         """What is waited for, in words."""
-        return f"which were trained to their end, of {len(self.needs)} trainings of {self.study}"
+        return f"when {len(self.needs)} trainings of {self.study} have ended, those that none has stopped go on"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """The candidates, with how their first seeds were compared, and whether these were trained to their end.

@@ -58,9 +58,9 @@ def test_the_first_round_is_drawn_and_the_plan_says_what_it_waits_for(plan):
     summary, study = plan().summary(), plan().studies["s"]
     assert drawn(study) == drawn(plan(STUDY.replace(", rounds: 3, method: tpe", "")).studies["s"])
     assert "4 configurations (4 of 12 of a space of 2 axes, tpe, round 1 of 3, seed 0)" in summary
-    asks = "tpe for the 4 points of round 2, when 8 runs of s have ended"
-    assert f"  so far: next it asks {asks}" in summary
-    assert f"  next: {asks}; 0 of 8 are there" in told(json.loads(json.dumps(manifest(study)))).splitlines()
+    asks = "when 8 runs of s have ended, tpe is asked for the 4 points of round 2"
+    assert f"  planned so far; {asks}" in summary
+    assert f"  next: {asks}; 0 of 8 have" in told(json.loads(json.dumps(manifest(study)))).splitlines()
     assert {path.parts[2] for path in study.pending.files()} == {"train"}
 
 

@@ -60,10 +60,11 @@ def test_a_rung_asks_each_training_once(plan):
     step = study.pending
     # 9 rates of 2 seeds; pruned or not, the training is one.
     assert len(step.needs) == 18 and {epochs for _, epochs in step.needs} == {1}
-    assert "the best 1/3 go on after epoch 1, 3" in plan().summary()
-    asks = "which go on after epoch 1, of 18 trainings of s"
-    assert f"so far: next it asks {asks}" in plan().summary()
-    assert f"  next: {asks}; 0 of 18 are there" in told(json.loads(json.dumps(manifest(study)))).splitlines()
+    halving = "halving: configurations 9 to epoch 1, 3 to epoch 3, 1 to epoch 9, the best by validation"
+    assert f"{halving}, the mean of 2 seeds" in plan().summary() and "plan: at most " in plan().summary()
+    asks = "when 18 trainings of s have reached epoch 1, the best 3 of 9 configurations go on"
+    assert f"planned so far; {asks}" in plan().summary()
+    assert f"  next: {asks}; 0 of 18 have" in told(json.loads(json.dumps(manifest(study)))).splitlines()
     assert step.key.startswith("rung-1-") and not step.path.exists() and study.kept == study.points
 
 

@@ -64,9 +64,9 @@ def test_the_first_seed_of_each_configuration_is_asked_for(plan):
     step = study.pending
     assert [run.spec.seed for run, _ in step.needs] == [0] * 6 and step.key.startswith("trials-")
     assert [path.name for path in step.files()] == [f"{step.trial}.json"] * 6
-    assert "of which the best 1/3 go on after epoch 1, 3, each compared when it comes there" in plan().summary()
-    asks = "which were trained to their end, of 6 trainings of s"
-    assert f"  next: {asks}; 0 of 6 are there" in told(json.loads(json.dumps(manifest(study)))).splitlines()
+    assert "halving: the best 1/3 by validation go on after epochs 1, 3, compared as they come" in plan().summary()
+    asks = "when 6 trainings of s have ended, those that none has stopped go on"
+    assert f"  next: {asks}; 0 of 6 have" in told(json.loads(json.dumps(manifest(study)))).splitlines()
     step.ask(Path("question"))
     assert Question.read(Path("question")) == Question(step.trial, step.asked["rule"], [r.name for r, _ in step.needs])
     with pytest.raises(Mistake, match=r"trial-.*json: there is no such file"):

@@ -151,8 +151,7 @@ def test_a_paused_run_is_neither_failed_nor_lost_and_has_its_rest_to_go(tmp_path
     lines = told(study, tmp_path).splitlines()
     assert lines[0].split()[1:7] == ["done", "running", "paused", "failed", "lost", "waiting"]
     assert lines[2].split()[:7] == ["train", "1", "-", "1", "-", "-", "-"]
-    name = Path(train[1]["path"]).name
-    assert lines[-1] == f"paused at 2 of 6 train {name}  top-1 91.25 %  {train[1]['path']}/run.log"
+    assert lines[-1] == "  paused at 2 of 6: 1 training"
     found = hours_of(tmp_path, study)
     assert (found.to_go, found.left) == (pytest.approx(2 / 3, abs=0.01), None)
 

@@ -176,7 +176,7 @@ def test_a_search_asks_a_model_once_a_round(done):
     )
     words = ("--config", "studies=rounds")
     told = done.snakemake("-n", *words).stderr
-    assert "next it asks tpe for the 2 points of round 2, when 2 runs of rounds have ended" in told
+    assert "planned so far; when 2 runs of rounds have ended, tpe is asked for the 2 points of round 2" in told
     said = done.snakemake("-c2", *words).stderr
     assert "13 of 13 runs are done" in said.splitlines()[-1]
     answers = sorted((done.folder / "results/studies/rounds/answers").glob("*.json"))
@@ -192,7 +192,7 @@ def test_the_better_half_is_trained_to_its_end_and_nothing_twice(done):
     (done.folder / "config/studies/rungs.yaml").write_text(HALVED + halving)
     (done.folder / "config/studies/whole.yaml").write_text(HALVED)
     said = done.snakemake("-c2", *RUNGS).stderr
-    assert "5 of 9 runs are done, 4 stopped" in said.splitlines()[-1] and "to 1  rung" in said
+    assert "5 of 9 runs are done, 4 stopped" in said.splitlines()[-1] and "epoch 1  train" in said
     runs = [json.loads(path.read_text()) for path in (done.folder / "results/runs/train").glob("mlp*/run.json")]
     rates = {run["spec"]["train"].get("optimizer", {}).get("lr", 0.1) for run in runs}
     assert rates == {0.1, 0.2}

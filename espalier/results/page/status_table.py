@@ -41,10 +41,17 @@ def told(study: Study, root: Path = Path()) -> str:
         *_open(study, root),
         *([f"  {said}."] if said else []),
     ]
-    for wanted in ("running", "paused", *TROUBLED):
+    lines += _paused(states)
+    for wanted in ("running", *TROUBLED):
         chosen = {id_: state for id_, state in states.items() if state.name == wanted}
         lines += [_line(study, id_, state, root) for id_, state in chosen.items()]
     return "\n".join(lines)
+
+
+def _paused(states: Mapping[str, State]) -> list[str]:
+    """What was trained to a rung and waits for the others, which is as it should be."""
+    counts = Counter(state.paused_at for state in states.values() if state.name == "paused")
+    return [f"  {where}: {count} training{'s' if count > 1 else ''}" for where, count in counts.items()]
 
 
 def _open(study: Study, root: Path) -> list[str]:
@@ -52,7 +59,7 @@ def _open(study: Study, root: Path) -> list[str]:
     if not (asked := study.get("open")):
         return []
     there = sum((root / path).exists() for path in asked["files"])
-    return [f"  next: {asked['asks']}; {there} of {len(asked['files'])} are there"]
+    return [f"  next: {asked['asks']}; {there} of {len(asked['files'])} have"]
 
 
 def over(study: Study, root: Path = Path()) -> bool:
@@ -105,8 +112,7 @@ def _line(study: Study, id_: str, state: State, root: Path) -> str:
         return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {state.why}"
     about = state.why or (last_words(root / state.log) if state.name == "failed" else _progress(state))
     about = about[:_WORDS] if state.name in ("failed", "diverged") else about
-    head = state.paused_at if state.name == "paused" else f"{state.name:<8}"
-    return f"{head} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
+    return f"{state.name:<8} {study['runs'][id_]['stage']} {name}  {about + '  ' if about else ''}{state.log}"
 
 
 def _progress(state: State) -> str:

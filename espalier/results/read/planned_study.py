@@ -103,8 +103,9 @@ def short_names(study: Study) -> dict[int, str]:
 
 
 def changes(study: Study) -> dict[int, tuple[str, ...]]:
-    """Configuration → each of its labels that is another than the baseline's; all where there is no baseline."""
-    baseline = study.get("baseline") or {}
+    """Configuration → each of its labels that is another than the baseline's; all where the baseline is no point of the
+    study, as in one that is drawn: what is not said there, a reader would have to look up."""
+    baseline = study.get("baseline") or {} if baseline_number(study) is not None else {}
     varying, names = _varying(study), axis_names(study)
     columns = [set(column) for column in zip(*configurations(study), strict=True)]
     # A label that stands on two axes says nothing without its axis either.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import LogRecord
 from pathlib import Path
 
@@ -39,7 +39,7 @@ _LAST = 20
 """Lines of the log of a failed job."""
 _WIDTH = 60
 """Letters of the column of names, at most; a longer name pushes what follows."""
-_HINT = "A line for each run that ends. What is at work now: espalier status"
+_HINT = "A line for each run that ends; percentages are validation top-1. What is at work now: espalier status"
 _YELLOW, _RED, _PLAIN = "\033[33m", "\033[31m", "\033[0m"
 
 
@@ -137,12 +137,11 @@ class Call:
             return ""
         seconds, score, why = record.created - job.began, "", ""
         if job.rule == "rung":
-            return self._line(
-                f"to {job.epochs}", job, _reached(self._root / rung_file.path(job.run, job.epochs)), seconds, ""
-            )
+            score = _reached(self._root / rung_file.path(job.run, job.epochs))
+            return self._line(f"epoch {job.epochs}", replace(job, rule="train"), score, seconds, "")
         if job.rule == "trial":
             count, score = _compared(self._root / trial_file.path(job.run, job.key))
-            return self._line(count, job, score, seconds, "")
+            return self._line(count, replace(job, rule="train"), score, seconds, "")
         if job.rule not in STAGES:
             return self._line("", job, score, seconds, "")
         self._done += 1
@@ -203,7 +202,7 @@ def _compared(path: Path) -> tuple[str, str]:
         found = trial_file.read(path)
     except Mistake:
         return "", ""
-    return f"to {found.ended_at}", found.outcome if found.score is None else f"{abs(found.score):.2f}"
+    return f"epoch {found.ended_at}", found.outcome if found.score is None else f"{abs(found.score):.2f}"
 
 
 def _reached(path: Path) -> str:
