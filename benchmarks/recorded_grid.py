@@ -16,13 +16,13 @@ AXES = {
     "train.batch_size": (32, 64, 256, 512),
     "train.scheduler.gamma": (0.1, 0.2, 0.3, 0.5),
     "train.optimizer.weight_decay": (1e-5, 1e-4, 5e-4, 1e-3),
-    "train.scheduler.milestones": ((6, 12), (9, 15), (12, 18), (15, 21)),
+    "train.scheduler.milestones": ((4, 8), (6, 10), (8, 12), (10, 14)),
 }
 """The axes of config/studies/resnet-5m.yaml around its final network, in their order there; milestones at the same
 shares of the training."""
-EPOCHS = 24
+EPOCHS = 16
 SEEDS = 10
-IMAGES = 899
+IMAGES = 719
 """in the validation split"""
 TABLE = Path(__file__).parent / "results/2026-11-30-search.csv.xz"
 _HEAD = ("seed", *AXES, "right", "loss")

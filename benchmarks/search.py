@@ -5,17 +5,17 @@
 The objective is recorded: `record_search.py` has trained each of 256 settings for each of ten seeds, and since a
 training that goes on is the same one, bit for bit, what a search would have found is looked up. A score is the best
 validation top-1 so far of one training, as a rung compares it; regret is how many points the setting that a search ends
-with lies below the best of all 256 of the same seed, after 24 epochs.
+with lies below the best of all 256 of the same seed, after 16 epochs.
 
 - halving: `espalier.search.halving`, the rule of the product, in ladders that were chosen before the table was looked
-  at. 2, 16, 24: a rung tells gamma and milestones apart only after the first cut of the rate, which comes at 6, 9, 12 or
-  15 epochs, so the second rung is the first epoch after all of them; the first is then what a quarter of the epochs
-  leaves. 3, 8, 24 spaces the rungs evenly, 2, 6, 24 is the geometric ladder of the literature, and 2, 16, 24 with an
-  eighth a cheap one.
+  at. 1, 11, 16: a rung tells gamma and milestones apart only after the first cut of the rate, which comes at 4, 6, 8 or
+  10 epochs, so the second rung is the first epoch after all of them; the first is then what a quarter of the epochs
+  leaves. 2, 8, 16 spends the quarter earlier, 1, 4, 16 is the geometric ladder of the literature, and 1, 11, 16 with
+  an eighth a cheap one.
 - halving, but for the order: candidates in a random order, and of equal ones that of the lower validation loss.
 - random: as many settings trained to the end as the epochs of the first ladder suffice for, none drawn twice.
 - Optuna: its ASHA (SuccessiveHalvingPruner) and Hyperband, with random and with TPE sampling, with the epochs of the
-  first ladder and stopped there, from rungs at 2 epochs on. An epoch that was trained for an earlier trial is not
+  first ladder and stopped there, from rungs at 1 epoch on. An epoch that was trained for an earlier trial is not
   counted again. In an environment of its own, which `uv` makes; left out where that cannot be had.
 
 Median and quartiles over the seeds; of what is drawn, over all draws of all seeds.
@@ -59,10 +59,10 @@ class Ladder:
 
 
 LADDERS = (
-    Ladder((2, 16, EPOCHS), Fraction(1, 4)),
-    Ladder((3, 8, EPOCHS), Fraction(1, 4)),
-    Ladder((2, 6, EPOCHS), Fraction(1, 4)),
-    Ladder((2, 16, EPOCHS), Fraction(1, 8)),
+    Ladder((1, 11, EPOCHS), Fraction(1, 4)),
+    Ladder((2, 8, EPOCHS), Fraction(1, 4)),
+    Ladder((1, 4, EPOCHS), Fraction(1, 4)),
+    Ladder((1, 11, EPOCHS), Fraction(1, 8)),
 )
 
 
