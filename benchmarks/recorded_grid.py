@@ -16,11 +16,11 @@ AXES = {
     "train.batch_size": (32, 64, 256, 512),
     "train.scheduler.gamma": (0.1, 0.2, 0.3, 0.5),
     "train.optimizer.weight_decay": (1e-5, 1e-4, 5e-4, 1e-3),
-    "train.scheduler.milestones": ((4, 8), (6, 10), (8, 12), (10, 14)),
+    "train.scheduler.milestones": ((2, 4), (3, 5), (4, 6), (5, 7)),
 }
 """The axes of config/studies/resnet-5m.yaml around its final network, in their order there; milestones at the same
 shares of the training."""
-EPOCHS = 16
+EPOCHS = 8
 SEEDS = 10
 IMAGES = 719
 """in the validation split"""
@@ -48,15 +48,13 @@ def settings() -> list[tuple]:
 
 def read(path: Path = TABLE) -> dict[int, list[Recorded]]:
     """Seed → the trainings of all settings, in the order of the study."""
+    found: dict[tuple, Recorded] = {}
     with lzma.open(path, "rt", newline="") as file:
-        rows = {(int(row["seed"]), *(json.loads(row[axis]) for axis in AXES)): row for row in csv.DictReader(file)}
-    found: dict[int, list[Recorded]] = {}
-    for seed in range(SEEDS):
-        for values in settings():
-            row = rows[(seed, *_plain(values))]
+        for row in csv.DictReader(file):
             right, loss = (row[key].split() for key in ("right", "loss"))
-            found.setdefault(seed, []).append(Recorded(tuple(map(int, right)), tuple(map(float, loss))))
-    return found
+            key = (row["seed"], *(row[axis] for axis in AXES))
+            found[key] = Recorded(tuple(map(int, right)), tuple(map(float, loss)))
+    return {seed: [found[(str(seed), *map(json.dumps, values))] for values in settings()] for seed in range(SEEDS)}
 
 
 def write(path: Path, rows: Iterable[Mapping]) -> None:

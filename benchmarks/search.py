@@ -5,13 +5,13 @@
 The objective is recorded: `record_search.py` has trained each of 256 settings for each of ten seeds, and since a
 training that goes on is the same one, bit for bit, what a search would have found is looked up. A score is the best
 validation top-1 so far of one training, as a rung compares it; regret is how many points the setting that a search ends
-with lies below the best of all 256 of the same seed, after 16 epochs.
+with lies below the best of all 256 of the same seed, after 8 epochs.
 
 - halving: `espalier.search.halving`, the rule of the product, in ladders that were chosen before the table was looked
-  at. 1, 11, 16: a rung tells gamma and milestones apart only after the first cut of the rate, which comes at 4, 6, 8 or
-  10 epochs, so the second rung is the first epoch after all of them; the first is then what a quarter of the epochs
-  leaves. 2, 8, 16 spends the quarter earlier, 1, 4, 16 is the geometric ladder of the literature, and 1, 11, 16 with
-  an eighth a cheap one.
+  at. 1, 4, 8 with a quarter each is the geometric ladder of the literature, and takes a quarter of the epochs. A rung
+  tells gamma and milestones apart only after the first cut of the rate, which comes at 2, 3, 4 or 5 epochs: 1, 6, 8
+  waits for all of them, and an eighth goes on, since a quarter would cost more. 1, 8 has one rung, 1, 4, 8 with an
+  eighth is a cheap one.
 - halving, but for the order: candidates in a random order, and of equal ones that of the lower validation loss.
 - random: as many settings trained to the end as the epochs of the first ladder suffice for, none drawn twice.
 - Optuna: its ASHA (SuccessiveHalvingPruner) and Hyperband, with random and with TPE sampling, with the epochs of the
@@ -34,9 +34,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from demo import ROOT
 from recorded_grid import AXES, EPOCHS, IMAGES, SEEDS, TABLE, Recorded, read, settings
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from espalier.search.halving import count, kept
@@ -59,10 +59,10 @@ class Ladder:
 
 
 LADDERS = (
-    Ladder((1, 11, EPOCHS), Fraction(1, 4)),
-    Ladder((2, 8, EPOCHS), Fraction(1, 4)),
     Ladder((1, 4, EPOCHS), Fraction(1, 4)),
-    Ladder((1, 11, EPOCHS), Fraction(1, 8)),
+    Ladder((1, 6, EPOCHS), Fraction(1, 8)),
+    Ladder((1, EPOCHS), Fraction(1, 8)),
+    Ladder((1, 4, EPOCHS), Fraction(1, 8)),
 )
 
 
@@ -146,8 +146,8 @@ def grids_told(table: dict[int, list[Recorded]], grids: dict[int, Grid]) -> None
     spread = statistics.fmean(statistics.variance(columns[place]) for place in good) ** 0.5
     apart = [abs(one - other) for place in good for one, other in zip(columns[place], columns[place][1:], strict=False)]
     print(f"{len(table)} seeds; an image of {IMAGES} is worth {100 / IMAGES:.2f} points")
-    print(f"best of all settings, a seed: {quartiles(best)} %; settings within {NEAR} points of it: {quartiles(near, 0)}")
-    print(f"settings that are equal to it: {quartiles(equal, 0)}")
+    print(f"best of all settings, a seed: {quartiles(best)} %")
+    print(f"settings within {NEAR} points of it: {quartiles(near, 0)}; equal to it: {quartiles(equal, 0)}")
     print(f"means over the seeds: best {max(means):.2f}, median {statistics.median(means):.2f}, worst {min(means):.2f}")
     print(f"of the 64 settings of the best means: sd of a setting's seeds {spread:.2f} points;", end=" ")
     print(f"two seeds are {quartiles(apart)} apart; sd of the means {statistics.stdev(means[i] for i in good):.2f}\n")
@@ -167,24 +167,28 @@ def searches(grids: dict[int, Grid], draws: int) -> Iterator[tuple[str, list[Fou
     for ladder in LADDERS:
         yield f"halving {ladder}", [ended(grid, ladder, range(len(grid.runs))) for grid in grids.values()]
     first = LADDERS[0]
-    shuffled = [
-        ended(grid, first, random.Random(f"{seed} {draw}").sample(range(len(grid.runs)), len(grid.runs)))
-        for seed, grid in grids.items()
-        for draw in range(draws)
-    ]
-    yield f"halving {first}, in a random order", shuffled
-    yield f"halving {first}, equal ones by loss", [ended(g, first, range(len(g.runs)), loss=True) for g in grids.values()]
+    orders = [(grid, order) for grid in grids.values() for order in orders_of(grid, draws)]
+    yield f"halving {first}, in a random order", [ended(grid, first, order) for grid, order in orders]
+    by_loss = [ended(grid, first, range(len(grid.runs)), loss=True) for grid in grids.values()]
+    yield f"halving {first}, equal ones by loss", by_loss
     for ladder in (first, LADDERS[-1]):
-        _, budget, _ = halved(grids[0], ladder, range(len(grids[0].runs)))
-        many = budget // EPOCHS
+        many = budget(grids, ladder) // EPOCHS
         yield (
             f"random, {many} settings",
-            [
-                grid.found(best(grid, random.Random(f"{seed} {draw}").sample(range(len(grid.runs)), many)), many * EPOCHS)
-                for seed, grid in grids.items()
-                for draw in range(draws)
-            ],
+            [grid.found(best(grid, order[:many]), many * EPOCHS) for grid, order in orders],
         )
+
+
+def orders_of(grid: Grid, draws: int) -> list[list[int]]:
+    """Random orders of the settings; other ones for other seeds."""
+    draw = random.Random(str(grid.final))
+    return [draw.sample(range(len(grid.runs)), len(grid.runs)) for _ in range(draws)]
+
+
+def budget(grids: dict[int, Grid], ladder: Ladder) -> int:
+    """Epochs of halving, which are the same for every seed."""
+    grid = grids[0]
+    return halved(grid, ladder, range(len(grid.runs)))[1]
 
 
 def ended(grid: Grid, ladder: Ladder, order: Sequence[int], loss: bool = False) -> Found:
@@ -202,9 +206,17 @@ def of_optuna(grids: dict[int, Grid], draws: int) -> Iterator[tuple[str, list[Fo
     if tried.returncode:
         print(f"optuna left out: {(tried.stderr.strip().splitlines() or ['no reason'])[-1]}", file=sys.stderr)
         return
-    _, budget, _ = halved(grids[0], LADDERS[0], range(len(grids[0].runs)))
     rival = Path(__file__).parent / "rivals/optuna_search.py"
-    words = ["--table", TABLE, "--budget", str(budget), "--seeds", str(len(grids)), "--draws", str(draws)]
+    words = [
+        "--table",
+        TABLE,
+        "--budget",
+        str(budget(grids, LADDERS[0])),
+        "--seeds",
+        str(len(grids)),
+        "--draws",
+        str(draws),
+    ]
     words += ["--first", str(LADDERS[0].epochs[0])]
     told = subprocess.run([*OPTUNA, rival, *words], capture_output=True, text=True, check=True).stdout
     arms: dict[str, list[Found]] = {}

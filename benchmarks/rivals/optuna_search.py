@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, required=True, help="of trainings")
     parser.add_argument("--draws", type=int, required=True, help="searches a seed")
     parser.add_argument("--first", type=int, required=True, help="epochs to the first rung")
-    parser.add_argument("--trials", type=int, default=2000, help="at most")
+    parser.add_argument("--trials", type=int, default=512, help="at most, a search")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for seed, runs in read(args.table).items():
