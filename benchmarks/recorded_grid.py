@@ -16,13 +16,13 @@ AXES = {
     "train.batch_size": (32, 64, 256, 512),
     "train.scheduler.gamma": (0.1, 0.2, 0.3, 0.5),
     "train.optimizer.weight_decay": (1e-5, 1e-4, 5e-4, 1e-3),
-    "train.scheduler.milestones": ((2, 4), (3, 5), (4, 6), (5, 7)),
+    "train.scheduler.milestones": ((6, 12), (9, 15), (12, 18), (15, 21)),
 }
 """The axes of config/studies/resnet-5m.yaml around its final network, in their order there; milestones at the same
 shares of the training."""
-EPOCHS = 8
+EPOCHS = 24
 SEEDS = 10
-IMAGES = 719
+IMAGES = 899
 """in the validation split"""
 TABLE = Path(__file__).parent / "results/2026-11-30-search.csv.xz"
 _HEAD = ("seed", *AXES, "right", "loss")
@@ -54,7 +54,8 @@ def read(path: Path = TABLE) -> dict[int, list[Recorded]]:
             right, loss = (row[key].split() for key in ("right", "loss"))
             key = (row["seed"], *(row[axis] for axis in AXES))
             found[key] = Recorded(tuple(map(int, right)), tuple(map(float, loss)))
-    return {seed: [found[(str(seed), *map(json.dumps, values))] for values in settings()] for seed in range(SEEDS)}
+    seeds = sorted({int(key[0]) for key in found})
+    return {seed: [found[(str(seed), *map(json.dumps, values))] for values in settings()] for seed in seeds}
 
 
 def write(path: Path, rows: Iterable[Mapping]) -> None:

@@ -5,17 +5,17 @@
 The objective is recorded: `record_search.py` has trained each of 256 settings for each of ten seeds, and since a
 training that goes on is the same one, bit for bit, what a search would have found is looked up. A score is the best
 validation top-1 so far of one training, as a rung compares it; regret is how many points the setting that a search ends
-with lies below the best of all 256 of the same seed, after 8 epochs.
+with lies below the best of all 256 of the same seed, after 24 epochs.
 
 - halving: `espalier.search.halving`, the rule of the product, in ladders that were chosen before the table was looked
-  at. 1, 4, 8 with a quarter each is the geometric ladder of the literature, and takes a quarter of the epochs. A rung
-  tells gamma and milestones apart only after the first cut of the rate, which comes at 2, 3, 4 or 5 epochs: 1, 6, 8
-  waits for all of them, and an eighth goes on, since a quarter would cost more. 1, 8 has one rung, 1, 4, 8 with an
-  eighth is a cheap one.
+  at. 2, 16, 24: a rung tells gamma and milestones apart only after the first cut of the rate, which comes at 6, 9, 12
+  or 15 epochs, so the second rung is the first epoch after all of them; the first is then what a quarter of the epochs
+  leaves. 3, 8, 24 spaces the rungs evenly, 2, 6, 24 is the geometric ladder of the literature, and 2, 16, 24 with an
+  eighth a cheap one.
 - halving, but for the order: candidates in a random order, and of equal ones that of the lower validation loss.
 - random: as many settings trained to the end as the epochs of the first ladder suffice for, none drawn twice.
 - Optuna: its ASHA (SuccessiveHalvingPruner) and Hyperband, with random and with TPE sampling, with the epochs of the
-  first ladder and stopped there, from rungs at 1 epoch on. An epoch that was trained for an earlier trial is not
+  first ladder and stopped there, from rungs at 2 epochs on. An epoch that was trained for an earlier trial is not
   counted again. In an environment of its own, which `uv` makes; left out where that cannot be had.
 
 Median and quartiles over the seeds; of what is drawn, over all draws of all seeds.
@@ -23,6 +23,7 @@ Median and quartiles over the seeds; of what is drawn, over all draws of all see
 
 import argparse
 import json
+import math
 import random
 import shutil
 import statistics
@@ -59,10 +60,10 @@ class Ladder:
 
 
 LADDERS = (
-    Ladder((1, 4, EPOCHS), Fraction(1, 4)),
-    Ladder((1, 6, EPOCHS), Fraction(1, 8)),
-    Ladder((1, EPOCHS), Fraction(1, 8)),
-    Ladder((1, 4, EPOCHS), Fraction(1, 8)),
+    Ladder((2, 16, EPOCHS), Fraction(1, 4)),
+    Ladder((3, 8, EPOCHS), Fraction(1, 4)),
+    Ladder((2, 6, EPOCHS), Fraction(1, 4)),
+    Ladder((2, 16, EPOCHS), Fraction(1, 8)),
 )
 
 
@@ -73,7 +74,7 @@ class Found:
     regret: float
     """points below the best of the grid with the same seed"""
     elsewhere: float
-    """points below the setting of the best mean, in the mean of the other seeds"""
+    """points below the setting of the best mean, in the mean of the other seeds; NaN where there are none"""
     epochs: int
 
 
@@ -87,7 +88,8 @@ class Grid:
         self._means = [statistics.fmean(scores) for scores in zip(*others, strict=True)]
 
     def found(self, place: int, epochs: int) -> Found:
-        return Found(max(self.final) - self.final[place], max(self._means) - self._means[place], epochs)
+        elsewhere = max(self._means) - self._means[place] if self._means else math.nan
+        return Found(max(self.final) - self.final[place], elsewhere, epochs)
 
 
 def halved(grid: Grid, ladder: Ladder, order: Sequence[int], loss: bool = False) -> tuple[int, int, list[tuple]]:
@@ -119,6 +121,8 @@ def least(run: Recorded, epochs: int) -> float:
 
 
 def quartiles(values: Sequence[float], digits: int = 2) -> str:
+    if len(values) < 2:
+        return ", ".join(f"{value:.{digits}f}" for value in values)
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
@@ -143,7 +147,9 @@ def grids_told(table: dict[int, list[Recorded]], grids: dict[int, Grid]) -> None
     columns = list(zip(*(grid.final for grid in grids.values()), strict=True))
     means = [statistics.fmean(scores) for scores in columns]
     good = sorted(range(len(means)), key=lambda place: -means[place])[:64]
-    spread = statistics.fmean(statistics.variance(columns[place]) for place in good) ** 0.5
+    spread = (
+        statistics.fmean(statistics.variance(columns[place]) for place in good) ** 0.5 if len(grids) > 1 else math.nan
+    )
     apart = [abs(one - other) for place in good for one, other in zip(columns[place], columns[place][1:], strict=False)]
     print(f"{len(table)} seeds; an image of {IMAGES} is worth {100 / IMAGES:.2f} points")
     print(f"best of all settings, a seed: {quartiles(best)} %")
@@ -233,7 +239,7 @@ def edges_told(grids: dict[int, Grid]) -> None:
         edges = [halved(grid, ladder, range(len(grid.runs)))[2] for grid in grids.values()]
         for number, epochs in enumerate(ladder.epochs[:-1]):
             cut = [edge[number] for edge in edges if edge[number][0] < edge[number][1]]
-            of = quartiles([equal for _, equal in cut], 0) if len(cut) > 1 else cut
+            of = quartiles([equal for _, equal in cut], 0)
             distinct = [len({run.score(epochs) for run in grid.runs}) for grid in grids.values()]
             row(ladder, epochs, quartiles(distinct, 0), f"{len(cut)} of {len(edges)}", of)
     print()
