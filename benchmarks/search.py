@@ -213,17 +213,9 @@ def of_optuna(grids: dict[int, Grid], draws: int) -> Iterator[tuple[str, list[Fo
         print(f"optuna left out: {(tried.stderr.strip().splitlines() or ['no reason'])[-1]}", file=sys.stderr)
         return
     rival = Path(__file__).parent / "rivals/optuna_search.py"
-    words = [
-        "--table",
-        TABLE,
-        "--budget",
-        str(budget(grids, LADDERS[0])),
-        "--seeds",
-        str(len(grids)),
-        "--draws",
-        str(draws),
-    ]
-    words += ["--first", str(LADDERS[0].epochs[0])]
+    asked = {"table": TABLE, "budget": budget(grids, LADDERS[0]), "seeds": len(grids), "draws": draws}
+    asked |= {"first": LADDERS[0].epochs[0]}
+    words = [word for key, value in asked.items() for word in (f"--{key}", str(value))]
     told = subprocess.run([*OPTUNA, rival, *words], capture_output=True, text=True, check=True).stdout
     arms: dict[str, list[Found]] = {}
     for each in map(json.loads, told.splitlines()):
