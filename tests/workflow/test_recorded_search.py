@@ -47,8 +47,7 @@ def test_on_the_recorded_grid_halving_takes_a_quarter_of_its_epochs(benchmarks):
         place, epochs, _ = module.halved(grid, module.LADDERS[0], range(256))
         assert epochs == 256 * 2 + 64 * 14 + 16 * 8 == 256 * module.EPOCHS / 4
         # Before the first cut of the rate, batch size and decay alone tell settings apart.
-        begun = {
-            (values[0], values[2], run.right[:6], run.loss[:6]) for values, run in zip(module.settings(), grid.runs)
-        }
+        pairs = zip(module.settings(), grid.runs, strict=True)
+        begun = {(batch, decay, run.right[:6], run.loss[:6]) for (batch, _, decay, _), run in pairs}
         assert len(begun) == 16
         assert 0 <= grid.found(place, epochs).regret < 5
