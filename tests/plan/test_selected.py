@@ -61,10 +61,8 @@ def test_it_waits_for_the_blocks_before_and_knows_its_axes(plan):
     study = plan().studies["s"]
     assert study.axes == ("train.optimizer.lr", "prune", "prune.ratio")
     assert len(study.points) == 6 and study.pending.key.startswith("best-")
-    assert (
-        "planned so far; when 6 runs have ended, the best 1 of 3 configurations of s by validation_top1, a mean over seeds"
-        in plan().summary()
-    )
+    asks = "when 6 runs have ended, the best 1 of 3 configurations of s by validation_top1, a mean over seeds"
+    assert f"planned so far; {asks}" in plan().summary()
     assert [path.name for path in study.pending.files()] == ["run.json"] * 6
 
 
