@@ -131,8 +131,10 @@ def _rounds(frame: "pd.DataFrame", configurations: "pd.Index") -> dict[str, list
 
 
 def _whole(labels: tuple[str, ...], name: str) -> str:
-    said = " · ".join(label for label in labels if label not in ("none", "–"))
-    return "" if said == name else said
+    """All labels of a configuration; empty where its name says them."""
+    said = [label for label in labels if label not in ("none", "–")]
+    words = name.replace(",", " ").split()
+    return "" if all(part in words for label in said for part in label.split()) else " · ".join(said)
 
 
 def _columns(data: "pd.DataFrame", study: Study) -> dict[str, list[Cell]]:
