@@ -89,8 +89,13 @@ def _unfit(path: str, chosen: Sequence[Settings]) -> Iterator[str]:
 
 
 def _of_one_repeat(items: tuple) -> tuple:
-    first = (item.model_copy(update={"repeat": 1}) if getattr(item, "repeat", 1) > 1 else item for item in items)
-    return tuple(dict.fromkeys(first))
+    found: list[Choice] = []
+    for item in items:
+        first = item.model_copy(update={"repeat": 1}) if getattr(item, "repeat", 1) > 1 else item
+        # A setting may be a mapping, which has no hash.
+        if first not in found:
+            found.append(first)
+    return tuple(found)
 
 
 def _with(settings: Settings, changes: Mapping[str, Any]) -> Settings:

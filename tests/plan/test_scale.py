@@ -28,6 +28,7 @@ grid:
   - product: {train.epochs: [10, 20], train.batch_size: [64, 128]}
   - product: {prune: [iterative], prune.rounds: [2, 40], quantize: {w8: {}}, export: {x: {}}}
 tables: [summary, layers, {name: layers, repeat: 2}]
+figures: [{name: curves, configuration: {train.epochs: "10", train.batch_size: "64"}}]
 """
 
 
@@ -106,6 +107,7 @@ def test_it_calls_itself_a_smoke_run_in_a_folder_of_its_own(tmp_path):
     found = json.loads(json.dumps(manifest(study)))
     assert found["title"] == "Smoke run: Asked" and found["repeats"] == 1
     assert [item["name"] for item in found["tables"]] == ["summary", "layers"], "there is no second repeat to show"
+    assert [item["name"] for item in found["figures"]] == ["curves"]
     for text in captions(found, "table").values():
         assert "Smoke run: no number here is a result." in text.text
         assert "nothing is to be compared with a published number" in text.notes
