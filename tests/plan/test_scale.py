@@ -142,7 +142,7 @@ def test_a_mistake_in_it_is_told_with_its_line(own, message, tmp_path):
     with pytest.raises(StudyError) as error:
         asked(tmp_path, text, scale="smoke")
     assert message in str(error.value)
-    assert "asked.yaml:12" in str(error.value)
+    assert "asked.yaml:13" in str(error.value)
 
 
 def test_the_stand_in_has_the_asked_shape_and_stratified_disjoint_splits():
