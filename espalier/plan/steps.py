@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from espalier.errors import ArtifactError
+from espalier.errors import ArtifactError, Mistake
 from espalier.files import write_text
 from espalier.plan.runs import Run
 from espalier.runs import record as records
@@ -73,16 +73,15 @@ class Step(ABC):
             ArtifactError: the file holds something else.
         """
         path = root / self.path
-        try:
-            text = path.read_bytes().decode()
-            found = json.loads(text)
-            whole = seal.holds(text, found.pop(seal.KEY, None))
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except (OSError, ValueError, AttributeError):
-            whole = False
-        if not whole or found.get("asked") != json.loads(json.dumps(self.asked)):
-            raise ArtifactError(f"{path}: is no answer to what {self.study} asks; remove it, and it is asked again")
+        mend = "remove it, and it is asked again"
+        try:
+            found = seal.read(path, mend, mend)
+        except Mistake:
+            found = {}
+        if found.get("asked") != json.loads(json.dumps(self.asked)):
+            raise ArtifactError(f"{path}: is no answer to what {self.study} asks; {mend}")
         return found
 
     def write(self, path: Path, root: Path = Path()) -> None:

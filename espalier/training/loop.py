@@ -10,7 +10,7 @@ from espalier.errors import Diverged
 from espalier.metrics.accuracy import score
 from espalier.settings.sections import Training
 from espalier.site import device, ranks
-from espalier.training import graph
+from espalier.training import cuda_graph
 from espalier.training.buckets import settle
 from espalier.training.objective import Objective, class_weights, freeze_statistics, hits, outputs_of
 from espalier.training.selection import best, finished
@@ -40,7 +40,7 @@ def fit(
     stepped: Callable[[State], None] = lambda state: None,
     eligible: int = 1,
     teacher: torch.nn.Module | None = None,
-    capture: graph.Capture = graph.cuda,
+    capture: cuda_graph.Capture = cuda_graph.cuda,
 ) -> None:
     """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
 
@@ -81,8 +81,8 @@ def fit(
         return torch.stack((losses.detach().sum(), hits(outputs.detach(), batch).sum()))
 
     graphed = gradients
-    if train.cuda_graph and not graph.refusal(accelerator.device, world, train.compile, bool(accelerator.scaler)):
-        graphed = graph.Graphed(gradients, state.model, seeded, capture)
+    if train.cuda_graph and not cuda_graph.refusal(accelerator.device, world, train.compile, bool(accelerator.scaler)):
+        graphed = cuda_graph.Graphed(gradients, state.model, seeded, capture)
     state.clock.lap()
     with sound(state.model):
         if world > 2:

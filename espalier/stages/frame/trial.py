@@ -43,17 +43,9 @@ class AgainstOthers:
         self._rule = stopping_rules.of(asked.rule)
         self._place = asked.candidates.index(run)
         self._others = [trial_file.path(name, asked.key) for name in asked.candidates]
-        self._trial = self._known(Trial(records.identifier(Path(run)), epochs, RUNNING, (), ()))
-
-    def _known(self, begun: Trial) -> Trial:
-        """What was decided before the training was interrupted."""
-        for file in (trial_file.under_way(self._file), self._file):
-            try:
-                return trial_file.read(file)
-            except Mistake as mistake:
-                if file.exists():
-                    log.warning("%s", mistake)
-        return begun
+        begun = Trial(records.identifier(Path(run)), epochs, RUNNING, (), ())
+        # What was decided before the training was interrupted stands.
+        self._trial = _first(trial_file.under_way(file), file) or begun
 
     def reason(self, history: Sequence[Mapping[str, Any]]) -> str:
         """Why the training ends after these epochs; empty where it goes on. All processes ask, the main one decides."""
@@ -99,13 +91,7 @@ class AgainstOthers:
     def _other(self, at: int) -> Trial | None:
         if at == self._place:
             return self._trial
-        for file in (self._others[at], trial_file.under_way(self._others[at])):
-            try:
-                return trial_file.read(file)
-            except Mistake as mistake:
-                if file.exists():
-                    log.warning("%s", mistake)
-        return None
+        return _first(self._others[at], trial_file.under_way(self._others[at]))
 
     def _why(self) -> str:
         if self._trial.outcome != STOPPED:
@@ -116,3 +102,14 @@ class AgainstOthers:
             f"stopped at the end of epoch {look.epoch} of {self._epochs}: its best validation {self._select} is "
             f"{abs(look.score):.4g}{bar}, among {look.among}"
         )
+
+
+def _first(*files: Path) -> Trial | None:
+    """The trial in the first of the files that can be read; what is damaged is told and counts as not there."""
+    for file in files:
+        try:
+            return trial_file.read(file)
+        except Mistake as mistake:
+            if file.exists():
+                log.warning("%s", mistake)
+    return None

@@ -12,7 +12,7 @@ from espalier.settings.words import parse
 from espalier.site import device
 from espalier.stages import STAGES
 from espalier.stages.train import build
-from espalier.training import graph
+from espalier.training import cuda_graph
 from espalier.training.loop import fit
 from espalier.training.state import State
 from support.data_samples import made
@@ -130,7 +130,7 @@ def test_what_no_graph_can_hold_is_done_without(prepared, caplog):
 )
 def test_where_batches_are_done_without(asked, reason):
     where, *rest = asked
-    told = graph.refusal(torch.device(where), *rest)
+    told = cuda_graph.refusal(torch.device(where), *rest)
     assert reason in told and bool(told) == bool(reason)
 
 
