@@ -11,6 +11,7 @@ from torch import Tensor
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared
 from espalier.data.resident import Batch, Resident, ordered
+from espalier.settings.registry import Choice
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ def samples(prepared: Prepared, policy: Policy, *, seed: int, count: int, epochs
     return [
         Sample(prepared.classes[split.labels[place]], split.images[place].permute(1, 2, 0).numpy(), seen)
         for place, *seen in zip(chosen, *by_epoch, strict=True)
+    ]
+
+
+def alone(prepared: Prepared, augment: Sequence[Choice], *, seed: int, count: int) -> list[list[Sample]]:
+    """The same images under each augmentation of a policy without the others, as the first epoch draws it in the
+    policy."""
+    return [
+        samples(prepared, Policy([one], first=place), seed=seed, count=count, epochs=1)
+        for place, one in enumerate(augment)
     ]
 
 

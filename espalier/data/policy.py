@@ -21,11 +21,15 @@ Tables = list[tuple[Tensor, ...]]
 class Policy:
     """Augmentations built from a study's choices.
 
+    Args:
+        first: place of the first of them in the policy that they are a part of, by which their draws are keyed
+
     Raises:
         ValueError: an operation stands after one of a later stage, or two mix images.
     """
 
-    def __init__(self, augment: Iterable[Choice] = ()) -> None:
+    def __init__(self, augment: Iterable[Choice] = (), first: int = 0) -> None:
+        self._first = first
         self.operations: list[Operation] = [choice.build() for choice in augment]
         order = [AUGMENT_STAGES.index(operation.stage) for operation in self.operations]
         for position, (before, after) in enumerate(pairwise(order), 1):
@@ -54,7 +58,9 @@ class Policy:
                 # Floats as wide as they are drawn, where the device has them.
                 column.to(device, exact(device) if column.dtype == torch.float64 else None)
                 for column in operation.draw(
-                    np.random.Generator(np.random.PCG64(key("augment", seed, epoch, position))), count, size
+                    np.random.Generator(np.random.PCG64(key("augment", seed, epoch, self._first + position))),
+                    count,
+                    size,
                 )
             )
             for position, operation in enumerate(self.operations)

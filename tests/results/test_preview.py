@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from espalier.data.augmented_samples import samples, varied
+from espalier.data.augmented_samples import alone, samples, varied
 from espalier.data.policy import Policy
 from espalier.data.prepared import Prepared, write
 from espalier.data.resident import Resident, ordered
@@ -150,6 +150,40 @@ def test_a_picture_has_every_sample_in_every_epoch_and_says_what_it_is(augment, 
         assert axes.get_title(loc="left") == ("mixup alpha=1 per=image" if augment else "no augmentation")
 
 
+@pytest.mark.parametrize("names", [["pad_crop", "horizontal_flip", "mixup"], ["cutmix"], ["rotation"]])
+def test_each_augmentation_alone_stands_under_the_original_and_all_of_them_last(names, prepared, tmp_path):
+    (one,) = preview_page.policies(planned(tmp_path, STUDY + f"augment: [{', '.join(names)}]\n"))
+    augment = one.spec.augment
+    shown = samples(prepared, Policy(augment), seed=0, count=3, epochs=1)
+    each = alone(prepared, augment, seed=0, count=3)
+    with style.applied():
+        figure = preview_page.draw_alone(one, shown, each)
+    (axes,) = figure.axes
+    rows = [[sample.original for sample in shown]]
+    rows += [[sample.seen[0].image for sample in row] for row in (each if len(each) == 1 else [*each, shown])]
+    expected = [image for row in rows for image in row]
+    for image, found in zip(expected, axes.images, strict=True):
+        np.testing.assert_array_equal(np.asarray(found.get_array()), image)
+    texts = [text.get_text() for text in axes.texts]
+    heads = ["the original", *map(preview_page._told, augment)]
+    if len(names) > 1:
+        heads = [heads[0], *(f"{head}, alone" for head in heads[1:]), "all of them, one after the other"]
+    assert [text for text in texts if text in heads] == heads
+    if augment[-1].name in ("mixup", "cutmix"):
+        (own, weight), (partner, rest) = each[-1][0].seen[0].labels
+        assert f"{own} {weight:.2f} /\n{partner} {rest:.2f}" in texts
+
+
+def test_an_augmentation_alone_draws_what_it_draws_in_the_policy(prepared, tmp_path):
+    """Where the first of two changes nothing, the second alone is the whole."""
+    text = "augment: [{name: horizontal_flip, p: 0.0}, {name: cutout, size: 2}]\n"
+    (one,) = preview_page.policies(planned(tmp_path, STUDY + text))
+    whole = samples(prepared, Policy(one.spec.augment), seed=5, count=6, epochs=1)
+    _, second = alone(prepared, one.spec.augment, seed=5, count=6)
+    for one, other in zip(whole, second, strict=True):
+        np.testing.assert_array_equal(one.seen[0].image, other.seen[0].image)
+
+
 def test_gray_images_are_drawn_from_black_to_white(tmp_path):
     (one,) = preview_page.policies(planned(tmp_path, STUDY))
     image = np.full((4, 4, 1), 100, np.uint8)
@@ -166,7 +200,8 @@ def test_the_script_draws_a_picture_a_policy(tmp_path):
     write(tmp_path / data, made(), {"name": "made"})
     words = [sys.executable, SCRIPT, tmp_path, "--plan", tmp_path / "plan.json"]
     subprocess.run(words, cwd=tmp_path, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    pictures = {path.name: path.read_bytes() for path in (tmp_path / "preview").iterdir()}
+    assert [path.name for path in (tmp_path / "preview/alone").iterdir()] == ["crop.png"]
+    pictures = {path.name: path.read_bytes() for path in (tmp_path / "preview").glob("*.png")}
     assert set(pictures) == {"none.png", "crop.png"} and len(set(pictures.values())) == 2
 
 

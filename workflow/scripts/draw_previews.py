@@ -10,7 +10,7 @@ SAMPLES, EPOCHS = 8, 8
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="pictures go to its preview/")
+    parser.add_argument("folder", type=Path, help="pictures go to its preview/ and preview/alone/")
     parser.add_argument("--plan", type=Path, required=True, help="the study's plan.json")
     args = parser.parse_args()
 
@@ -25,7 +25,7 @@ def main() -> None:
     try:
         policies = preview_page.policies(read(args.plan))
 
-        from espalier.data.augmented_samples import samples
+        from espalier.data.augmented_samples import alone, samples
         from espalier.data.policy import Policy
         from espalier.data.prepared import Prepared
 
@@ -36,6 +36,9 @@ def main() -> None:
                 data = prepared(one.data)
                 shown = samples(data, Policy(spec.augment), seed=spec.seed, count=SAMPLES, epochs=EPOCHS)
                 style.save(preview_page.draw(one, shown), new, one.key, ("png",))
+                if spec.augment:
+                    each = alone(data, spec.augment, seed=spec.seed, count=SAMPLES)
+                    style.save(preview_page.draw_alone(one, shown, each), new / "alone", one.key, ("png",))
     except (Mistake, StudyError) as error:
         raise SystemExit(f"error: {error}") from None
     # Whole or absent, since nothing else tells that a folder is.

@@ -1,4 +1,5 @@
-"""Pictures of a study's augmentation policies: samples down, the original and the epochs of training across."""
+"""Pictures of a study's augmentation policies: samples down, the original and the epochs of training across; and
+samples across, the original, each augmentation alone and all of them down."""
 
 import json
 import re
@@ -13,6 +14,7 @@ from espalier.plan.grid import label
 from espalier.results.format import style
 from espalier.results.read.planned_study import Study
 from espalier.settings.keys import nested
+from espalier.settings.registry import Choice
 from espalier.stages.train import TrainStage
 
 if TYPE_CHECKING:
@@ -65,11 +67,12 @@ def policies(study: Study) -> list[Previewed]:
 
 def settings(spec: TrainStage) -> str:
     """The policy of a run with all its settings, those at their defaults too."""
-    parts = [
-        " ".join([one.name, *(f"{key}={_value(value)}" for key, value in one.settings().items())])
-        for one in spec.augment
-    ]
-    return ", ".join(parts) or "no augmentation"
+    return ", ".join(map(_told, spec.augment)) or "no augmentation"
+
+
+def _told(one: Choice) -> str:
+    """An augmentation with all its settings."""
+    return " ".join([one.name, *(f"{key}={_value(value)}" for key, value in one.settings().items())])
 
 
 def draw(previewed: Previewed, samples: "Sequence[Sample]") -> "Figure":
@@ -93,8 +96,52 @@ def draw(previewed: Previewed, samples: "Sequence[Sample]") -> "Figure":
             lines = [f"{_short(name, 10)}: {weight:.2f}" for name, weight in seen.labels] if mixed else []
             _show(axes, seen.image, left, bottom, lines)
     axes.set(xlim=(0, across), ylim=(len(samples) * down, -_LINE), aspect="equal")
-    style.note(figure, _note(previewed, mixed))
+    style.note(figure, _note(previewed, "Above" if mixed else ""))
     return figure
+
+
+def draw_alone(previewed: Previewed, samples: "Sequence[Sample]", each: "Sequence[Sequence[Sample]]") -> "Figure":
+    """One picture at page width: before, after each augmentation alone, and after all of them in the first epoch; where
+    images are mixed, the shares of their labels stand under them.
+
+    Args:
+        samples: as training sees them, at least one epoch
+        each: the same ones under each augmentation alone, in the policy's order
+    """
+    seen = [[sample.seen[0] for sample in one] for one in (*each, samples)]
+    told = [_told(one) for one in previewed.spec.augment]
+    rows = [*zip([*(f"{one}, alone" for one in told), "all of them, one after the other"], seen, strict=True)]
+    # A policy of one augmentation is that one.
+    rows = [(told[0], seen[0])] if len(each) == 1 else rows
+    names = [_short(sample.name, 17) for sample in samples]
+    shown = [("the original", [(sample.original, name) for sample, name in zip(samples, names, strict=True)])]
+    shown += [(head, [(one.image, "\n".join(_shares(one.labels))) for one in images]) for head, images in rows]
+    heads = [textwrap.wrap(head, 120, break_on_hyphens=False) for head, _ in shown]
+    below = [_LINE * max(text.count("\n") + bool(text) for _, text in images) for _, images in shown]
+    across = len(samples) * (1 + _GAP)
+    down = [_LINE * len(head) + 1 + 2 * _GAP + under for head, under in zip(heads, below, strict=True)]
+    figure, (axes,) = style.canvas(style.PAGE, style.PAGE / (across + 0.1) * (sum(down) + _LINE) + 0.4)
+    figure.suptitle(f"{previewed.title}: before and after", x=0.006, ha="left", fontsize=9, fontweight="bold")
+    axes.set_axis_off()
+    bottom = 0.0
+    for head, (_, images), under, height in zip(heads, shown, below, down, strict=True):
+        bottom += height
+        for place, (image, text) in enumerate(images):
+            left = place * (1 + _GAP)
+            _show(axes, image, left, bottom - under - _GAP, [])
+            _write(axes, left, bottom, text)
+        _write(axes, 0, bottom - under - _GAP - 1, "\n".join(head), color=style.GREY)
+    axes.set(xlim=(0, across), ylim=(sum(down) + _LINE, 0), aspect="equal")
+    style.note(figure, _note(previewed, "Under" if any(below[1:]) else "", ", epoch 1"))
+    return figure
+
+
+def _shares(labels: Sequence[tuple[str, float]]) -> list[str]:
+    """``cat 0.70 /``, ``ship 0.30`` of a mixed image; of another nothing."""
+    if len(labels) == 1:
+        return []
+    *first, last = [f"{_short(name, 10)} {weight:.2f}" for name, weight in labels]
+    return [*(f"{share} /" for share in first), last]
 
 
 def _show(axes: "Axes", image: "np.ndarray", left: float, bottom: float, lines: Sequence[str]) -> None:
@@ -112,9 +159,14 @@ def _write(axes: "Axes", left: float, bottom: float, text: str, **look: str) -> 
     axes.text(left, bottom - 0.05, text, fontsize=_TEXT, va="baseline", ha="left", linespacing=1.05, **look)
 
 
-def _note(previewed: Previewed, mixed: bool) -> str:
-    text = f"{Path(previewed.data).stem}, train split, seed {previewed.spec.seed}."
-    return text + (" Above a mixed image: the weights of its labels." if mixed else "")
+def _note(previewed: Previewed, labels: str, where: str = "") -> str:
+    """The line at the foot.
+
+    Args:
+        labels: where labels stand, such as Above; empty where there are none
+    """
+    text = f"{Path(previewed.data).stem}, train split, seed {previewed.spec.seed}{where}."
+    return text + (f" {labels} a mixed image: the weights of its labels." if labels else "")
 
 
 def _value(found: Any) -> str:
