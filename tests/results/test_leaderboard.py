@@ -9,6 +9,7 @@ from espalier.results.page.charts import lines
 from espalier.results.page.charts.pareto_chart import pareto
 from espalier.results.page.leaderboard import leaderboard, measured, settled
 from espalier.results.read import tidy
+from espalier.runs.spoken import spoken
 from support import compressed_on_disk as compressed
 from support import study_on_disk as disk
 
@@ -45,6 +46,16 @@ def test_a_row_is_the_mean_over_repeats(small):
     assert found.value == pytest.approx(own["test_top1"].mean())
     assert found.text == f"{own['test_top1'].mean():.2f} ± {own['test_top1'].std():.2f}"
     assert [row.name for row in board.rows if row.baseline] == ["baseline"]
+
+
+def test_a_row_has_and_is_found_by_the_spoken_names_of_its_trainings(small):
+    _, study = small
+    board = leaderboard(tidy.runs(study), study)
+    (column,) = [column for column in board.columns if column.head == "Trainings"]
+    assert column.words and not column.shown
+    for row, found in zip(board.rows, cells(board, "Trainings"), strict=True):
+        expected = [spoken(run) for run in row.runs if study["runs"][run]["stage"] == "train"]
+        assert found.text.split(", ") == expected and set(expected) <= set(row.labels.replace(",", "").split())
 
 
 def test_runs_of_a_row_stand_after_those_they_read(small):

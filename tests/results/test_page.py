@@ -9,6 +9,7 @@ from espalier.data.prepared import SPLITS, Dataset, write
 from espalier.results.page import study_page
 from espalier.results.read import tidy
 from espalier.results.requested import asked, captions, draw
+from espalier.runs.spoken import spoken
 from support import study_on_disk as disk
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
@@ -131,7 +132,7 @@ def test_commands_make_each_run_again(partial, monkeypatch):
     data, train, evaluate = (study["runs"][ids[stage]]["path"] for stage in ("prepare", "train", "evaluate"))
     script = "python workflow/scripts/stage.py"
     assert f"{script} prepare {data}" in read.text
-    assert f"{script} train {train} --data {data}" in read.text
+    assert f"{spoken(ids['train'])} {script} train {train} --data {data}" in " ".join(read.text.split())
     assert f"{script} evaluate {evaluate} --parents {train} --data {data}" in read.text
 
 

@@ -7,6 +7,7 @@ from espalier.results.compare import verdicts
 from espalier.results.format import numbers
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import mixed, optimistic
+from espalier.results.read import convergence
 from espalier.results.read.planned_study import Study, axis_names, headline, stages, unit
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def spread_words(study: Study) -> str:
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     """A row a group, in the order of the plan: estimates of the accuracies over seeds, `params` and `macs` where the
-    group agrees on them, mean `train_wall_s` with that of extensions, and how many of its points are `done` or have
-    `diverged` of those `planned`.
+    group agrees on them, mean `train_wall_s` with that of extensions, mean and spread of `epochs_to_convergence`, and
+    how many of its points are `done` or have `diverged` of those `planned`.
 
     Groups share one spread: who shows a part of a study gives the whole frame, and takes its rows from what comes back.
     """
@@ -69,6 +70,8 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     for count in ("params", "macs"):
         found[count] = groups[count].first().where(groups[count].nunique() == 1)
     found["train_wall_s_mean"] = groups["train_wall_s"].mean()
+    found[f"{convergence.COLUMN}_mean"] = groups[convergence.COLUMN].mean()
+    found[f"{convergence.COLUMN}_sd"] = groups[convergence.COLUMN].std(ddof=1)
     if "stopped_at" in frame:
         found["stopped_at"] = groups["stopped_at"].max()
     for state in ("done", "diverged"):
@@ -95,7 +98,7 @@ def label_columns(frame: "pd.DataFrame", configurations: "pd.Index", study: Stud
 
 
 def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
-    """Heading with unit → printed cells of what `grouped` has found."""
+    """Heading with unit → printed cells of what `grouped` has found, those that only a study asks for at the end."""
     tested = "test_top1_mean" in data
     cells = {HEADINGS["validation_top1"]: _spread(data, "validation_top1")}
     if tested:
@@ -116,6 +119,7 @@ def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
             cells |= [numbers.counts(name, data[column].tolist())]
     divisor, unit = numbers.time_unit(data["train_wall_s_mean"])
     cells[f"Train time ({unit})"] = [numbers.scaled(value, divisor) for value in data["train_wall_s_mean"]]
+    cells[convergence.HEADING] = _spread(data, convergence.COLUMN, 1)
     return cells
 
 
@@ -140,6 +144,6 @@ def row_names(columns: dict[str, list[str]], configurations: Iterable[int], stud
     return headed(varying, study)
 
 
-def _spread(data: "pd.DataFrame", measure: str) -> list[str]:
+def _spread(data: "pd.DataFrame", measure: str, digits: int = 2) -> list[str]:
     pairs = zip(data[f"{measure}_mean"], data[f"{measure}_sd"], strict=True)
-    return [numbers.spread(mean, sd) for mean, sd in pairs]
+    return [numbers.spread(mean, sd, digits) for mean, sd in pairs]

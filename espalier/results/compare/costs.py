@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espalier.results.format import numbers
-from espalier.results.read import trainings
+from espalier.results.read import convergence, trainings
 from espalier.results.read.planned_study import Study, ending_in
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ WORDS = {
     "latency_1": "CPU latency of one image",
     "latency_64": "CPU latency of 64 images",
     "train_time": "wall time of training",
+    convergence.COLUMN: "epochs to convergence",
 }
 _NAMES = {"params": "Parameters", "nonzeros": "Parameters that are not zero", "macs": "MACs"}
 _LATENCIES = {"latency_1": "CPU latency of one image (ms)", "latency_64": "CPU latency of 64 images (ms)"}
 
 
 def costs(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
-    """The cost `x` (a key of `WORDS`) of every row of the frame, in ones, bytes, milliseconds or seconds.
+    """The cost `x` (a key of `WORDS`) of every row of the frame, in ones, bytes, milliseconds, seconds or epochs.
 
     A trained network that nothing has changed has no zeros, and the file its run has left. Its latency is that measured
     in turn with the networks pruned from it; of quantized ones, which run in floats here, it is missing.
@@ -54,6 +55,8 @@ def unit(cost: "pd.Series", x: str) -> tuple[float, str]:
     if x == "train_time":
         divisor, name = numbers.time_unit(cost)
         return divisor, f"Train time ({name})"
+    if x == convergence.COLUMN:
+        return 1.0, convergence.HEADING
     if x in _LATENCIES:
         return 1.0, _LATENCIES[x]
     if x == "file_bytes":

@@ -6,6 +6,7 @@ from espalier.results.format import style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import chosen, rest
+from espalier.results.read import convergence
 from espalier.results.read.planned_study import along, axis_names, baseline_number, headline, headline_words
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
@@ -19,14 +20,24 @@ def tradeoff(
     history,
     study: dict,
     *,
-    x: Literal["params", "macs", "train_time", "nonzeros", "file_bytes", "latency_1", "latency_64"] = "params",
+    x: Literal[
+        "params",
+        "macs",
+        "train_time",
+        "epochs_to_convergence",
+        "nonzeros",
+        "file_bytes",
+        "latency_1",
+        "latency_64",
+    ] = "params",
     axis: str | None = None,
 ):
     """Test top-1 against what it costs: a point a configuration, the mean with its 95 % interval, and the Pareto front.
 
     Args:
-        x: the cost: parameters, multiply-accumulates of one image, wall time of training, parameters that are not zero,
-            bytes of the network's file, or CPU latency of 1 or 64 images, where these were measured
+        x: the cost: parameters, multiply-accumulates of one image, wall time of training, epochs to convergence,
+            parameters that are not zero, bytes of the network's file, or CPU latency of 1 or 64 images, where these
+            were measured
         axis: key path of the axis whose values are drawn; without one, every configuration is
     """
 
@@ -68,6 +79,7 @@ def tradeoff(
 def caption(study: dict, *, x: str, axis: str | None = None) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
+    defined = f"{convergence.DEFINITION} " if x == convergence.COLUMN else ""
     named = "named by what differs from the baseline" if study.get("baseline") else "named by their settings"
     which = ""
     if axis is not None:
@@ -77,7 +89,7 @@ def caption(study: dict, *, x: str, axis: str | None = None) -> Caption:
     return Caption(
         f"{split} top-1 against {WORDS[x]}{which}",
         f"A point is the mean of a configuration, its line the 95 % interval over seeds. {pareto.NOTE}",
-        f"Points are {named}. {pareto.MORE} {chosen(study)}",
+        f"Points are {named}. {defined}{pareto.MORE} {chosen(study)}",
         alt=f"A point a configuration: {WORDS[x]} to the right, top-1 upwards; a stepped line joins the best",
     )
 

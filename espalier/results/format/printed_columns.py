@@ -6,14 +6,19 @@ from dataclasses import replace
 from espalier.errors import Mistake
 from espalier.results.format.numbers import MISSING
 from espalier.results.format.table import Table
+from espalier.results.read import convergence
 
 _ALWAYS = "top-1"
 """An accuracy is printed although all rows have the same."""
 _COUNT = "n"
+DEFINED = {convergence.HEADING: convergence.DEFINITION}
+"""Headings of columns that are printed only where a study names them → what their caption says of them."""
 
 
 def telling(table: Table) -> Table:
-    """The table without columns that say the same in every row, which its caption says once."""
+    """The table without columns that say the same in every row, which its caption says once, and without those that
+    only a study asks for."""
+    table = table.of_columns(place for place, head in enumerate(table.printed) if head not in DEFINED)
     if len(table.printed) < 2 or table.matrix:
         return table
     same = {
@@ -42,7 +47,8 @@ def _is_number(table: Table, place: int, head: str) -> bool:
 
 
 def chosen(table: Table, headings: tuple[str, ...]) -> Table:
-    """The table with the columns that name its rows, and those under the given headings, in their order.
+    """The table with the columns that name its rows, and those under the given headings, in their order; its caption
+    defines what not every reader knows.
 
     Args:
         headings: with or without units; capitals do not matter
@@ -56,7 +62,9 @@ def chosen(table: Table, headings: tuple[str, ...]) -> Table:
         raise Mistake(f"columns: no column is headed {', '.join(map(repr, absent))}; there are {known}")
     named = [*range(table.words)]
     asked = [places[_bare(head)] for head in headings]
-    return table.of_columns([*named, *(place for place in dict.fromkeys(asked) if place not in named)])
+    found = table.of_columns([*named, *(place for place in dict.fromkeys(asked) if place not in named)])
+    notes = [text for head, text in DEFINED.items() if head in found.printed]
+    return replace(found, caption=found.caption.with_notes(*notes))
 
 
 def _bare(head: str) -> str:

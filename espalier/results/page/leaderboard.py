@@ -8,9 +8,10 @@ from espalier.results.compare.comparison import HEADINGS, grouped, headed
 from espalier.results.compare.costs import costs
 from espalier.results.format import numbers
 from espalier.results.format.marks import marked, names
-from espalier.results.read import rungs
+from espalier.results.read import convergence, rungs
 from espalier.results.read.planned_study import Study, baseline_number, configurations, headline, labels
 from espalier.results.read.run_state import State
+from espalier.runs.spoken import spoken
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ NAMES = {
     "latency_1": "Latency, 1 image (ms)",
     "latency_64": "Latency, 64 images (ms)",
     "train_time": "Train time",
+    convergence.COLUMN: convergence.HEADING,
 }
 """Costs by their short names, for headings."""
+_CALLED = "Trainings"
+"""Heading of their spoken names."""
 
 
 class Cell(NamedTuple):
@@ -44,7 +48,8 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One configuration: `labels` are found by the search too, `runs` are its repeats' runs, each after its parent."""
+    """One configuration: `labels`, with spoken names, are found by the search too, `runs` are its repeats' runs, each
+    after its parent."""
 
     name: str
     whole: str
@@ -99,16 +104,19 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     labels = {number: found for found, number in configurations(study).items()}
     along = {axis: [labels[number][place] for number in data.index] for place, axis in enumerate(study["axes"])}
     axes = {head: cells for head, cells in headed(along, study).items() if len(set(cells)) > 1}
-    rounds = _rounds(frame, data.index)
+    more = _convergence(data) | _rounds(frame, data.index)
+    called = {number: _called(ids, study) for number, ids in runs.items()}
+    # What is found by the search, and shown to who asks for it.
+    words = {_CALLED: [called[number] for number in data.index], **axes}
     rows = [
         Row(
             named[number],
             _whole(labels[number], named[number]),
-            " ".join(labels[number]),
+            " ".join([*labels[number], called[number]]),
             number == baseline,
             [
-                *(cells[place] for cells in (*columns.values(), *rounds.values())),
-                *(Cell(cells[place], None) for cells in axes.values()),
+                *(cells[place] for cells in (*columns.values(), *more.values())),
+                *(Cell(cells[place], None) for cells in words.values()),
             ],
             runs[number],
         )
@@ -118,8 +126,22 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     shown = [Column(head, False, len({cell.text for cell in cells}) > 1) for head, cells in columns.items()]
     if not any(column.shown for column in shown):
         shown = [column._replace(shown=True) for column in shown]
-    asked_for = [*(Column(head, False, False) for head in rounds), *(Column(head, True, False) for head in axes)]
+    asked_for = [*(Column(head, False, False) for head in more), *(Column(head, True, False) for head in words)]
     return Leaderboard([*shown, *asked_for], rows)
+
+
+def _called(runs: Sequence[str], study: Study) -> str:
+    """The spoken names of the trainings among a configuration's runs."""
+    return ", ".join(spoken(run) for run in runs if study["runs"][run]["stage"] == "train")
+
+
+def _convergence(data: "pd.DataFrame") -> dict[str, list[Cell]]:
+    """Epochs to convergence of each configuration; nothing where none has a result."""
+    if data[f"{convergence.COLUMN}_mean"].isna().all():
+        return {}
+    head, texts = printed(convergence.COLUMN, data[f"{convergence.COLUMN}_mean"].tolist())
+    cells = zip(texts, data[f"{convergence.COLUMN}_mean"], strict=True)
+    return {head: [Cell(text, _value(value)) for text, value in cells]}
 
 
 def _rounds(frame: "pd.DataFrame", configurations: "pd.Index") -> dict[str, list[Cell]]:
@@ -146,8 +168,8 @@ def _columns(data: "pd.DataFrame", study: Study) -> dict[str, list[Cell]]:
     counted = data[f"{headline(study)}_n"]
     columns["n"] = [Cell(str(int(n)), float(n)) for n in counted]
     for name in NAMES:
-        # A table that is to be read at one glance has room for one latency.
-        if name != "latency_64" and data[name].notna().any():
+        # A table that is to be read at one glance has room for one latency, and shows epochs to who asks for them.
+        if name not in ("latency_64", convergence.COLUMN) and data[name].notna().any():
             head, texts = printed(name, data[name].tolist())
             columns[head] = [Cell(text, _value(value)) for text, value in zip(texts, data[name], strict=True)]
     parts = zip(data["done"], data["planned"], strict=True)
@@ -159,6 +181,8 @@ def printed(name: str, values: Sequence[float]) -> tuple[str, list[str]]:
     """Heading with its unit, and the cells of a cost."""
     if name.startswith("latency"):
         return NAMES[name], [numbers.plain(value) for value in values]
+    if name == convergence.COLUMN:
+        return NAMES[name], [numbers.plain(value, 1) for value in values]
     if name == "train_time":
         divisor, unit = numbers.time_unit(values)
         return f"{NAMES[name]} ({unit})", [numbers.scaled(value, divisor) for value in values]

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from espalier.files import write_text
 from espalier.results.format import style, table_files
 from espalier.results.format.notices import notices
+from espalier.results.format.printed_columns import DEFINED
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import page
 from espalier.results.page import answers, browser, contents, explore, search_rounds
@@ -22,6 +23,7 @@ from espalier.results.read.data_sets import prepared
 from espalier.results.read.planned_study import Study, axis_names, configurations, headline
 from espalier.results.read.run_state import ENDED, STATES, TROUBLED, State, last_words
 from espalier.results.requested import Asked, asked
+from espalier.runs.spoken import spoken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +43,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
     tables = [_table(item, study, frame, folder) for item in asked(study, "table")]
     figures = [_figure(item, study, folder) for item in asked(study, "figure")]
     data_sets, downloads = prepared(study), [(name, link) for name, link in _downloads(folder, plan) if link]
+    board = leaderboard(ready, study)
     charts = explore.write(folder / explore.NAME, study, ready, bool(data_sets), downloads)
     text = page(
         "page.html",
@@ -63,7 +66,8 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         common=_common(study),
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],
         data_sets=data_sets,
-        board=leaderboard(ready, study),
+        board=board,
+        defined=[text for head, text in DEFINED.items() if head in {column.head for column in board.columns}],
         library=browser.tables(),
         charts=charts,
         tables=tables,
@@ -74,7 +78,10 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
             [(each["key"], each["title"]) for each in tables],
             bool(data_sets),
         ),
-        commands=[(id_, states[id_].name, shlex.join(run["command"])) for id_, run in study["runs"].items()],
+        commands=[
+            (id_, "" if run["stage"] == "prepare" else spoken(id_), states[id_].name, shlex.join(run["command"]))
+            for id_, run in study["runs"].items()
+        ],
         provenance=origins(states),
         downloads=downloads,
     )

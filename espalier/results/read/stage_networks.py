@@ -37,7 +37,7 @@ def until(frame: "pd.DataFrame", study: Study, stage: str) -> tuple["pd.DataFram
     }
     changing = [f"run.{name}" for name in later if STAGES[name].changes and f"run.{name}" in frame]
     goes_on = frame[changing].notna().any(axis=1)
-    gone = [f"{part}.{name}" for part in ("run", "folder") for name in later if f"{part}.{name}" in frame]
+    gone = [f"{part}.{name}" for part in ("run", "spoken", "folder") for name in later if f"{part}.{name}" in frame]
     found = frame.assign(**dict.fromkeys((f"label.{axis}" for axis in beyond), _BARE), **dict.fromkeys(gone))
     own = [f"label.{axis}" for axis in study["axes"]]
     # What ends here has its measures in the frame, and speaks for chains that go on from the same network.

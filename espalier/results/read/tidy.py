@@ -10,13 +10,14 @@ import pandas as pd
 
 from espalier.errors import ArtifactError
 from espalier.files import write_text
-from espalier.results.read import rungs
+from espalier.results.read import convergence, rungs
 from espalier.results.read.planned_study import Study, configurations, labels, stages
 from espalier.results.read.run_state import STATES, STOPPED, State, chain_state, state_of
 from espalier.results.read.standing import Standing
 from espalier.runs import record as records
 from espalier.runs.columns import HISTORY
 from espalier.runs.record import DONE
+from espalier.runs.spoken import spoken
 from espalier.stages import STAGES
 
 COSTS = ("wall_s", "cpu_s", "images_per_s", "peak_memory_mib")
@@ -42,8 +43,9 @@ def refuse_damaged(known: Mapping[str, State]) -> None:
 
 def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = None) -> pd.DataFrame:
     """A row a point: `configuration` (number), `repeat`, `seed`, `round` of a search that has rounds, `state`,
-    `label.<axis>`, `run.<stage>` (ids), `folder.<stage>` (of prepared data the file),
-    every setting that varies under its key path, and the metrics of the runs that are done.
+    `label.<axis>`, `run.<stage>` (ids), `spoken.<stage>` (their spoken names), `folder.<stage>` (of prepared data the
+    file),
+    every setting that varies under its key path, the metrics of the runs that are done, and `epochs_to_convergence`.
 
     Where trainings were stopped: `stopped_at` (epochs), `stopped_score` (what was compared, a mean over seeds),
     `stopped_top1` (the training's own validation top-1 there, in percent), and of all trainings `shared_top1`, that
@@ -71,6 +73,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         row["state"] = STOPPED if stop else chain_state([known[id_].name for id_ in point["runs"].values()])
         row |= {f"label.{axis}": label for axis, label in zip(study["axes"], here, strict=True)}
         row |= {f"run.{stage}": id_ for stage, id_ in point["runs"].items()}
+        row |= {f"spoken.{stage}": spoken(id_) for stage, id_ in point["runs"].items() if stage != "prepare"}
         row |= {f"folder.{stage}": study["runs"][id_]["path"] for stage, id_ in point["runs"].items()}
         row |= {key: settings.get(key) for key in varying}
         # What a rung has ended has no result here, though another study may have trained it to its end.
@@ -91,11 +94,17 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     measured = [name for name in dict.fromkeys(measured) if name]
     fixed = ["configuration", "repeat", "seed", *(["round"] if study.get("rounds") else []), "state"]
     fixed += [f"label.{axis}" for axis in study["axes"]]
-    fixed += [f"{part}.{stage}" for part in ("run", "folder") for stage in stages(study)]
+    fixed += [
+        f"{part}.{stage}"
+        for part in ("run", "spoken", "folder")
+        for stage in stages(study)
+        if (part, stage) != ("spoken", "prepare")
+    ]
     ended = ["stopped_at", "stopped_score", "stopped_top1"] if stopped else []
     ended += ["shared_epochs", "shared_top1"] if shared else []
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *ended, *measured])))
     frame[measured] = frame[measured].apply(pd.to_numeric, errors="coerce")
+    frame[convergence.COLUMN] = _convergence(study, root, known, frame)
     frame["state"] = pd.Categorical(frame["state"], STATES)
     return frame
 
@@ -116,6 +125,15 @@ def history(study: Study, root: Path = Path()) -> pd.DataFrame:
     frame = frame.apply(pd.to_numeric, errors="coerce").astype(float)
     frame.insert(0, "run", pd.Series(ids, dtype=object))
     return frame.dropna(subset="epoch").astype({"epoch": int}).reset_index(drop=True)
+
+
+def _convergence(study: Study, root: Path, known: Mapping[str, State], frame: pd.DataFrame) -> pd.Series:
+    """Of chains whose trainings are done; a rung has ended the others."""
+    trained = frame[[f"run.{stage}" for stage in ("train", "extend") if f"run.{stage}" in frame]]
+    done = trained.map(lambda run: not isinstance(run, str) or known[run].name == DONE).all(axis=1)
+    ended = trained[done & (frame["state"] != STOPPED)]
+    runs = {id_: study["runs"][id_] for column in ended for id_ in ended[column].dropna()}
+    return convergence.epochs_to_convergence(history({"runs": runs}, root), ended).reindex(frame.index)
 
 
 def _standing(study: Study, root: Path, known: Mapping[str, State]) -> Standing:

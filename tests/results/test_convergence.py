@@ -1,0 +1,68 @@
+"""Epochs to convergence: counted from histories, shown where a study names them, and defined wherever they stand."""
+
+from math import isnan
+
+import pandas as pd
+import pytest
+
+from espalier.results.page.leaderboard import leaderboard
+from espalier.results.read import tidy
+from espalier.results.read.convergence import COLUMN, DEFINITION, HEADING, epochs_to_convergence
+from espalier.results.requested import Asked
+from support import study_on_disk as disk
+
+
+@pytest.mark.parametrize(
+    ("top1", "epoch"),
+    [
+        pytest.param([10, 60, 79.5, 79.6, 80, 79], 3, id="half a point below the best"),
+        pytest.param([10, 79.4, 80], 3, id="more than half a point below"),
+        pytest.param([80, 20, 30], 1, id="the first is the best"),
+        pytest.param([80, 81, 80], 2, id="what comes after the best counts for nothing"),
+        pytest.param([], float("nan"), id="no epoch"),
+    ],
+)
+def test_it_is_the_first_epoch_nearly_as_good_as_the_best(top1, epoch):
+    history = pd.DataFrame({"run": "a", "epoch": range(1, len(top1) + 1), "validation_top1": top1})
+    (found,) = epochs_to_convergence(history, pd.DataFrame({"run.train": ["a"]}))
+    assert found == epoch or (isnan(found) and isnan(epoch))
+
+
+def test_the_epochs_of_an_extension_are_counted_on():
+    history = pd.DataFrame({"run": ["a", "a", "b", "b"], "epoch": [1, 2, 1, 2], "validation_top1": [50, 60, 70, 80]})
+    chains = pd.DataFrame({"run.train": ["a", "a"], "run.extend": [None, "b"]})
+    assert epochs_to_convergence(history, chains).tolist() == [2, 4]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root, study = tmp_path_factory.mktemp("converged"), disk.plan()
+    disk.finish(root, study)
+    return study, tidy.runs(study, root)
+
+
+def test_runs_that_were_made_before_have_it_and_others_have_none(finished, tmp_path):
+    study, frame = finished
+    assert frame[COLUMN].between(1, disk.EPOCHS).all()
+    assert tidy.runs(study, tmp_path)[COLUMN].isna().all()
+
+
+@pytest.mark.parametrize("name", ["summary", "best", "by_axis"])
+def test_a_table_has_it_where_a_study_names_it_and_says_what_it_is(name, finished):
+    study, frame = finished
+    settings = {"axis": "augment"} if name == "by_axis" else {}
+    plain = Asked("table", name, name, settings).make(frame, study)
+    asked = Asked("table", name, name, settings, ("test top-1", "epochs to convergence")).make(frame, study)
+    assert HEADING not in plain.printed and DEFINITION not in plain.caption.notes
+    assert list(asked.printed)[-1] == HEADING and DEFINITION in asked.caption.notes
+    first = asked.data[f"{COLUMN}_mean"].iloc[0]
+    assert asked.printed[HEADING].iloc[0].startswith(f"{first:.1f} ± ")
+
+
+def test_a_tradeoff_and_the_leaderboard_have_it(finished):
+    study, frame = finished
+    figure = Asked("figure", "tradeoff", "tradeoff", {"x": COLUMN})
+    assert figure.make(frame, None, study).axes[0].get_xlabel() == HEADING
+    assert DEFINITION in figure.caption(study).notes
+    (column,) = [column for column in leaderboard(frame, study).columns if column.head == HEADING]
+    assert not column.shown
