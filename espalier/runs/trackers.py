@@ -1,10 +1,13 @@
 """Trainings under way as TensorBoard, MLflow or Weights & Biases show them, through Accelerate's trackers.
 
 A look from outside: no setting of a run, so it names none and changes none. Every epoch's row of history is told by
-the main process and written beside the run; an address of a server is used where its environment variable gives one.
+the main process and written beside the run; the address of a server or of a store that several trainings share is used
+where its environment variable gives one. All trainings stand in one project, under the names that a person can say,
+with their settings as values that can be sorted and grouped.
 """
 
 import importlib
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import Mistake
-from espalier.site import ranks
+from espalier.runs.record import identifier
+from espalier.runs.spoken import spoken
+from espalier.site import file_lock, ranks
 
 log = logging.getLogger("espalier")
 
 VARIABLE = "ESPALIER_TRACKERS"
 """Environment variable with the trackers of every run."""
 PROJECT = "espalier"
-"""The project or experiment under which runs stand."""
+"""The project or experiment of all runs, unless `WANDB_PROJECT` or `MLFLOW_EXPERIMENT_NAME` names another."""
 
 _PACKAGES = ("tensorboard", "mlflow", "wandb")
 
@@ -29,14 +34,24 @@ _PACKAGES = ("tensorboard", "mlflow", "wandb")
 class _Following:
     """What this process tells, and whom."""
 
-    def __init__(self, folder: Path, names: Sequence[str], words: Sequence[str]):
+    def __init__(self, folder: Path, names: Sequence[str], settings: Mapping[str, Any]):
         self.folder = Path(folder)
         self.waiting = list(names)
-        self.settings = dict(word.split("=", 1) for word in words)
+        self.settings = {key: _sortable(value) for key, value in settings.items() if value is not None}
         self.open: dict[str, Any] = {}
+
+    @property
+    def called(self) -> str:
+        """The run's spoken name."""
+        return spoken(identifier(self.folder))
 
 
 _following: _Following | None = None
+
+
+def _sortable(value: Any) -> str | float:
+    """A number stays one; lists and mappings are JSON."""
+    return value if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def named(text: str) -> tuple[str, ...]:
@@ -55,18 +70,18 @@ def named(text: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def following(folder: Path, trackers: str | None, words: Sequence[str]) -> Iterator[None]:
+def following(folder: Path, trackers: str | None, settings: Mapping[str, Any]) -> Iterator[None]:
     """Let trackers follow the trainings of the block.
 
     Args:
         trackers: a list with commas; None for that of the environment, where Snakemake states it
-        words: the run's settings as key=value
+        settings: key path → value of every setting of the run; what is null is not told
 
     Raises:
         Mistake: a tracker is not known, or not installed.
     """
     global _following
-    _following = _Following(folder, named(os.environ.get(VARIABLE, "") if trackers is None else trackers), words)
+    _following = _Following(folder, named(os.environ.get(VARIABLE, "") if trackers is None else trackers), settings)
     try:
         yield
     finally:
@@ -93,11 +108,19 @@ def begin(epoch: int) -> None:
             raise Mistake(f"tracking: {name} cannot begin ({type(error).__name__}: {error})") from error
 
 
-def told(row: Mapping[str, Any]) -> None:
-    """Tell a row of history. A tracker that fails is left out from then on: it must not cost the training."""
+def told(row: Mapping[str, Any], best: Mapping[str, Any] | None = None) -> None:
+    """Tell a row of history. A tracker that fails is left out from then on: it must not cost the training.
+
+    Args:
+        best: the row of the epoch that the training would keep if it ended now, told as `best_epoch` and
+            `best_validation_top1` (percent); None where no epoch may be kept yet
+    """
+    values = {key: value for key, value in row.items() if key != "epoch"}
+    if best is not None:
+        values |= {f"best_{key}": best[key] for key in ("epoch", "validation_top1")}
     for name, tracker in [*_following.open.items()] if _following else ():
         try:
-            tracker.log({key: value for key, value in row.items() if key != "epoch"}, step=row["epoch"])
+            tracker.log(values, step=row["epoch"])
         except Exception as error:
             del _following.open[name]
             log.warning("tracking: %s has failed and follows no more (%s: %s)", name, type(error).__name__, error)
@@ -120,23 +143,56 @@ def _tensorboard(following: _Following, epoch: int) -> Any:
 
 
 def _mlflow(following: _Following, epoch: int) -> Any:
-    mlflow, place = mlflow_library(), _place(following)
+    mlflow = mlflow_library()
+    artifacts = None
     if "MLFLOW_TRACKING_URI" not in os.environ:
+        place = _place(following)
         mlflow.set_tracking_uri(f"sqlite:///{place}/mlflow.db")
+        artifacts = (place / "artifacts").as_uri()
     from accelerate.tracking import MLflowTracker
 
-    experiment = mlflow.get_experiment_by_name(PROJECT)
-    wanted = f"attributes.run_name = '{following.folder.name}'"
-    runs = mlflow.MlflowClient().search_runs([experiment.experiment_id], wanted, max_results=1) if experiment else ()
-    tracker = MLflowTracker(
-        PROJECT,
-        logging_dir=(place / "artifacts").as_uri() if "MLFLOW_TRACKING_URI" not in os.environ else None,
-        run_id=runs[0].info.run_id if runs else None,
-        run_name=following.folder.name,
-    )
-    tracker.start()
-    tracker.store_init_configuration(following.settings)
+    project = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+    with _alone(mlflow.get_tracking_uri()):
+        experiment = _experiment(mlflow, project, artifacts)
+        wanted = f"tags.folder = '{following.folder.name}'"
+        runs = mlflow.MlflowClient().search_runs([experiment], wanted, max_results=1)
+        tracker = MLflowTracker(
+            project,
+            run_id=runs[0].info.run_id if runs else None,
+            run_name=following.called,
+            tags={"id": identifier(following.folder), "folder": following.folder.name},
+        )
+        tracker.start()
+        tracker.store_init_configuration(following.settings)
     return tracker
+
+
+@contextmanager
+def _alone(store: str) -> Iterator[None]:
+    """Let trainings that share a file of SQLite begin one after the other: MLflow makes and renews its tables then,
+    and two that do it at once spoil them."""
+    _, sqlite, path = store.partition("sqlite:///")
+    if not sqlite:
+        yield
+        return
+    lock = Path(f"{path.partition('?')[0]}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with file_lock.take(lock, wait=True):
+        yield
+
+
+def _experiment(mlflow: Any, name: str, artifacts: str | None) -> str:
+    """The id of an experiment, made where there is none yet."""
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return mlflow.create_experiment(name, artifact_location=artifacts)
+        except mlflow.MlflowException:
+            # Of trainings that begin at once, another one was quicker.
+            found = mlflow.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return found.experiment_id
 
 
 def mlflow_library() -> Any:
@@ -159,10 +215,11 @@ def _wandb(following: _Following, epoch: int) -> Any:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     from accelerate.tracking import WandBTracker
 
-    name = following.folder.name
-    tracker = WandBTracker(PROJECT, name=name, id=name, resume="allow", dir=str(_place(following)))
+    project, name = os.environ.get("WANDB_PROJECT", PROJECT), following.folder.name
+    place = str(_place(following))
+    tracker = WandBTracker(project, name=following.called, id=name, resume="allow", dir=place)
     tracker.start()
-    tracker.store_init_configuration(following.settings)
+    tracker.store_init_configuration({"folder": name, **following.settings})
     return tracker
 
 

@@ -1,8 +1,8 @@
 """The training loop, shared by every stage that trains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -124,8 +124,8 @@ def fit(
             ranks.share_buffers(state.model)
             found = validated(state.model, data, train)
             state.clock.lap("epoch")
-            record(state, train, data.size("train"), loss, correct, found, eligible)
-            watch.epoch_ended(state)
+            kept = record(state, train, data.size("train"), loss, correct, found, eligible)
+            watch.epoch_ended(state, kept)
     watch.close()
 
 
@@ -137,8 +137,11 @@ def validated(model: torch.nn.Module, data: "Resident", train: Training) -> dict
 
 def record(
     state: State, train: Training, images: int, loss: float, correct: float, found: dict[str, float], eligible: int = 1
-) -> None:
-    """End the epoch: a row of history, the best weights, the schedule's reaction, the next epoch's beginning."""
+) -> Mapping[str, Any] | None:
+    """End the epoch: a row of history, the best weights, the schedule's reaction, the next epoch's beginning.
+
+    Returns the row of the best epoch so far; None where none may be the best yet.
+    """
     for split, value in (("training", loss), ("validation", found["loss"])):
         # NaN is not less than anything.
         if not value < BEYOND_REASON:
@@ -157,9 +160,11 @@ def record(
         "epoch_s": round(seconds["epoch"], 3),
     }
     state.history.append(row)
-    if state.epoch >= eligible and best(state.history[eligible - 1 :], train.select) is row:
+    kept = best(state.history[eligible - 1 :], train.select) if state.epoch >= eligible else None
+    if kept is row:
         state.best = state.weights()
     state.schedule.epoch_ended(row[f"validation_{train.select}"])
     state.epoch, state.step = state.epoch + 1, 0
     state.sums.zero_()
     state.clock.next_epoch()
+    return kept

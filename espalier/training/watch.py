@@ -90,13 +90,17 @@ class Watch:
         self._progress.step_ended(state.epoch, state.step)
         self._look(state, self._every_s, "train", "epoch")
 
-    def epoch_ended(self, state: State) -> None:
+    def epoch_ended(self, state: State, best: Mapping[str, Any] | None = None) -> None:
         """The epoch's row is in the history.
+
+        Args:
+            best: the row of the epoch whose weights would be kept if the training ended now; None where none may be
+                kept yet
 
         Raises:
             Interrupted: the run was asked to stop, and its state is saved.
         """
-        trackers.told(self._write(state)[-1])
+        trackers.told(self._write(state)[-1], best and joined(self._earlier, [best])[-1])
         self._progress.epoch_ended(state.history[-1])
         self._look(state, min(self._every_s, EPOCH_SAVE_S))
 

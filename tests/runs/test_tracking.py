@@ -9,8 +9,9 @@ import pytest
 from espalier.errors import Mistake
 from espalier.plan import config
 from espalier.runs import trackers
+from espalier.runs.spoken import spoken
 from espalier.settings.problems import StudyError
-from support.scripts_as_run import ENVIRONMENT, SCRIPTS, run
+from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, SCRIPTS, run, script
 
 WORDS = ("model.name=resnet", "model.blocks=[1]", "model.channels=[4]", "train.epochs=2")
 FINE = ("prune.name=magnitude", "prune.ratio=0.5", "fine_tune.epochs=1")
@@ -77,9 +78,48 @@ def test_mlflow_is_told_the_same_beside_the_run(plain, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {folder.name}
     client = mlflow.MlflowClient(f"sqlite:///{folder}/tracking/mlflow.db")
     (one,) = client.search_runs([client.get_experiment_by_name(trackers.PROJECT).experiment_id])
-    assert one.info.run_name == folder.name and one.data.params["train.epochs"] == "2"
+    assert one.info.run_name == spoken("0000000000") and one.data.tags["folder"] == folder.name
+    assert one.data.params["train.epochs"] == "2"
     told = [each.value for each in client.get_metric_history(one.info.run_id, "validation_top1")]
     assert told == [float(row["validation_top1"]) for row in history(folder)]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_trains_at_once_is_one_experiment_whose_runs_can_be_sorted(plain, tmp_path):
+    """Three trainings begin together in an empty store; one of them is of two processes, and told by the main one."""
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: uv sync --group trackers")
+    data, _ = plain
+    store = f"sqlite:///{tmp_path}/live.db"
+    environment = {key: value for key, value in ENVIRONMENT.items() if not key.startswith("MLFLOW")}
+    environment |= {"MLFLOW_TRACKING_URI": store, "MLFLOW_EXPERIMENT_NAME": "sweep"}
+    sweep = {"a-0000000000": "lr=0.1", "b-1111111111": "lr=0.02", "c-2222222222": "lr=0.003"}
+    started = [
+        subprocess.Popen(
+            [
+                *script("train", tmp_path / name, "--data", data, "--trackers=mlflow", *WORDS, "train.epochs=4"),
+                *(f"train.optimizer.{lr}", f"train.processes={2 if lr == 'lr=0.02' else 1}"),
+            ],
+            env=environment,
+            cwd=tmp_path,
+        )
+        for name, lr in sweep.items()
+    ]
+    assert [process.wait(PATIENCE_S) for process in started] == [0, 0, 0]
+    client = mlflow.MlflowClient(store)
+    experiment = client.get_experiment_by_name("sweep").experiment_id
+    found = client.search_runs([experiment], order_by=["params.`train.optimizer.lr` DESC"])
+    assert [run.info.run_name for run in found] == [spoken(name[-10:]) for name in sweep]
+    assert [run.data.params["train.optimizer.lr"] for run in found] == ["0.1", "0.02", "0.003"]
+    # A setting that is at its default is told too, so that runs can be grouped by it.
+    assert [run.data.params["train.processes"] for run in found] == ["1", "2", "1"]
+    for one, name in zip(found, sweep, strict=True):
+        rows = history(tmp_path / name)
+        told = client.get_metric_history(one.info.run_id, "best_validation_top1")
+        top1 = [float(row["validation_top1"]) for row in rows]
+        assert [(each.step, each.value) for each in told] == [(epoch, max(top1[:epoch])) for epoch in range(1, 5)]
+        (measured,) = csv.DictReader((tmp_path / name / "metrics.csv").open(newline=""))
+        assert one.data.metrics["best_validation_top1"] == float(measured["validation_top1"])
+        assert one.data.metrics["best_epoch"] == float(measured["best_epoch"])
 
 
 def test_a_missing_library_ends_the_run_before_it_begins(plain, tmp_path):
@@ -132,7 +172,7 @@ def test_a_tracker_that_fails_does_not_cost_the_training(tmp_path, caplog):
         def finish(self):
             """Nothing is open."""
 
-    with trackers.following(tmp_path, "", []):
+    with trackers.following(tmp_path, "", {}):
         trackers._following.open["tensorboard"] = Full()
         with caplog.at_level("WARNING", "espalier"):
             trackers.told({"epoch": 1, "lr": 0.1})
@@ -140,10 +180,39 @@ def test_a_tracker_that_fails_does_not_cost_the_training(tmp_path, caplog):
     assert [record.getMessage().count("no space left") for record in caplog.records] == [1]
 
 
+def test_every_epoch_is_told_with_the_best_one_so_far(tmp_path):
+    class Kept:
+        def __init__(self):
+            self.rows = []
+
+        def log(self, values, step):
+            self.rows.append((step, values))
+
+        def finish(self):
+            """Nothing is open."""
+
+    kept = Kept()
+    with trackers.following(tmp_path, "", {}):
+        trackers._following.open["mlflow"] = kept
+        trackers.told({"epoch": 7, "lr": 0.1}, {"epoch": 5, "validation_top1": 90.0, "validation_loss": 0.3})
+        trackers.told({"epoch": 8, "lr": 0.1})
+    assert kept.rows == [(7, {"lr": 0.1, "best_epoch": 5, "best_validation_top1": 90.0}), (8, {"lr": 0.1})]
+
+
+def test_settings_stay_numbers_and_lists_become_texts(tmp_path):
+    told = {"lr": 0.1, "epochs": 5, "nesterov": True, "name": "sgd", "augment": [{"name": "cutout"}], "teacher": None}
+    with trackers.following(tmp_path / "net-437599c568", "", told):
+        assert trackers._following.settings == {
+            **{"lr": 0.1, "epochs": 5, "nesterov": True, "name": "sgd"},
+            "augment": '[{"name": "cutout"}]',
+        }
+        assert trackers._following.called == "bright-flower-563"
+
+
 def test_a_resumed_run_shows_each_epoch_once(plain, tmp_path):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
     for begin, epochs in ((1, (1, 2, 3)), (3, (3, 4))):
-        with trackers.following(tmp_path, "tensorboard", WORDS):
+        with trackers.following(tmp_path, "tensorboard", {"train.epochs": 4}):
             trackers.begin(begin)
             for epoch in epochs:
                 trackers.told({"epoch": epoch, "lr": epoch / begin})

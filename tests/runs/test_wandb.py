@@ -11,7 +11,8 @@ import pytest
 from espalier.errors import Mistake
 from espalier.plan import config
 from espalier.runs import trackers
-from support.scripts_as_run import ENVIRONMENT, SCRIPTS, run
+from espalier.runs.spoken import spoken
+from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, SCRIPTS, run, script
 
 WORDS = ("model.name=mlp", "model.hidden=[4]", "train.epochs=2")
 
@@ -45,31 +46,63 @@ def said(items):
     return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
 
 
-def test_an_offline_run_holds_settings_and_every_epoch(digits, tmp_path):
-    pytest.importorskip("wandb", reason="Weights & Biases is not installed: uv sync --group trackers")
-    folder = tmp_path / "net-0000000000"
-    environment = {key: value for key, value in ENVIRONMENT.items() if not key.startswith("WANDB")}
-    # Without the key: nothing may go to a server that nobody has asked for.
-    command = [sys.executable, SCRIPTS / "stage.py", "train", folder, "--data", digits, "--trackers=wandb", *WORDS]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {folder.name}
-    (place,) = (folder / "tracking/wandb").glob("offline-run-*")
-    (kept,) = place.glob("*.wandb")
+def offline(folder):
+    """What W&B's offline run of a training says: who it is, its settings, a mapping an epoch."""
+    (kept,) = (folder / "tracking/wandb").glob("offline-run-*/*.wandb")
     found = [*records(kept)]
     (begun,) = (record.run for record in found if record.HasField("run"))
-    assert (begun.project, begun.display_name, begun.run_id) == (trackers.PROJECT, folder.name, folder.name)
     settings = {}
     for record in found:
         if record.HasField("config"):
             settings |= said(record.config.update)
-    assert settings["train.epochs"] == "2"
-    told = [said(record.history.item) for record in found if record.HasField("history")]
+    return begun, settings, [said(record.history.item) for record in found if record.HasField("history")]
+
+
+def without_server():
+    """The environment without W&B's variables, an account's key among them: nothing may go to a server."""
+    return {key: value for key, value in ENVIRONMENT.items() if not key.startswith("WANDB")}
+
+
+def test_an_offline_run_holds_settings_and_every_epoch(digits, tmp_path):
+    pytest.importorskip("wandb", reason="Weights & Biases is not installed: uv sync --group trackers")
+    folder = tmp_path / "net-0000000000"
+    command = [sys.executable, SCRIPTS / "stage.py", "train", folder, "--data", digits, "--trackers=wandb", *WORDS]
+    done = subprocess.run(command, env=without_server(), capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name}
+    begun, settings, told = offline(folder)
+    assert (begun.project, begun.display_name, begun.run_id) == (trackers.PROJECT, spoken("0000000000"), folder.name)
+    assert settings["train.epochs"] == 2 and settings["folder"] == folder.name
     with (folder / "history.csv").open(newline="") as file:
         rows = [*csv.DictReader(file)]
     assert [epoch["_step"] for epoch in told] == [int(row["epoch"]) for row in rows] == [1, 2]
     for column in ("validation_top1", "train_loss", "lr"):
         assert [epoch[column] for epoch in told] == [float(row[column]) for row in rows]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_trains_at_once_is_one_project(digits, tmp_path):
+    pytest.importorskip("wandb", reason="Weights & Biases is not installed: uv sync --group trackers")
+    sweep = {"a-0000000000": 0.1, "b-1111111111": 0.02}
+    started = [
+        subprocess.Popen(
+            [
+                *script("train", tmp_path / name, "--data", digits, "--trackers=wandb", *WORDS),
+                *(f"train.optimizer.lr={lr}", f"train.processes={1 + (lr == 0.02)}"),
+            ],
+            env=without_server() | {"WANDB_PROJECT": "sweep"},
+            cwd=tmp_path,
+        )
+        for name, lr in sweep.items()
+    ]
+    assert [process.wait(PATIENCE_S) for process in started] == [0, 0]
+    found = [offline(tmp_path / name) for name in sweep]
+    assert {run.project for run, _, _ in found} == {"sweep"}
+    assert [run.display_name for run, _, _ in found] == [spoken(name[-10:]) for name in sweep]
+    assert [settings["train.optimizer.lr"] for _, settings, _ in found] == [*sweep.values()]
+    for _, _, told in found:
+        best = [epoch["best_validation_top1"] for epoch in told]
+        assert best == [max(epoch["validation_top1"] for epoch in told[: place + 1]) for place in range(2)]
 
 
 def test_following_changes_no_bit(digits, tmp_path):

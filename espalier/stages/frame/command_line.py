@@ -18,6 +18,7 @@ from espalier.runs.interruption import Interruption, job_started
 from espalier.runs.log import recording
 from espalier.runs.owner import owning
 from espalier.runs.progress import Heartbeat
+from espalier.settings.keys import flat
 from espalier.settings.problems import StudyError, unknown
 from espalier.settings.registry import Spec
 from espalier.settings.words import parse
@@ -161,7 +162,7 @@ def _at_work(stage: Stage, spec: Spec, args: argparse.Namespace, started: float)
     )
     # The launcher of several processes owns the folder for all of them.
     owned = nullcontext() if ranks.launched() else owning(args.folder, interruption.reason)
-    trackers = following(args.folder, getattr(args, "trackers", ""), args.settings)
+    trackers = following(args.folder, getattr(args, "trackers", ""), dict(flat(spec.model_dump(mode="json"))))
     heartbeat.quiet = True
     with recording(args.folder, heartbeat), owned:
         heartbeat.quiet = False
