@@ -33,7 +33,7 @@ def command(function: Callable) -> Callable:
 
 Studies = Annotated[list[str] | None, typer.Argument(help="names of studies; those of config/config.yaml")]
 Words = Annotated[list[str] | None, typer.Option("--config", help="key=value, as Snakemake takes it; may be repeated")]
-Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="ids, names or folders of runs")]
+Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="ids, names, spoken names or folders of runs")]
 
 
 @command
@@ -208,7 +208,7 @@ def compare(
 
 @command
 def predict(
-    run: Annotated[str, typer.Argument(help="id, name or folder of a run, or a file (.esp, .onnx)")],
+    run: Annotated[str, typer.Argument(help="id, name, spoken name or folder of a run, or a file")],
     images: Annotated[Path, typer.Argument(help="an image, a folder, searched to its depth, or a pickled batch")],
     output: Annotated[
         Path,
@@ -218,9 +218,9 @@ def predict(
 ) -> None:
     """Tell the class of every image in a folder. Exit code 1 where a file could not be read; the rest is answered."""
     from espalier.networks.answered_folder import answered
-    from espalier.runs.folders import find
+    from espalier.runs.folders import located
 
-    counts = answered(Path(run) if Path(run).exists() else find(run), images, output, strict=strict)
+    counts = answered(located(run), images, output, strict=strict)
     print(f"{output}: {counts.images} images, {counts.unreadable} could not be read, {counts.per_second:.0f} a second")
     raise typer.Exit(bool(counts.unreadable))
 

@@ -67,7 +67,8 @@ def _asked(value: Mapping) -> tuple[str, str] | None:
     given = {key: value[key] for key in ("file", "name", "run", "study", "best") if value.get(key) is not None}
     if given.keys() == {"run"} and isinstance(given["run"], str | int):
         # An id may be digits alone, which YAML reads as a number, without zeros in front.
-        return "run", str(given["run"]).zfill(records.DIGITS)
+        name = str(given["run"])
+        return "run", name.zfill(records.DIGITS) if name.isdigit() else name
     if given.keys() == {"study", "best"} and given["best"] is True and isinstance(given["study"], str | int):
         return "study", str(given["study"])
     return None

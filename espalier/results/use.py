@@ -8,6 +8,7 @@ from espalier.files import replacing
 from espalier.plan.best_chain import best
 from espalier.plan.configured import configured
 from espalier.plan.manifest import manifest
+from espalier.runs.folders import located
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def save(frame: "pd.DataFrame", output: Path) -> None:
 
 
 def load(path: str | Path | None = None, *, study: str | None = None, best: bool = False) -> "Classifier":
-    """A network to use: of a run's folder, of a coded file (.esp) or an ONNX file of ours, or the best of a study.
+    """A network to use: of a run, of a coded file (.esp) or an ONNX file of ours, or the best of a study.
 
     Args:
+        path: of the file or of the run's folder, or the run's id, name or spoken name
         study: name of a study: of the configuration with the highest mean validation top-1 the best seed is taken
         best: said with `study`, since nothing else is chosen there
 
@@ -69,7 +71,7 @@ def load(path: str | Path | None = None, *, study: str | None = None, best: bool
 
     if (path is None) == (study is None) or (study is not None) != best:
         raise Mistake("load: give the folder of a run, or study=… with best=True")
-    return classifier.load(best_of(study) if path is None else path)
+    return classifier.load(best_of(study) if path is None else located(path))
 
 
 def best_of(study: str) -> Path:

@@ -26,7 +26,18 @@ def find(name: str) -> Path:
         return found[0]
     if found:
         raise Mistake(f"{name}: several runs have this name ({', '.join(map(str, found))}); name one by its path")
-    raise Mistake(f"{name}: no run of this id, name or path lies in {RUNS}; `espalier status` knows those of a study")
+    raise Mistake(
+        f"{name}: no run of this id, name, spoken name or path lies in {RUNS}; `espalier status` knows those of a study"
+    )
+
+
+def located(name: str | Path) -> Path:
+    """A file or folder by its path, or else the folder of the run of this name.
+
+    Raises:
+        Mistake: there is neither, or more than one run.
+    """
+    return Path(name) if Path(name).exists() else find(str(name))
 
 
 def _names(path: Path) -> tuple[str, ...]:

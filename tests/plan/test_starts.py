@@ -7,6 +7,7 @@ import pytest
 from espalier.plan.best_chain import best
 from espalier.plan.build import build
 from espalier.runs import record as records
+from espalier.runs.spoken import spoken
 from espalier.settings.problems import StudyError
 from espalier.settings.words import parse
 from espalier.stages import STAGES
@@ -93,7 +94,7 @@ def test_a_study_that_is_not_finished_is_one_error_with_its_place():
         ("{study: demo, best: false}", "expected True"),
         ("{best: true}", "found none of file, run and study"),
         ("{study: demo, best: true, file: a.pt}", "found file and study of file, run and study; name one"),
-        ("{run: 0123456789}", "no run of this id, name or path lies in results/runs"),
+        ("{run: 0123456789}", "no run of this id, name, spoken name or path lies in results/runs"),
         ("{file: none.pt}", "there is no file 'none.pt'"),
         ("results", "'results' is a folder; name a file in it, or a run"),
         ("{file: 3}", "expected a text"),
@@ -122,12 +123,19 @@ def test_a_run_is_named_by_its_id_its_name_or_its_path_however_written():
     for name in (
         first.id,
         first.name,
+        spoken(first.id),
         first.path,
         f"./{first.path}",
         f"results/../{first.path}",
         Path(first.path).resolve(),
     ):
         assert file_of("mine", f"checkpoint: {{run: '{name}'}}\n") == f"{first.path}/model.safetensors"
+
+
+def test_a_spoken_name_shorter_than_an_id_is_not_filled_with_zeros():
+    assert len("icy-owl-5") < records.DIGITS
+    message = told("mine", "checkpoint: {run: icy-owl-5}\n").message
+    assert message.startswith("icy-owl-5: no run of this id"), message
 
 
 def test_a_run_without_weights_names_the_one_before_it():

@@ -64,7 +64,7 @@ def test_a_run_is_shown_by_id_name_or_folder(done):
     }
     (text,) = texts
     assert "outcome: done" in text and "train.epochs=2" in text and "model.safetensors" in text and "INFO" in text
-    assert "no run of this id, name or path" in call("show", "nothing", code=2)
+    assert "no run of this id, name, spoken name or path" in call("show", "nothing", code=2)
 
 
 def test_what_is_forgotten_is_made_again(done):
