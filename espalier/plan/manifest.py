@@ -119,7 +119,8 @@ def _settings(run: Run) -> Iterator[tuple[str, Any]]:
 
 
 def _wanted(item: Choice) -> dict[str, Any]:
-    values = [label(value) for value in item.model_dump(exclude_defaults=True, exclude={"plugin"}).values()]
+    told = item.model_dump(exclude_defaults=True, exclude={"plugin", "columns"})
+    values = [label(value) for value in told.values()]
     key = "-".join(values)
     key = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in key)
     return {"key": key, **item.model_dump(mode="json")}

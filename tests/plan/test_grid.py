@@ -22,6 +22,12 @@ def plan(tmp_path):
     return planned
 
 
+def test_columns_have_no_part_in_the_name_of_a_table(plan):
+    told = "tables: [{name: best, count: 3, columns: [n, epochs]}, summary]\n"
+    tables = manifest.manifest(plan(told).studies["s0"])["tables"]
+    assert [one["key"] for one in tables] == ["best-3", "summary"] and tables[0]["columns"] == ["n", "epochs"]
+
+
 def settings(plan, *paths):
     """The values at key paths of every point of the first study."""
     points = manifest.manifest(plan.studies["s0"])

@@ -27,6 +27,22 @@ CONFIGURATION = "Configuration"
 _LABELS = 3
 """Columns of labels that a reader takes in beside numbers."""
 
+_TRAINED = "Training loss and top-1: of the augmented images of the best epoch, while it was trained."
+_MORE = {
+    "train_top1": ("Training top-1 (%)", 2, _TRAINED),
+    "train_loss": ("Training loss", 4, _TRAINED),
+    "validation_loss": (
+        "Validation loss",
+        4,
+        "Validation loss: mean cross-entropy in nats an image, of the best epoch.",
+    ),
+    "epochs": ("Epochs", 1, "Epochs: how many were trained; the network is that of the best one."),
+    convergence.COLUMN: (convergence.HEADING, 1, convergence.DEFINITION),
+    convergence.SECONDS: ("Epoch time (s)", 2, "Epoch time: the mean over a training's epochs, validation included."),
+}
+"""Column of the frame that is printed only where a study names it → its heading, decimal places and definition."""
+ASKED_FOR = {head: text for head, _, text in _MORE.values()}
+"""Heading → definition of the same."""
 HEADINGS = {"test_top1": "Test top-1 (%)", "validation_top1": "Validation top-1 (%)"}
 
 
@@ -49,7 +65,7 @@ def spread_words(study: Study) -> str:
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     """A row a group, in the order of the plan: estimates of the accuracies over seeds, `params` and `macs` where the
-    group agrees on them, mean `train_wall_s` with that of extensions, mean and spread of `epochs_to_convergence`, and
+    group agrees on them, mean `train_wall_s` with that of extensions, mean and spread of what a study may ask for, and
     how many of its points are `done` or have `diverged` of those `planned`.
 
     Groups share one spread: who shows a part of a study gives the whole frame, and takes its rows from what comes back.
@@ -70,8 +86,8 @@ def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
     for count in ("params", "macs"):
         found[count] = groups[count].first().where(groups[count].nunique() == 1)
     found["train_wall_s_mean"] = groups["train_wall_s"].mean()
-    found[f"{convergence.COLUMN}_mean"] = groups[convergence.COLUMN].mean()
-    found[f"{convergence.COLUMN}_sd"] = groups[convergence.COLUMN].std(ddof=1)
+    for name in _MORE:
+        found[f"{name}_mean"], found[f"{name}_sd"] = groups[name].mean(), groups[name].std(ddof=1)
     if "stopped_at" in frame:
         found["stopped_at"] = groups["stopped_at"].max()
     for state in ("done", "diverged"):
@@ -119,8 +135,7 @@ def printed(data: "pd.DataFrame", study: Study) -> dict[str, list[str]]:
             cells |= [numbers.counts(name, data[column].tolist())]
     divisor, unit = numbers.time_unit(data["train_wall_s_mean"])
     cells[f"Train time ({unit})"] = [numbers.scaled(value, divisor) for value in data["train_wall_s_mean"]]
-    cells[convergence.HEADING] = _spread(data, convergence.COLUMN, 1)
-    return cells
+    return cells | {head: _spread(data, name, digits) for name, (head, digits, _) in _MORE.items()}
 
 
 def headed(columns: dict[str, list[str]], study: Study) -> dict[str, list[str]]:

@@ -46,7 +46,8 @@ def marked_table(table: "Table", study: Study) -> "Table":
     if mixed(study) and head in printed.columns[: table.words]:
         printed[head] = [cell + MARK if cell == PUBLISHED else cell for cell in printed[head]]
     bold = {marked(head, study): flags for head, flags in table.bold.items()}
-    return replace(table, data=data, printed=printed, bold=bold)
+    asked_for = {marked(head, study): text for head, text in table.asked_for.items()}
+    return replace(table, data=data, printed=printed, bold=bold, asked_for=asked_for)
 
 
 def marked_figure(figure: "Figure", study: Study) -> "Figure":

@@ -6,19 +6,16 @@ from dataclasses import replace
 from espalier.errors import Mistake
 from espalier.results.format.numbers import MISSING
 from espalier.results.format.table import Table
-from espalier.results.read import convergence
 
 _ALWAYS = "top-1"
 """An accuracy is printed although all rows have the same."""
 _COUNT = "n"
-DEFINED = {convergence.HEADING: convergence.DEFINITION}
-"""Headings of columns that are printed only where a study names them → what their caption says of them."""
 
 
 def telling(table: Table) -> Table:
     """The table without columns that say the same in every row, which its caption says once, and without those that
     only a study asks for."""
-    table = table.of_columns(place for place, head in enumerate(table.printed) if head not in DEFINED)
+    table = table.of_columns(place for place, head in enumerate(table.printed) if head not in table.asked_for)
     if len(table.printed) < 2 or table.matrix:
         return table
     same = {
@@ -63,7 +60,7 @@ def chosen(table: Table, headings: tuple[str, ...]) -> Table:
     named = [*range(table.words)]
     asked = [places[_bare(head)] for head in headings]
     found = table.of_columns([*named, *(place for place in dict.fromkeys(asked) if place not in named)])
-    notes = [text for head, text in DEFINED.items() if head in found.printed]
+    notes = dict.fromkeys(table.asked_for[head] for head in found.printed if head in table.asked_for)
     return replace(found, caption=found.caption.with_notes(*notes))
 
 

@@ -31,6 +31,8 @@ class Table:
     """printed heading → which of its cells are bold"""
     matrix: bool = False
     """whether columns are things compared, like rows, so that one of equal cells says something"""
+    asked_for: Mapping[str, str] = field(default_factory=dict)
+    """printed heading → what the caption says of it, of columns that are printed only where a study names them"""
 
     def is_bold(self, row: int, column: int) -> bool:
         """Whether a printed cell is bold."""
@@ -58,8 +60,10 @@ def of(
     words: int,
     bold: Mapping[str, Sequence[bool]] | None = None,
     matrix: bool = False,
+    asked_for: Mapping[str, str] | None = None,
 ) -> Table:
     """A table from its numbers and its printed columns, heading → cells, of which the first `words` name a row."""
     import pandas as pd
 
-    return Table(data, pd.DataFrame(printed, dtype=object), words=words, bold=bold or {}, matrix=matrix)
+    cells = pd.DataFrame(printed, dtype=object)
+    return Table(data, cells, words=words, bold=bold or {}, matrix=matrix, asked_for=asked_for or {})

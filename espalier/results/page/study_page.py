@@ -13,12 +13,12 @@ from urllib.parse import quote
 from espalier.files import write_text
 from espalier.results.format import style, table_files
 from espalier.results.format.notices import notices
-from espalier.results.format.printed_columns import DEFINED
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import page
 from espalier.results.page import answers, browser, contents, explore, search_rounds
 from espalier.results.page.leaderboard import leaderboard, settled
 from espalier.results.page.selections import selections
+from espalier.results.read import convergence
 from espalier.results.read.data_sets import prepared
 from espalier.results.read.planned_study import Study, axis_names, configurations, headline
 from espalier.results.read.run_state import ENDED, STATES, TROUBLED, State, last_words
@@ -67,7 +67,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],
         data_sets=data_sets,
         board=board,
-        defined=[text for head, text in DEFINED.items() if head in {column.head for column in board.columns}],
+        defined=convergence.DEFINITION if convergence.HEADING in [column.head for column in board.columns] else "",
         library=browser.tables(),
         charts=charts,
         tables=tables,

@@ -1,4 +1,5 @@
-"""How soon a training was nearly as good as it would get: computed from its history whenever runs are read."""
+"""What the histories of trainings say beyond their best epoch, computed whenever runs are read: how soon one was nearly
+as good as it would get, and how long an epoch took."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ if TYPE_CHECKING:
 
 COLUMN = "epochs_to_convergence"
 HEADING = "Epochs to convergence"
+SECONDS = "epoch_s"
+"""Column with the mean time of an epoch."""
 NEAR = 0.5
 """Points of validation top-1 below the best epoch within which a training counts as converged: the margin within which
 configurations count as equivalent, too."""
@@ -16,20 +19,23 @@ DEFINITION = (
 """For captions."""
 
 
-def epochs_to_convergence(history: "pd.DataFrame", runs: "pd.DataFrame") -> "pd.Series":
-    """The first epoch, counted from 1, that is within `NEAR` of the highest validation top-1; in the order of `runs`.
+def courses(history: "pd.DataFrame", runs: "pd.DataFrame") -> "pd.DataFrame":
+    """`epochs_to_convergence`, the first epoch, counted from 1, that is within `NEAR` of the highest validation top-1,
+    and `epoch_s`, the mean seconds of an epoch; float, in the order of `runs`.
 
     Args:
-        history: a row an epoch of every training: `run`, `epoch`, `validation_top1` in percent
+        history: a row an epoch of every training: `run`, `validation_top1` in percent, `epoch_s` in seconds
         runs: a row a chain: ids of the runs that trained its network one after the other, whose epochs are counted on;
-            missing where there is none. A chain without a history has no number.
+            missing where there is none. A chain without a history has no numbers.
     """
     import pandas as pd
 
-    rows = {run: rows["validation_top1"].to_numpy() for run, rows in history.groupby("run", sort=False)}
-
-    def first(ids: "pd.Series") -> float:
-        top1 = [value for run in ids.dropna() for value in rows.get(run, ())]
-        return next((epoch for epoch, value in enumerate(top1, 1) if value >= max(top1) - NEAR), float("nan"))
-
-    return pd.Series([first(ids) for _, ids in runs.iterrows()], runs.index, dtype=float)
+    known = {run: rows[["validation_top1", SECONDS]] for run, rows in history.groupby("run", sort=False)}
+    found = []
+    for ids in runs.itertuples(index=False, name=None):
+        parts = [known[run] for run in ids if run in known]
+        epochs = pd.concat(parts) if parts else history[["validation_top1", SECONDS]].iloc[:0]
+        top1 = epochs["validation_top1"].tolist()
+        first = next((epoch for epoch, value in enumerate(top1, 1) if value >= max(top1) - NEAR), float("nan"))
+        found.append({COLUMN: first, SECONDS: epochs[SECONDS].mean()})
+    return pd.DataFrame(found, runs.index, [COLUMN, SECONDS], dtype=float)

@@ -45,7 +45,8 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     """A row a point: `configuration` (number), `repeat`, `seed`, `round` of a search that has rounds, `state`,
     `label.<axis>`, `run.<stage>` (ids), `spoken.<stage>` (their spoken names), `folder.<stage>` (of prepared data the
     file),
-    every setting that varies under its key path, the metrics of the runs that are done, and `epochs_to_convergence`.
+    every setting that varies under its key path, the metrics of the runs that are done, and of their histories
+    `epochs_to_convergence` and `epoch_s`.
 
     Where trainings were stopped: `stopped_at` (epochs), `stopped_score` (what was compared, a mean over seeds),
     `stopped_top1` (the training's own validation top-1 there, in percent), and of all trainings `shared_top1`, that
@@ -104,7 +105,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     ended += ["shared_epochs", "shared_top1"] if shared else []
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*fixed, *varying, *ended, *measured])))
     frame[measured] = frame[measured].apply(pd.to_numeric, errors="coerce")
-    frame[convergence.COLUMN] = _convergence(study, root, known, frame)
+    frame[[convergence.COLUMN, convergence.SECONDS]] = _courses(study, root, known, frame)
     frame["state"] = pd.Categorical(frame["state"], STATES)
     return frame
 
@@ -127,13 +128,13 @@ def history(study: Study, root: Path = Path()) -> pd.DataFrame:
     return frame.dropna(subset="epoch").astype({"epoch": int}).reset_index(drop=True)
 
 
-def _convergence(study: Study, root: Path, known: Mapping[str, State], frame: pd.DataFrame) -> pd.Series:
+def _courses(study: Study, root: Path, known: Mapping[str, State], frame: pd.DataFrame) -> pd.DataFrame:
     """Of chains whose trainings are done; a rung has ended the others."""
     trained = frame[[f"run.{stage}" for stage in ("train", "extend") if f"run.{stage}" in frame]]
     done = trained.map(lambda run: not isinstance(run, str) or known[run].name == DONE).all(axis=1)
     ended = trained[done & (frame["state"] != STOPPED)]
     runs = {id_: study["runs"][id_] for column in ended for id_ in ended[column].dropna()}
-    return convergence.epochs_to_convergence(history({"runs": runs}, root), ended).reindex(frame.index)
+    return convergence.courses(history({"runs": runs}, root), ended).reindex(frame.index)
 
 
 def _standing(study: Study, root: Path, known: Mapping[str, State]) -> Standing:

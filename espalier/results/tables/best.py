@@ -1,4 +1,5 @@
 from espalier.results.compare.comparison import (
+    ASKED_FOR,
     first_places,
     grouped,
     label_columns,
@@ -30,7 +31,7 @@ def best(frame, study: dict, *, count: Count = 10) -> Table:
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, len(words), bold)
+    return of(data, words | cells, len(words), bold, asked_for=ASKED_FOR)
 
 
 def caption(study: dict, *, count: int) -> Caption:

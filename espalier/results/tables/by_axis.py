@@ -1,5 +1,13 @@
 from espalier.results.compare import verdicts
-from espalier.results.compare.comparison import first_places, grouped, headed, printed, protocol, spread_words
+from espalier.results.compare.comparison import (
+    ASKED_FOR,
+    first_places,
+    grouped,
+    headed,
+    printed,
+    protocol,
+    spread_words,
+)
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import rest
 from espalier.results.format.table import Table, of
@@ -23,7 +31,7 @@ def by_axis(frame, study: dict, *, axis: str, margin: Positive = 0.5) -> Table:
         words = headed({axis: [str(label) for label in data.index]}, study)
         cells = printed(data, study)
         data.insert(0, axis, data.index)
-        return of(data, words | cells, 1)
+        return of(data, words | cells, 1, asked_for=ASKED_FOR)
     from espalier.results.compare import other_images
     from espalier.results.compare.samples import samples
 
@@ -44,7 +52,7 @@ def by_axis(frame, study: dict, *, axis: str, margin: Positive = 0.5) -> Table:
     (data["first_place"],) = bold.values()
     data = data.join(found)
     data.insert(0, axis, labels)
-    return of(data, words | cells, 1, bold)
+    return of(data, words | cells, 1, bold, asked_for=ASKED_FOR)
 
 
 def caption(study: dict, *, axis: str, margin: float) -> Caption:

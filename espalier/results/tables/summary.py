@@ -1,4 +1,5 @@
 from espalier.results.compare.comparison import (
+    ASKED_FOR,
     first_places,
     grouped,
     label_columns,
@@ -24,7 +25,7 @@ def summary(frame, study: dict) -> Table:
         data.insert(place, axis, column)
     cells = printed(data, study)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, len(words), bold)
+    return of(data, words | cells, len(words), bold, asked_for=ASKED_FOR)
 
 
 def caption(study: dict) -> Caption:
