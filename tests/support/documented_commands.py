@@ -237,6 +237,7 @@ _CHECKS = {
     "pytest": _pytest,
     "mlflow": lambda words: _helped("mlflow", words),
     "tensorboard": lambda words: _helped("tensorboard", words),
+    "wandb": lambda words: _helped("wandb", words),
 }
 
 

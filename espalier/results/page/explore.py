@@ -12,6 +12,7 @@ from espalier.results.page import browser, contents
 from espalier.results.page.charts import lines
 from espalier.results.page.charts.parallel import parallel
 from espalier.results.page.charts.pareto_chart import pareto
+from espalier.results.read import convergence
 from espalier.results.read.planned_study import Study
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def write(
         library=browser.charts() if charts else "",
         notices=notices(study),
         choosing=choosing(study),
+        converged=convergence.DEFINITION,
         contents=contents.of_explore(titles, has_data),
         downloads=downloads,
     )
