@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from espalier.coding import activations, plain_tensors
 from espalier.coding.decoder import LIMIT, Contents, decode
+from espalier.coding.encoder import encode
 from espalier.coding.memory_limit import Bounded
 from espalier.coding.network_record import Record, parse
 from espalier.data.feed import Feed
@@ -16,21 +18,29 @@ from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
 from espalier.networks.network import Network, channels_of, structure
+from espalier.networks.shrunk import shrunk
 from espalier.quantization.folding import fold as fold_in
 from espalier.quantization.folding import foldable, folded_levels
 from espalier.quantization.qparams import Quantized
-from espalier.quantization.quantized import Quantization, install
+from espalier.quantization.quantized import Quantization, install, to
 
 Tensors = dict[str, Quantized | Tensor]
 
+SMALLEST: dict[str, Any] = {"fold": True, "floats": "fp16", "shrink": True}
+"""The settings with which a file is small and its network's answers stay, to rounding."""
+
 _WEIGHT = ".weight"
-_HALF_BITS = 11
-"""significant bits of a 16-bit float"""
+_FLOAT_BITS = {"fp32": 24, "fp16": 11}
+"""significant bits of each type"""
 
 
 @torch.no_grad()
 def tensors_of(
-    network: Network, fold: bool = False, floats: Literal["fp32", "fp16"] = "fp32"
+    network: Network,
+    fold: bool = False,
+    floats: Literal["fp32", "fp16"] = "fp32",
+    shrink: bool = False,
+    significant_bits: int | None = None,
 ) -> tuple[Tensors, dict[str, Any]]:
     """What a coded file is to hold of a network: its state, quantized weights as levels, and the record of the rest.
 
@@ -38,12 +48,15 @@ def tensors_of(
         fold: fold normalizations into the layers before them; levels stay, and their scales take up the factors, a
             scale an output channel
         floats: fp16 rounds all that is not quantized to 11 significant bits, scales among them
+        shrink: leave out the channels that nothing needs
+        significant_bits: round all that is not quantized to so many; None for all of the type's
 
     Raises:
         Mistake: a number is too large for fp16.
     """
+    network = shrunk(network) if shrink else network
     model = network.plain()
-    weights, inputs, dynamic = network.quantization or Quantization({}, {}, {})
+    weights, inputs, dynamic = to(network.quantization or Quantization({}, {}, {}), "cpu")
     pairs: dict[str, str] = {}
     if fold:
         size = network.image_size
@@ -54,8 +67,9 @@ def tensors_of(
     joined, ends = activations.together(inputs, paths)
     levels = {path + _WEIGHT: each for path, each in weights.items()}
     tensors: Tensors = {**model.state_dict(), **levels, **joined}
-    if floats == "fp16":
-        tensors = {name: _rounded(name, each) for name, each in tensors.items()}
+    if floats == "fp16" or significant_bits:
+        bits = min(significant_bits or _FLOAT_BITS[floats], _FLOAT_BITS[floats])
+        tensors = {name: _rounded(name, each, bits, floats) for name, each in tensors.items()}
     record = Record(
         format=FORMAT,
         model=network.choice,
@@ -69,6 +83,18 @@ def tensors_of(
         feed=network.feed.said() if network.feed else {},
     )
     return tensors, record.plain()
+
+
+def coded_bytes(network: Network, **how: Any) -> int:
+    """Size of the file of a network, with what `tensors_of` takes.
+
+    Raises:
+        Mistake: a number is too large for fp16.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.esp"
+        encode(*tensors_of(network, **how), path)
+        return path.stat().st_size
 
 
 def load(path: Path) -> Network:
@@ -131,10 +157,14 @@ def _rebuilt(contents: Contents) -> Network:
     return Network(model.eval(), record.model, *sizes, record.shapes, quantization if any(quantization) else None, feed)
 
 
-def _rounded(name: str, tensor: Quantized | Tensor) -> Quantized | Tensor:
+def _rounded(name: str, tensor: Quantized | Tensor, bits: int, floats: str) -> Quantized | Tensor:
     if isinstance(tensor, Quantized):
-        return Quantized(tensor.levels, tensor.qparams._replace(scale=shortened(tensor.qparams.scale)))
-    return shortened(tensor) if name == activations.SCALE else half(name, tensor)
+        return Quantized(tensor.levels, tensor.qparams._replace(scale=shortened(tensor.qparams.scale, bits)))
+    if name == activations.SCALE:
+        return shortened(tensor)
+    if bits < _FLOAT_BITS[floats] and tensor.dtype == torch.float32:
+        tensor = shortened(tensor, bits)
+    return half(name, tensor) if floats == "fp16" else tensor
 
 
 def half(name: str, tensor: Tensor) -> Tensor:
@@ -151,13 +181,14 @@ def half(name: str, tensor: Tensor) -> Tensor:
     return found
 
 
-def shortened(scale: Tensor) -> Tensor:
-    """Scales, float32, of the significant bits of float16, with the exponents of 32 bits: a small one does not vanish.
+def shortened(floats: Tensor, bits: int = 11) -> Tensor:
+    """Numbers, float32, rounded to so many significant bits, with the exponents of 32 bits: a small one stays.
 
-    They take no more bytes so: the coder pays for the exponents that occur, and next to nothing for zero bits.
+    Scales take no more bytes so than in float16: the coder pays for the exponents that occur, and next to nothing for
+    zero bits.
     """
-    mantissa, exponent = torch.frexp(scale)
-    return torch.ldexp((mantissa * 2**_HALF_BITS).round() / 2**_HALF_BITS, exponent).to(torch.float32)
+    mantissa, exponent = torch.frexp(floats)
+    return torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent).to(torch.float32)
 
 
 def _check_types(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], floats: str) -> None:

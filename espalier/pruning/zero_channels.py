@@ -2,6 +2,7 @@
 
 import copy
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Removed(NamedTuple):
     params: int
 
 
-def shrink(model: nn.Module, image_size: int, channels: int = 3) -> Removed:
+def shrink(model: nn.Module, image_size: int, channels: int = 3, alongside: Sequence[nn.Module] = ()) -> Removed:
     """Remove, in place, the channels that contribute nothing in evaluation mode.
 
     Such a channel is ignored by every layer that reads it (its columns are zero), or is zero for every image: all
@@ -36,21 +37,35 @@ def shrink(model: nn.Module, image_size: int, channels: int = 3) -> Removed:
     Kept as they are: grouped convolutions but depthwise ones, attention, what is normalized across channels, and all
     that structured pruning keeps. Outputs are compared in double precision, to 1e-9 relative; where they differ,
     nothing is removed. One channel of a layer always stays.
+
+    Args:
+        alongside: networks of the same structure that lose the same channels, whatever their weights are
     """
     before, count, images = params(model), 0, _images(image_size, channels)
     while prunable(model):
         smaller = copy.deepcopy(model)
         with traceable(smaller):
             made = pruner(smaller, image_size, lambda group: None, 0.5, channels=channels)
-            going = _going(made, smaller, _seen(smaller, images))
-            for layer, outputs in going:
-                remove = made.DG.get_pruner_of_module(layer).prune_out_channels
-                made.DG.get_pruning_group(layer, remove, outputs).prune()
+            paths = {module: path for path, module in smaller.named_modules()}
+            going = {paths[layer]: outputs for layer, outputs in _going(made, smaller, _seen(smaller, images))}
+            _remove(made, smaller, going)
         if not going or not _equal(model, smaller, images):
             break
-        count += sum(len(outputs) for _, outputs in going)
+        count += sum(map(len, going.values()))
+        for other in alongside:
+            cut = copy.deepcopy(other)
+            with traceable(cut):
+                _remove(pruner(cut, image_size, lambda group: None, 0.5, channels=channels), cut, going)
+            rebuild(other, shapes(cut)).load_state_dict(cut.state_dict())
         rebuild(model, shapes(smaller)).load_state_dict(smaller.state_dict())
     return Removed(count, before - params(model))
+
+
+def _remove(made: "BasePruner", model: nn.Module, going: Mapping[str, list[int]]) -> None:
+    for path, outputs in going.items():
+        layer = model.get_submodule(path)
+        remove = made.DG.get_pruner_of_module(layer).prune_out_channels
+        made.DG.get_pruning_group(layer, remove, outputs).prune()
 
 
 def _images(image_size: int, channels: int) -> Tensor:

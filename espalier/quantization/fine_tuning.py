@@ -49,11 +49,13 @@ def fine_tune(
     accelerator: "Accelerator",
     checkpoints: Checkpoints,
     saved: dict[str, Any] | None,
+    price: float | None = None,
 ) -> Tuned:
     """Train the network, in place, with the levels of its kept setting in sight; steps and weights are learned.
 
     Args:
         teacher: a network on the device whose answers it learns
+        price: of a bit, in place of the scheme's
 
     Raises:
         Diverged: the loss is not finite.
@@ -61,7 +63,7 @@ def fine_tune(
     """
     train = asked.fine_tune
     kept, images = asked.kept(), calibration_batches(data, asked.calibration_images, seed)
-    prepare_qat(model, kept.weight_bits, kept.activation_bits, asked.scheme.build(), images)
+    prepare_qat(model, kept.weight_bits, kept.activation_bits, asked.scheme.build(), images, price)
     layout = torch.channels_last if train.channels_last else torch.contiguous_format
     model = model.to(accelerator.device, memory_format=layout)
     steps = data.steps_per_epoch(train.batch_size)

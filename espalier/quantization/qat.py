@@ -25,14 +25,22 @@ class Converted(NamedTuple):
 
 
 def prepare_qat(
-    model: nn.Module, weight_bits: int, activation_bits: int, scheme: Scheme, batches: Sequence[Tensor]
+    model: nn.Module,
+    weight_bits: int,
+    activation_bits: int,
+    scheme: Scheme,
+    batches: Sequence[Tensor],
+    price: float | None = None,
 ) -> nn.Module:
     """Give every convolution and linear layer a learned step for its weight and one for its input, in place.
 
     Steps begin where the scheme puts them, and so do levels: a weight that compensated rounding put on another level
-    than the nearest begins within that level's reach. Weights that are zero stay zero, so no mask need be enforced.
-    The network trains as any other: its new parameters are the steps. Its weights in a state dict are those before
-    rounding.
+    than the nearest begins within that level's reach. Weights that are zero stay zero, and so do those that
+    rate-distortion rounding has made zero, so no mask need be enforced. The network trains as any other: its new
+    parameters are the steps. Its weights in a state dict are those before rounding.
+
+    Args:
+        price: of a bit, in place of the scheme's
 
     Raises:
         ValueError: the scheme's activations are dynamic, and have no step to learn.
@@ -44,7 +52,7 @@ def prepare_qat(
     quantizer.inputs.observe(
         model, batches[:1], lambda path, x: elements.setdefault(path, x.numel() // len(batches[0]))
     )
-    quantizer.set(weight_bits, activation_bits)
+    quantizer.set(weight_bits, activation_bits, price)
     fitting = statistics(model)
     quantizer.close()
     restore(model, fitting)
@@ -53,9 +61,11 @@ def prepare_qat(
             layer.step = LearnedStep(quantizer.activations[path], elements[path])
             layer.register_forward_pre_hook(_through_step)
         if path in quantizer.weights:
-            weight, qparams = layer.weight.detach(), quantizer.weights[path].qparams
-            kept, share = weight != 0, weight.numel() // qparams.scale.numel()
-            weight.copy_(_within_reach(weight, quantizer.weights[path]))
+            weight, quantized = layer.weight.detach(), quantizer.weights[path]
+            qparams, share = quantized.qparams, weight.numel() // quantized.qparams.scale.numel()
+            bought = scheme.rounding == "rate_distortion"
+            kept = quantized.levels != 0 if bought else weight != 0
+            weight.copy_(_within_reach(weight, quantized))
             parametrize.register_parametrization(layer, "weight", LearnedStep(qparams, share, kept))
     return model
 

@@ -122,6 +122,10 @@ class Checkpoints:
         """Write a state of the run to a file, as a checkpoint has it; what stood there becomes `keep`."""
         write(path, {"identity": self.identity, "threads": torch.get_num_threads(), "state": state}, keep)
 
+    def within(self, name: str) -> "Checkpoints":
+        """Checkpoints of a part of the run that is done before others, which do not replace them."""
+        return Checkpoints(self.folder / name, self.identity)
+
     def begin(self, saved: Mapping[str, Any]) -> None:
         """Make what another run has saved the first checkpoint of this one."""
         write(self.latest, {**saved, "identity": self.identity})

@@ -5,7 +5,7 @@ A setting at its default is left out of a run's id, so a new setting with a defa
 
 from typing import Annotated, Literal
 
-from pydantic import Strict, TypeAdapter
+from pydantic import Field, Strict, TypeAdapter
 
 from espalier.settings.registry import Spec, choice
 from espalier.settings.start import Checkpoint
@@ -202,6 +202,11 @@ class Encoding(Spec):
     """fold batch normalization into the layer before it, for a smaller file of a network that is no more trained"""
     floats: Literal["fp32", "fp16"] = "fp32"
     """type of all that is not quantized: scales, biases, statistics; fp16 rounds them"""
+    significant_bits: Annotated[int, Field(ge=3, le=24)] | None = None
+    """round all that is not quantized to so many significant bits, for fewer bytes; null for all of the type's, which
+    are 24 in fp32 and 11 in fp16"""
+    shrink: bool = False
+    """leave out the channels that nothing needs, such as those whose weights have all become 0; the answers stay"""
     codecs: Annotated[tuple[Literal["dense", "range"], ...], Strict(False)] = ("dense", "range")
     """ways to code a tensor's levels that are tried; the smallest is taken for each"""
 

@@ -67,7 +67,7 @@ def encode(run: "StageRun", spec: EncodeStage) -> Outcome:
     data = run.load(where)
     network = run.network()
     dense_bytes = _size(run.parents[0] / "model.safetensors")
-    tensors, about = coded_network.tensors_of(network, asked.fold, asked.floats)
+    tensors, about = coded_network.tensors_of(network, asked.fold, asked.floats, asked.shrink, asked.significant_bits)
     path = run.folder / artifact.CODED
     with replacing(path) as temporary:
         times = [time.perf_counter()]

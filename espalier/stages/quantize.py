@@ -37,6 +37,10 @@ def _misfits(settings: QuantizeStage) -> Misfits:
         if getattr(kept, name) not in getattr(asked, name):
             yield f"quantize.keep.{name}", f"{getattr(kept, name)} is not in quantize.{name}; name one that is"
     given = asked.scheme.settings()
+    aims = [name for name in ("price", "bytes", "drop") if given.get(name) is not None]
+    if "price" in given and len(aims) != 1:
+        said = " and ".join(aims) or "none"
+        yield "quantize.scheme", f"rate_distortion follows one of price, bytes and drop, and {said} is given; name one"
     if given.get("rounding") == "compensated" and not given["symmetric_weights"]:
         yield "quantize.scheme", "compensated rounding needs symmetric levels; use rounding: nearest beside them"
     train = asked.fine_tune
@@ -65,7 +69,7 @@ def _misfits(settings: QuantizeStage) -> Misfits:
     network="model.safetensors",
     files=("model.json", "levels.safetensors", "cells.safetensors", "grid.csv", "history.csv"),
     columns=(
-        *("params", "macs", "nonzeros", "sparsity", "weight_bits", "activation_bits", "theoretical_mib"),
+        *("params", "macs", "nonzeros", "sparsity", "weight_bits", "activation_bits", "price", "theoretical_mib"),
         *("activation_mib", "file_bytes", "epochs", "best_epoch", *BEST_EPOCH),
     ),
     training="quantize.fine_tune",
@@ -88,6 +92,8 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     from espalier.metrics import cost
     from espalier.metrics.accuracy import score
     from espalier.networks import artifact
+    from espalier.networks.coded_network import SMALLEST, coded_bytes
+    from espalier.networks.network import Network
     from espalier.pruning.account import nonzeros, sparsity
     from espalier.quantization.cells import at
     from espalier.quantization.fine_tuning import fine_tune
@@ -103,14 +109,25 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     network = run.network()
     model = network.model.to(accelerator.device, memory_format=torch.channels_last)
     checkpoints = run.checkpoints()
-    saved = checkpoints.load()
     sizes = Sizes(model, data.image_size, data.channels)
     run.ready()
-    grid = BitGrid(asked, checkpoints, 60 * run.checkpoint_minutes)
+    sides = data.num_classes, data.image_size
+    of_grid = checkpoints.within("price") if train else checkpoints
+    grid = BitGrid(
+        asked,
+        of_grid,
+        60 * run.checkpoint_minutes,
+        lambda model, made: coded_bytes(
+            Network(model, network.choice, *sides, network.shapes, made, Feed.of(data)), **SMALLEST
+        ),
+    )
+    if begun := of_grid.load():
+        grid.resume(begun)
     history: list[dict[str, Any]] = []
     trained: dict[str, Any] = {"epochs": 0, "best_epoch": 0}
     kept = asked.kept()
     if train:
+        price = grid.price(model, data, spec.seed, run.interruption, run.heartbeat)
         tuned = fine_tune(
             asked,
             model,
@@ -121,15 +138,15 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
             seed=spec.seed,
             accelerator=accelerator,
             checkpoints=checkpoints,
-            saved=saved,
+            saved=checkpoints.load(),
+            price=price,
         )
         model, made, history, resumed = tuned.model, tuned.quantization, tuned.history, tuned.resumed
         trained = {"epochs": len(history), "best_epoch": tuned.chosen["epoch"], **tuned.chosen}
         weights = model.state_dict()
         install(model, made)
     else:
-        if saved:
-            grid.resume(saved)
+        if begun:
             log.info("resumed after %d settings", len(grid.rows))
         grid.run(model, data, spec.seed, run.interruption, run.heartbeat)
         cell = grid.cells.of(kept.weight_bits, kept.activation_bits)
@@ -141,7 +158,6 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     row = widths | {"kept": 1} | sizes.row(made) | scores
     rows = grid.rows or [{name: row[name] for name in GRID}]
 
-    sides = data.num_classes, data.image_size
     artifact.save(run.folder, weights, network.choice, *sides, network.shapes, made, Feed.of(data))
     grid.cells.write(run.folder / "cells.safetensors")
     write_rows(run.folder / "grid.csv", GRID, rows)
@@ -149,6 +165,8 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     counted = {"params": cost.params(model), "macs": cost.macs(model, data.image_size, data.channels)}
     row = counted | {"nonzeros": nonzeros(model), "sparsity": sparsity(model)}
     row |= widths | sizes.row(made) | scores | {name: trained.get(name, "") for name in _TRAINED}
+    price = grid.prices.get(kept.weight_bits)
+    row |= {"price": "" if price is None else price}
     row |= {"file_bytes": (run.folder / "model.safetensors").stat().st_size}
     said = (
         f"{kept.weight_bits}-bit weights and {kept.activation_bits}-bit activations are kept: "

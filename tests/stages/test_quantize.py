@@ -134,9 +134,43 @@ def test_fine_tuning_with_the_levels_in_sight_ends_on_levels(parent, digits, tmp
     assert network.quantization.activations.keys() == weighted(network.model).keys()
 
 
+BYTES = ["quantize={activation_bits: [8], scheme: {name: rate_distortion, bytes: 2500}}", "seed=1"]
+
+
+def test_a_file_of_so_many_bytes_is_had_by_a_price(parent, digits, tmp_path):
+    folder = tmp_path / "resnet-00000000c4"
+    network, row = quantized(folder, parent, digits, *BYTES)
+    smallest = ["encode={fold: true, floats: fp16, shrink: true}"]
+    coded = tmp_path / "resnet-00000000c5"
+    done = run("encode", coded, "--parents", parent, folder, "--data", digits, *smallest)
+    assert done.returncode == 0, done.stderr
+    size = int(table(coded / "metrics.csv")[0]["file_bytes"])
+    assert 0.93 * 2500 < size <= 2500
+    assert float(row["price"]) > 0
+    assert float(table(coded / "metrics.csv")[0]["validation_top1"]) == pytest.approx(
+        float(row["validation_top1"]), abs=1.0
+    )
+    zeros = sum(int((each.levels == 0).sum()) for each in network.quantization.weights.values())
+    assert zeros > 100, "weights that are not worth their bits have become zero"
+
+
+def test_a_drop_is_kept_to_on_validation_and_fine_tuning_keeps_the_zeros(parent, digits, tmp_path):
+    drop = "quantize={weight_bits: [8], activation_bits: [32], scheme: {name: rate_distortion, drop: 2.0}}"
+    network, row = quantized(tmp_path / "resnet-00000000c6", parent, digits, drop, "seed=1")
+    before = float(table(parent / "metrics.csv")[0]["validation_top1"])
+    assert before - 2.0 - 1e-6 <= float(row["validation_top1"])
+    tuned = "quantize.fine_tune={epochs: 2, batch_size: 32, optimizer: {name: sgd, lr: 0.001}}"
+    after, found = quantized(tmp_path / "resnet-00000000c7", parent, digits, drop, tuned, "seed=1")
+    assert found["price"] == row["price"]
+    assert found["epochs"] == "2"
+    for path, each in network.quantization.weights.items():
+        assert not after.quantization.weights[path].levels[each.levels == 0].any()
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        pytest.param(BYTES, marks=pytest.mark.slow, id="price"),
         pytest.param(AWARE, marks=pytest.mark.slow, id="fine-tuned"),
         pytest.param([*WIDTHS, "quantize.activation_bits=[32, 8, 6, 5, 4, 3]"], marks=pytest.mark.slow, id="grid"),
     ],
@@ -183,6 +217,12 @@ def test_no_cells_are_written_but_those_of_the_grid(made):
         (["quantize={fine_tune: {processes: 2}}"], "quantize.fine_tune.processes"),
         (["quantize.scheme={name: calibrated, symmetric_weights: false}"], "compensated rounding needs symmetric"),
         (["seed=1"], "quantize: nothing is asked for; set quantize"),
+        (["quantize.scheme=rate_distortion"], "quantize.scheme: rate_distortion follows one of price, bytes and drop"),
+        (["quantize.scheme={name: rate_distortion, price: 1e-3, drop: 1.0}"], "and price and drop is given"),
+        (
+            ["quantize.scheme={name: rate_distortion, bytes: 500}"],
+            "quantize.scheme.bytes: no price makes a file of 500",
+        ),
         (["quantize.weight_bits=[17]"], "quantize.weight_bits"),
         (["quantize.weight_bits=[8, 8]"], "quantize.weight_bits: a value is named twice"),
     ],

@@ -1,0 +1,146 @@
+"""Levels chosen for a small error and for few bits at once."""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from espalier.quantization.level_bits import level_bits
+from espalier.quantization.qparams import QParams, Quantized
+from espalier.quantization.weights import Granularity
+
+_DAMPING = 0.01
+"""Share of the mean of the second moments' diagonal that is added to it."""
+_ROUNDS = 4
+"""How often levels are chosen by the bits that the levels before say, and steps fitted to the levels."""
+
+
+def rate_distortion(
+    weight: Tensor,
+    second: Tensor,
+    sensitivity: Tensor,
+    price: float,
+    highest: int,
+    granularity: Granularity = "channel",
+) -> Quantized:
+    """Levels and scales of a weight, so that error + price × bits is small.
+
+    The error is the mean square by which the logits change: g eᵀ H e for the error e of a row. A step begins where one
+    more bit a weight would save as much error as it costs, sqrt(6 price / (ln 2 g h)) for uniform errors with h the
+    mean of H's diagonal. Then each level in turn becomes the best one beside the others, of 0 and those around the
+    number that the rest of its row would have it (rate-distortion optimization as in DeepCABAC, Wiedemann et al. 2019,
+    arXiv 1907.11900, with the error of outputs in place of that of weights); the bits are those of `level_bits`. In
+    turn with this, a step becomes that of least squares for its levels. A weight that is 0 stays 0; others may
+    become 0.
+
+    Args:
+        weight: float32 (rows, ...)
+        second: H, (groups, weights of a row, the same), as `hessians` gives it
+        sensitivity: g, (rows,), as `sensitivities` gives it
+        price: mean squared change of the logits that one bit is worth
+        highest: greatest magnitude of a level
+        granularity: a step for each row, or one for all
+    """
+    rows = weight.detach().cpu().double().flatten(1).numpy()
+    moments = _damped(second.detach().cpu().double().numpy())
+    g = np.maximum(sensitivity.cpu().double().numpy(), 1e-300)
+    group = np.arange(len(rows)) // (len(rows) // len(moments))
+    diagonal = moments.diagonal(axis1=1, axis2=2)[group]
+    shared = granularity == "tensor"
+    steps = _first_steps(rows, (diagonal * (rows != 0)).sum(1) * g, price, highest, shared)
+    levels = np.clip(np.rint(rows / steps[:, None]), -highest, highest).astype(np.int64)
+    for _ in range(_ROUNDS):
+        size, along = np.zeros(len(rows)), np.zeros(len(rows))
+        _compiled()(levels, rows, moments, group, g, steps, price, *level_bits(levels, highest), size, along)
+        if shared:
+            size, along = np.full_like(size, (g * size).sum()), np.full_like(along, (g * along).sum())
+        # A float32 is what is kept.
+        steps = np.where((size > 0) & (along > 0), along / np.where(size > 0, size, 1.0), steps)
+        steps = steps.astype(np.float32).astype(np.float64)
+    found = torch.from_numpy(levels.astype(np.int32)).view(weight.shape).to(weight.device)
+    scale = torch.from_numpy(steps).float().view(-1, *[1] * (weight.dim() - 1)).to(weight.device)
+    scale = scale.flatten()[0].clone() if shared else scale
+    return Quantized(found, QParams(scale, torch.zeros_like(scale, dtype=torch.int32), -highest, highest))
+
+
+def _damped(second: np.ndarray) -> np.ndarray:
+    mean = second.diagonal(axis1=1, axis2=2).mean(1)[:, None, None]
+    return second + _DAMPING * np.where(mean > 0, mean, 1.0) * np.eye(second.shape[1])
+
+
+def _first_steps(rows: np.ndarray, weighed: np.ndarray, price: float, highest: int, shared: bool) -> np.ndarray:
+    """Step of each row, (rows,), no finer than its greatest weight allows.
+
+    Args:
+        weighed: g times the sum of H's diagonal over the weights of a row that are not zero, (rows,)
+    """
+    count, most = (rows != 0).sum(1), np.abs(rows).max(1)
+    if shared:
+        count, weighed, most = (np.full(len(rows), one) for one in (count.sum(), weighed.sum(), most.max()))
+    best = np.sqrt(6 * price * count / (np.log(2) * np.where(weighed > 0, weighed, 1.0)))
+    return np.where(most > 0, np.clip(best, most / highest, 2 * most), 1.0)
+
+
+def _settle(levels, rows, moments, group, g, steps, price, zero, other, magnitude, sizes, along):
+    """Settle all levels once, row by row, in place; plain loops, for numba.
+
+    `sizes` and `along` become qᵀ H q and wᵀ H q of each row's levels q and weights w, by which its step is fitted.
+    """
+    count = rows.shape[1]
+    highest = len(magnitude) - 1
+    places = np.empty(count, np.int64)
+    for i in range(len(rows)):
+        n = 0
+        for j in range(count):
+            if rows[i, j] != 0.0:
+                places[n] = j
+                n += 1
+        if n == 0:
+            continue
+        a, step = moments[group[i]], steps[i]
+        slope = np.zeros(n)
+        for k in range(n):
+            error = levels[i, places[k]] * step - rows[i, places[k]]
+            if error != 0.0:
+                for m in range(n):
+                    slope[m] += a[places[k], places[m]] * error
+        for k in range(n):
+            j = places[k]
+            now = levels[i, j]
+            own = a[j, j]
+            wish = now - slope[k] / (own * step)
+            near = np.int64(np.floor(abs(wish)))
+            sign = 1 if wish >= 0 else -1
+            best, least = np.int64(0), np.inf
+            for size in (0, near - 1, near, near + 1):
+                if size < 0 or size > highest or (size == 0 and least < np.inf):
+                    continue
+                change = (sign * size - now) * step
+                cost = g[i] * (2 * slope[k] * change + own * change * change)
+                cost += price * (zero[i, j] if size == 0 else other[i, j] + magnitude[size])
+                if cost < least:
+                    best, least = sign * size, cost
+            change = (best - now) * step
+            if change != 0.0:
+                levels[i, j] = best
+                for m in range(n):
+                    slope[m] += a[j, places[m]] * change
+        for k in range(n):
+            moved = 0.0
+            for m in range(n):
+                moved += a[places[k], places[m]] * levels[i, places[m]]
+            sizes[i] += levels[i, places[k]] * moved
+            along[i] += rows[i, places[k]] * moved
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    """`_settle` as machine code, kept between processes where there is a folder to write to."""
+    import numba
+
+    try:
+        return numba.njit(_settle, cache=True)
+    except RuntimeError:
+        return numba.njit(_settle)
