@@ -58,7 +58,9 @@ def main() -> None:
     model = network(args.weights)
     named = TypeAdapter(choice("model")).validate_python("mobilenetv2")
     calibration, _ = images("train", args.calibration)
-    scored = list(zip(*images(args.split, args.images or (TAIL if args.split == "train-tail" else 10_000)), strict=True))
+    scored = list(
+        zip(*images(args.split, args.images or (TAIL if args.split == "train-tail" else 10_000)), strict=True)
+    )
     command = shlex.join(["python", "benchmarks/report004_size.py", args.weights.name, *sys.argv[2:]])
     print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}; {hardware(torch.device('cpu'))}; {versions()}\n")
     row("rounding", "price", "significant bits", "bytes", "MiB", f"top-1 of {args.split}", "loss", "seconds")

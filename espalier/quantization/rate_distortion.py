@@ -52,8 +52,10 @@ def rate_distortion(
     steps = _first_steps(rows, (diagonal * (rows != 0)).sum(1) * g, price, highest, shared)
     levels = np.clip(np.rint(rows / steps[:, None]), -highest, highest).astype(np.int64)
     for _ in range(_ROUNDS):
-        size, along = np.zeros(len(rows)), np.zeros(len(rows))
-        _compiled()(levels, rows, moments, group, g, steps, price, *level_bits(levels, highest), size, along)
+        slope = _times(levels * steps[:, None] - rows, moments)
+        _compiled()(levels, slope, rows, moments, group, g, steps, price, *level_bits(levels, highest))
+        moved = _times(levels, moments)
+        size, along = (levels * moved).sum(1), (rows * moved).sum(1)
         if shared:
             size, along = np.full_like(size, (g * size).sum()), np.full_like(along, (g * along).sum())
         # A float32 is what is kept.
@@ -83,10 +85,15 @@ def _first_steps(rows: np.ndarray, weighed: np.ndarray, price: float, highest: i
     return np.where(most > 0, np.clip(best, most / highest, 2 * most), 1.0)
 
 
-def _settle(levels, rows, moments, group, g, steps, price, zero, other, magnitude, sizes, along):
+def _times(rows: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Rows times the moments of their group, (rows, columns)."""
+    return np.matmul(rows.reshape(len(moments), -1, rows.shape[1]), moments).reshape(rows.shape)
+
+
+def _settle(levels, slope, rows, moments, group, g, steps, price, zero, other, magnitude):
     """Settle all levels once, row by row, in place; plain loops, for numba.
 
-    `sizes` and `along` become qᵀ H q and wᵀ H q of each row's levels q and weights w, by which its step is fitted.
+    `slope` is half the slope of a row's error, (rows, columns), by each of its weights, and changes with the levels.
     """
     count = rows.shape[1]
     highest = len(magnitude) - 1
@@ -97,28 +104,19 @@ def _settle(levels, rows, moments, group, g, steps, price, zero, other, magnitud
             if rows[i, j] != 0.0:
                 places[n] = j
                 n += 1
-        if n == 0:
-            continue
         a, step = moments[group[i]], steps[i]
-        slope = np.zeros(n)
-        for k in range(n):
-            error = levels[i, places[k]] * step - rows[i, places[k]]
-            if error != 0.0:
-                for m in range(n):
-                    slope[m] += a[places[k], places[m]] * error
         for k in range(n):
             j = places[k]
-            now = levels[i, j]
-            own = a[j, j]
-            wish = now - slope[k] / (own * step)
-            near = np.int64(np.floor(abs(wish)))
+            now, own = levels[i, j], a[j, j]
+            wish = now - slope[i, j] / (own * step)
+            near = min(np.int64(np.floor(abs(wish))), highest)
             sign = 1 if wish >= 0 else -1
             best, least = np.int64(0), np.inf
             for size in (0, near - 1, near, near + 1):
                 if size < 0 or size > highest or (size == 0 and least < np.inf):
                     continue
                 change = (sign * size - now) * step
-                cost = g[i] * (2 * slope[k] * change + own * change * change)
+                cost = g[i] * (2 * slope[i, j] * change + own * change * change)
                 cost += price * (zero[i, j] if size == 0 else other[i, j] + magnitude[size])
                 if cost < least:
                     best, least = sign * size, cost
@@ -126,13 +124,7 @@ def _settle(levels, rows, moments, group, g, steps, price, zero, other, magnitud
             if change != 0.0:
                 levels[i, j] = best
                 for m in range(n):
-                    slope[m] += a[j, places[m]] * change
-        for k in range(n):
-            moved = 0.0
-            for m in range(n):
-                moved += a[places[k], places[m]] * levels[i, places[m]]
-            sizes[i] += levels[i, places[k]] * moved
-            along[i] += rows[i, places[k]] * moved
+                    slope[i, places[m]] += a[j, places[m]] * change
 
 
 @cache

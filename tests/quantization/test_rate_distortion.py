@@ -70,6 +70,15 @@ def test_levels_keep_to_the_width(highest):
     assert rate_distortion(weight, second, torch.ones(len(weight)), 1e-9, highest).levels.abs().max() == highest
 
 
+def test_a_weight_beyond_the_last_level_gets_the_last_level():
+    weight, second = torch.full((1, 4), 0.1), torch.eye(4)[None]
+    weight[0, 0] = 100.0
+    found = rate_distortion(weight, second, torch.ones(1), 1e-3, 3, "channel")
+    assert found.levels[0].tolist() == [3, 0, 0, 0]
+    far = rate_distortion(torch.cat([weight, weight / 50]), second, torch.tensor([1.0, 1e6]), 1e-9, 1, "tensor")
+    assert far.levels[0, 0] == 1
+
+
 def test_one_scale_serves_all_rows_where_that_is_asked_for():
     weight, second = layer()
     found = rate_distortion(weight, second, torch.ones(len(weight)), 1e-2, 127, "tensor")
