@@ -1,4 +1,4 @@
-/* Reads Espalier's coded networks (.esp, format 2): a library in C99 that needs libc alone, and a program.
+/* Reads Espalier's coded networks (.esp, format 3): a library in C99 that needs libc alone, and a program.
  *
  *     cc -std=c99 -O2 -DESPALIER_MAIN espalier_decode.c -o espalier_decode
  *     espalier_decode model.esp out.safetensors             the state dict in fp32, as `espalier decode` writes it
@@ -24,10 +24,10 @@
 #endif
 
 #define FAIL(r, ...) (snprintf((r)->file->error, ESP_ERROR, __VA_ARGS__), longjmp((r)->back, 1))
-enum { HEADER = 45, SHA_AT = 13, VERSION = 2, TABLE_MOST = 1 << 22, NAME_MOST = 512, GAP = 32 };
+enum { HEADER = 45, SHA_AT = 13, VERSION = 3, TABLE_MOST = 1 << 22, NAME_MOST = 512, GAP = 32 };
 enum { ONE = 1 << 16, LEAST = 1 << 4, BLOCK = 1 << 16, FULL = 1 << 24, PER_BYTE = 1 << 15 };
-enum { EDGES = 47, RECENT = 8, INTERVALS = 64, CONTEXTS = 5, CLASSES = 17, PARTS = 16, SETTINGS = 7 };
-enum { ROWS, COLUMNS, TAPS, LINES = TAPS };             /* a weight's shape; a line is a row or a column */
+enum { RECENT = 3, INTERVALS = 64, CLASSES = 17, PARTS = 16, SETTINGS = 3 };
+enum { ROWS, CHANNELS, TAPS };                          /* a weight's shape; a line is a row or a channel */
 
 /* What a tensor holds: words of a plain type, scales or zero points; levels; zero points that are 0 and not stored. */
 enum { SCALE = ESP_BOOL + 1, ZERO_POINT, LEVELS, NONE };
@@ -44,8 +44,17 @@ typedef struct row {
     int64_t lowest, highest, low, high, settings[SETTINGS];
 } row;
 
-/* The latest vectors of one length. In a list of these, the first whose count is 0 ends it. */
-typedef struct { uint64_t length, count; uint8_t *vectors[RECENT]; } history;
+/* The latest vectors of one length; of tensors, where lines are live, and what each holds in the latest of them. In a
+ * list of these, the first whose count is 0 ends it. */
+typedef struct { uint64_t length, count; uint8_t *vectors[RECENT], *held; } history;
+
+/* What coded levels taught, and the tables of log-odds. */
+enum { MOST = 2047, MEMORY = 1023, INPUTS = 16, SETS = 277, CONTEXTS = 28761, EDGES = 33, KINDS = 9, STRENGTH = 8 };
+typedef struct {
+    int32_t squash[2 * MOST + 1], stretch[4096];
+    int32_t contexts[CONTEXTS], weights[SETS][INPUTS], last[KINDS * EDGES];
+    uint16_t seen[CONTEXTS], last_seen[KINDS * EDGES];
+} mixer;
 
 typedef struct {
     jmp_buf back;
@@ -58,6 +67,7 @@ typedef struct {
     size_t count;                                       /* of names, and so of tensors as they were coded */
     const unsigned char *stream;
     history *flags;
+    mixer *memory;
     uint32_t crc[256];
 } reader;
 
@@ -372,7 +382,7 @@ static row *add_row(reader *r, unsigned kind, esp_type type) {
 }
 
 static void read_levels(reader *r) {
-    static const int64_t MOST[SETTINGS] = {(1 << 17) - 1, (1 << 17) - 1, 2, 2, 1, RECENT, RECENT};
+    static const int64_t GREATEST[SETTINGS] = {(1 << 17) - 1, (1 << 17) - 1, 34};
     row *one = add_row(r, LEVELS, ESP_INT32);
     esp_tensor *t = &one->tensor, *scale = &add_row(r, SCALE, ESP_FLOAT32)->tensor;
     t->name = name(r);
@@ -392,7 +402,7 @@ static void read_levels(reader *r) {
     one->high = whole(r, one->low, (1 << 17) - 1, "high");
     expect_item(r, "[", "settings are no list");
     for (int k = 0; one->codec && k < SETTINGS; k++)
-        one->settings[k] = whole(r, k == 0 ? 1 : k == 1 ? one->settings[0] : 0, MOST[k], "a setting");
+        one->settings[k] = whole(r, k == 0 ? 1 : k == 1 ? one->settings[0] : 0, GREATEST[k], "a setting");
     expect(r, "]", "settings of another codec");
     one->bytes = (uint64_t)whole(r, 0, INT32_MAX, "bytes");
 }
@@ -558,12 +568,6 @@ static void narrow(coder *c, uint32_t left, uint32_t width) {
     c->point = c->point << 32 | next_word(c);
 }
 
-static unsigned code_bit(coder *c, uint32_t p) {
-    uint32_t q = quantile(c), zero = (uint32_t)((uint64_t)(ONE - p) * (FULL - 2) >> 16) + 1;
-    narrow(c, q < zero ? 0 : zero, q < zero ? zero : FULL - zero);
-    return q >= zero;
-}
-
 /* How many of `n` growing numbers are `most` or less. */
 static unsigned reached(const uint32_t *numbers, unsigned n, uint32_t most) {
     unsigned low = 0;
@@ -575,76 +579,9 @@ static unsigned reached(const uint32_t *numbers, unsigned n, uint32_t most) {
     return low;
 }
 
-static uint32_t code_even(coder *c, uint32_t n) {
-    uint32_t q = quantile(c), each = FULL / n, found = (uint32_t)smaller(q / each, n - 1);
-    narrow(c, found * each, found < n - 1 ? each : FULL - found * each);
-    return found;
-}
-
 /* ---- blocks: all models learn behind each ---- */
 static uint64_t block_size(uint64_t start, uint64_t total, uint64_t first) {
     return smaller(smaller(larger(first, smaller(start / 8, total / 64)), BLOCK), total - start);
-}
-
-/* ---- bits of a matrix ---- */
-typedef struct { uint64_t sum, all; } tally;
-
-/* What all cells were, and with a strength those of each row, column and place. `place` is of each cell of a block. */
-typedef struct {
-    unsigned strength;
-    tally whole, *lines[LINES], places[EDGES + 1];
-    uint8_t *place;
-} model;
-
-static model start_model(reader *r, int64_t setting, const uint64_t *sizes, uint64_t room) {
-    static const unsigned STRENGTHS[3] = {0, 8, 32};
-    model m = {.strength = STRENGTHS[setting], .place = take(r, room, 1)};
-    for (int line = 0; setting && line < LINES; line++) m.lines[line] = take(r, sizes[line], sizeof(tally));
-    return m;
-}
-
-static void add(tally *t, uint64_t value) {
-    t->sum += value;
-    t->all++;
-}
-
-static void learn(model *m, uint32_t *const *at, size_t k, uint64_t value) {
-    add(&m->whole, value);
-    for (int line = 0; m->strength && line < LINES; line++) add(m->lines[line] + at[line][k], value);
-}
-
-/* The mean of what was seen, in units of 2^-bits, with `prior` as if seen `strength` times. */
-static uint64_t mean(const tally *t, unsigned bits, uint64_t prior, uint64_t strength) {
-    return ((t->sum << bits) + strength * prior) / (t->all + strength);
-}
-
-static uint32_t within(uint64_t p) { return (uint32_t)larger(smaller(p, ONE - LEAST), LEAST); }
-static uint32_t rate(const tally *t) { return within((t->sum * 2 + 1) * ONE / (t->all * 2 + 2)); }
-
-static void code_bits(model *m, coder *c, uint32_t *const *at, size_t n, uint8_t *found) {
-    static const uint32_t AT[EDGES] = {
-        21,    31,    42,    63,    85,    127,   170,   255,   339,   508,   675,   1008,  1337,  1985,  2621,  3855,
-        5041,  7281,  9362,  13107, 16384, 21845, 26214, 32768, 39321, 43690, 49152, 52428, 56173, 58254, 60494, 61680,
-        62914, 63550, 64198, 64527, 64860, 65027, 65196, 65280, 65365, 65408, 65450, 65472, 65493, 65504, 65514};
-    uint64_t whole = rate(&m->whole), p = whole;
-    for (size_t k = 0; k < n; k++) {
-        if (m->strength) {
-            uint64_t over = ONE - whole, under = whole;
-            for (int line = 0; line < LINES; line++) {
-                uint64_t own = within(mean(m->lines[line] + at[line][k], 16, whole, m->strength));
-                over *= own;
-                under *= ONE - own;
-            }
-            p = within(over / larger((over + under) >> 16, 1));
-            m->place[k] = (uint8_t)reached(AT, EDGES, (uint32_t)p - 1);
-            p = within(mean(m->places + m->place[k], 16, p, 30));
-        }
-        found[k] = (uint8_t)code_bit(c, (uint32_t)p);
-    }
-    for (size_t k = 0; k < n; k++) {
-        learn(m, at, k, found[k]);
-        if (m->strength) add(m->places + m->place[k], found[k]);
-    }
 }
 
 /* ---- choices ---- */
@@ -692,109 +629,414 @@ static void count(choices *m, unsigned context, unsigned symbol) {
     m->ready = 0;
 }
 
-/* ---- range coded levels ---- */
 static history *of_length(history *h, uint64_t length) {
     while (h->count && h->length != length) h++;        /* few differ, since tensors of them are there in full */
     h->length = length;
     return h;
 }
 
-/* Flags, each with the rate of those that stand beside an equal one of vector `number`, or beside 0. */
-static void code_flags(reader *r, coder *c, uint64_t length, uint64_t number, uint8_t *found) {
-    const history *h = of_length(r->flags, length);
-    if (number > h->count) FAIL(r, "a tensor refers to flags that are not there");
-    const uint8_t *beside = number ? h->vectors[(h->count - number) % RECENT] : 0;
-    tally seen[2] = {{0, 0}, {0, 0}};
-    for (uint64_t start = 0, stop; start < length; start = stop) {
-        stop = start + block_size(start, length, 16);
-        for (int other = 0; other < 2; other++) {
-            uint32_t p = rate(&seen[other]);
-            for (uint64_t k = start; k < stop; k++)
-                if ((beside ? beside[k] : 0) == other) add(&seen[other], found[k] = (uint8_t)code_bit(c, p));
-        }
+/* ---- bits by mixed predictions ---- */
+typedef struct {
+    reader *r;
+    mixer *m;
+    const unsigned char *at, *end;
+    uint32_t low, high, point;
+    int32_t inputs[INPUTS], places[INPUTS];
+} mixed;
+
+/* a / 2^bits, rounded down. */
+static int64_t shifted(int64_t a, unsigned bits) {
+    int64_t unit = (int64_t)1 << bits;
+    return a < 0 ? -((unit - 1 - a) / unit) : a / unit;
+}
+
+static int64_t within(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
+
+static mixer *start_mixer(reader *r) {
+    static const struct { int sets; int32_t weight; } START[] = {{168, 13107}, {88, 9830}, {1, 26214}, {20, 13107}};
+    mixer *m = take(r, 1, sizeof *m);
+    uint64_t power = (uint64_t)1 << 32;
+    for (int x = 0; x <= MOST; x++) {
+        m->squash[MOST + x] = (int32_t)(((uint64_t)1 << 48) / (((uint64_t)1 << 32) + power));
+        m->squash[MOST - x] = ONE - m->squash[MOST + x];
+        power = power * 4278222805u >> 32;              /* by e to the power of -1/256 */
+    }
+    for (int p = 0, x = 0; p < 4096; p++) {
+        while (x < 2 * MOST && m->squash[x] < 16 * p + 8) x++;
+        m->stretch[p] = x - MOST;
+    }
+    for (int k = 0; k < CONTEXTS; k++) m->contexts[k] = 1 << 21;
+    for (int part = 0, set = 0, k = 0; part < 4; part++, k = 0)
+        for (; k < START[part].sets; k++, set++)
+            for (int n = 0; n < INPUTS; n++) m->weights[set][n] = START[part].weight;
+    for (int k = 0; k < KINDS * EDGES; k++) {
+        m->last[k] = m->squash[MOST + within((k % EDGES - 16) * 128, -MOST, MOST)] << 6;
+        m->last_seen[k] = 6;
+    }
+    return m;
+}
+
+static uint8_t next_byte(mixed *c) { return c->at < c->end ? *c->at++ : 0; }   /* behind the end all bytes are 0 */
+
+/* No model codes more in so few bytes. */
+static void check_room(reader *r, const row *one, uint64_t symbols) {
+    if (symbols > (one->bytes + 8) * PER_BYTE) FAIL(r, "the stream of %.80s is cut short", one->tensor.name);
+}
+
+static unsigned code_plain(mixed *c, uint32_t p) {
+    uint32_t span = c->high - c->low, middle = c->low + (span >> 16) * p + ((span & 0xFFFF) * p >> 16);
+    unsigned bit = c->point <= middle;
+    if (bit) c->high = middle;
+    else c->low = middle + 1;
+    for (; (c->low ^ c->high) < 1u << 24; c->low <<= 8) {
+        c->high = c->high << 8 | 255;
+        c->point = c->point << 8 | next_byte(c);
+    }
+    return bit;
+}
+
+static int32_t stretch(const mixed *c, int64_t p) { return c->m->stretch[within(p, 0, ONE - 1) >> 4]; }
+
+static void learn(int32_t *probability, uint16_t *seen, unsigned bit) {
+    *probability += (int32_t)shifted((int64_t)(((int32_t)bit << 22) - *probability) * (131072 / (2 * *seen + 3)), 16);
+    *seen += *seen < MEMORY;
+}
+
+static void move(int32_t *weights, const int32_t *inputs, int n, int64_t error) {
+    for (int k = 0; k < n; k++)
+        weights[k] = (int32_t)within(weights[k] + shifted(inputs[k] * error + (1 << 17), 18), -(1 << 22), 1 << 22);
+}
+
+/* A bit from the first `n` inputs and from `count` contexts, with two sets of weights and one of the last tables. */
+static unsigned code_mixed(mixed *c, int n, int count, int first, int second, int kind, int rate) {
+    mixer *m = c->m;
+    int64_t one = 0, two = 0;
+    for (int k = 0; k < count; k++) c->inputs[n++] = stretch(c, m->contexts[c->places[k]] >> 6);
+    c->inputs[n++] = 256;
+    for (int k = 0; k < n; k++) {
+        one += (int64_t)c->inputs[k] * m->weights[first][k];
+        two += (int64_t)c->inputs[k] * m->weights[second][k];
+    }
+    one = within(shifted(one, 16), -MOST, MOST) + MOST;
+    two = within(shifted(two, 16), -MOST, MOST) + MOST;
+    int both = (int)(one + two) / 2, edge = kind * EDGES + ((both + 1) >> 7), beyond = (both + 1) & 127;
+    int64_t seen = ((int64_t)m->last[edge] * (128 - beyond) + (int64_t)m->last[edge + 1] * beyond) >> 13;
+    unsigned bit = code_plain(c, (uint32_t)within((m->squash[both] + seen) / 2, LEAST, ONE - LEAST));
+    move(m->weights[first], c->inputs, n, (((int64_t)bit << 16) - m->squash[one]) * rate);
+    move(m->weights[second], c->inputs, n, (((int64_t)bit << 16) - m->squash[two]) * rate);
+    for (int k = 0; k < count; k++) learn(&m->contexts[c->places[k]], &m->seen[c->places[k]], bit);
+    edge += beyond >> 6;
+    learn(&m->last[edge], &m->last_seen[edge], bit);
+    return bit;
+}
+
+/* ---- levels by mixed predictions ---- */
+enum { SPAN = 256, PRIOR = 20, AT_SIGN = 16896, OWN = 17312, SHARED = 19872, AT_HALVES = 28256, AT_FLAGS = 28672 };
+enum { SETS_SIGN = 96, SETS_BINS = 168, SETS_HALVES = 256, SETS_FLAGS = 257, BINS = SHARED };
+
+static void forget(mixer *m, int from, int to) {
+    for (int k = from; k < to; k++) {
+        m->contexts[k] = 1 << 21;
+        m->seen[k] = 0;
     }
 }
 
+static void code_flags(mixed *c, int axis, uint64_t length, uint8_t *found) {
+    const history *h = of_length(c->r->flags, length);
+    uint64_t kept = smaller(h->count, RECENT);
+    forget(c->m, AT_FLAGS, AT_FLAGS + 9);
+    for (uint64_t k = 0, latest = 0; k < length; k++) {
+        int before = 0;
+        for (uint64_t n = 0; n < kept; n++) before |= h->vectors[(h->count - 1 - n) % RECENT][k] << n;
+        c->places[0] = AT_FLAGS + before;
+        c->places[1] = AT_FLAGS + 8;
+        c->places[2] = AT_FLAGS + 9 + axis * 8 + before;
+        c->places[3] = AT_FLAGS + 25 + axis * 32 + before * 4 + (int)latest;
+        found[k] = (uint8_t)code_mixed(c, 0, 4, SETS_FLAGS + axis * 8 + before, SETS_FLAGS + 16 + (int)latest, 8, 4);
+        latest = (latest << 1 & 3) | found[k];
+    }
+}
+
+/* Which lines of a tensor are live, and how much each holds beside their mean. */
 static void remember(reader *r, const int32_t *levels, const uint64_t *m) {
-    uint8_t single, *live[LINES] = {0, &single};
-    for (int line = 0; line < (m[COLUMNS] == 1 ? 1 : 2); line++) {
-        history *h = of_length(r->flags, m[line]);
-        uint8_t **kept = h->vectors + h->count++ % RECENT;
-        if (!*kept) *kept = take(r, m[line], 1);
-        live[line] = memset(*kept, 0, (size_t)m[line]);
+    static const uint64_t STEPS[11] = {2, 3, 4, 6, 7, 9, 11, 14, 18, 24, 36};
+    history *kept[TAPS];
+    int axes = m[CHANNELS] == 1 ? 1 : 2;
+    uint8_t *live[TAPS];
+    for (int axis = 0; axis < axes; axis++) {
+        kept[axis] = of_length(r->flags, m[axis]);
+        uint8_t **vector = &kept[axis]->vectors[kept[axis]->count++ % RECENT];
+        if (!kept[axis]->held) kept[axis]->held = take(r, m[axis], 1);
+        if (!*vector) *vector = take(r, m[axis], 1);
+        live[axis] = *vector;
     }
+    uint64_t mark = r->used, *held[TAPS] = {take(r, m[ROWS], 8), take(r, m[CHANNELS], 8)};
     for (uint64_t i = 0; i < m[ROWS]; i++)
-        for (uint64_t j = 0; j < m[COLUMNS]; j++)
-            for (uint64_t k = 0; k < m[TAPS]; k++)
-                if (*levels++) live[ROWS][i] = live[COLUMNS][j] = 1;
-}
-
-static uint8_t magnitude_context(const model *m, uint32_t *const *at, size_t k, unsigned n) {
-    if (!m->strength) return 0;
-    int64_t common = (int64_t)((m->whole.sum << 8) / larger(m->whole.all, 1)), deviation = 0, step = (int64_t)n << 7;
-    for (int line = 0; line < LINES; line++)
-        deviation += (int64_t)mean(m->lines[line] + at[line][k], 8, (uint64_t)common, m->strength) - common;
-    deviation = deviation * CONTEXTS + CONTEXTS / 2 * step;     /* a division rounds down where this is not negative */
-    return deviation < 0 ? 0 : (uint8_t)smaller((uint64_t)(deviation / step), CONTEXTS - 1);
-}
-
-static uint64_t common_divisor(uint64_t a, uint64_t b) {
-    for (uint64_t rest; b; a = b, b = rest) rest = a % b;
-    return a;
-}
-
-static void decode_range(reader *r, const row *one, const uint64_t *m, int32_t *out) {
-    const int64_t *s = one->settings;
-    uint64_t sizes[LINES] = {0, 0}, cell = 0;
-    uint32_t *places[LINES], starts[INTERVALS + 1], n = 0;
-    coder c = begin(r, one, m[ROWS] + m[COLUMNS]);
-    uint8_t *live = take(r, larger(larger(m[ROWS], m[COLUMNS]), BLOCK), 1);
-    for (int line = 0; line < LINES; line++) {
-        places[line] = take(r, m[line], sizeof *places[line]);
-        if (line == ROWS || m[line] > 1) code_flags(r, &c, m[line], (uint64_t)s[5 + line], live);
-        else live[0] = sizes[ROWS] > 0;                 /* a single channel is live where any row is */
-        for (uint64_t k = 0; k < m[line]; k++)
-            if (live[k]) places[line][sizes[line]++] = (uint32_t)k;
-    }
-    sizes[COLUMNS] *= m[TAPS];
-    uint64_t total = sizes[ROWS] * sizes[COLUMNS], stride = larger(total * 610 / 987, 1);
-    if (total > (one->bytes + 8) * PER_BYTE) FAIL(r, "a range coded stream is cut short");
-    if (!total) return;
-    while (common_divisor(stride, total) > 1) stride++;
-    uint64_t room = smaller(larger(16, total / 64), BLOCK);
-    uint32_t *at[LINES] = {take(r, room, sizeof **at), take(r, room, sizeof **at)};
-    uint8_t *negative = take(r, room, 1), *symbols = take(r, room, 1);
-    model zeros = start_model(r, s[2], sizes, room), signs = start_model(r, s[3], sizes, room);
-    model sums = start_model(r, s[4], sizes, room);
-    for (starts[0] = (uint32_t)s[0]; n < INTERVALS && starts[n] <= s[1]; n++) {     /* to 59 at most */
-        uint64_t left = (uint64_t)(s[1] - starts[n]), width = smaller(starts[n] / 4, (uint64_t)(s[1] - s[0]) / 16);
-        starts[n + 1] = starts[n] + (uint32_t)larger(1, smaller(width, left));
-    }
-    choices *magnitudes = start_choices(r, n, starts, 20, 80);
-    for (uint64_t start = 0, size; start < total; start += size) {
-        size_t kept = 0;
-        size = block_size(start, total, 16);
-        for (size_t k = 0; k < size; k++, cell = (cell + stride) % total) {
-            at[ROWS][k] = (uint32_t)(cell / sizes[COLUMNS]);
-            at[COLUMNS][k] = (uint32_t)(cell % sizes[COLUMNS]);
+        for (uint64_t j = 0; j < m[CHANNELS]; j++)
+            for (uint64_t k = 0; k < m[TAPS]; k++, levels++) {
+                uint64_t size = *levels < 0 ? 0 - (uint64_t)*levels : (uint64_t)*levels;
+                held[ROWS][i] += size;
+                held[CHANNELS][j] += size;
+            }
+    for (int axis = 0; axis < axes; axis++) {
+        uint64_t total = 0, count = 0;
+        for (uint64_t k = 0; k < m[axis]; k++) {
+            total += held[axis][k];
+            count += live[axis][k] = held[axis][k] > 0;
         }
-        code_bits(&zeros, &c, at, (size_t)size, live);
-        for (size_t k = 0; k < size; kept += live[k++])
-            for (int line = 0; line < LINES; line++) at[line][kept] = at[line][k];
-        code_bits(&signs, &c, at, kept, negative);
-        for (size_t k = 0; k < kept; k++) {             /* the intervals of all, and then where in them they lie */
-            sums.place[k] = magnitude_context(&sums, at, k, n);
-            symbols[k] = code_choice(magnitudes, &c, sums.place[k]);
-        }
-        for (size_t k = 0; k < kept; k++) {
-            uint32_t start = starts[symbols[k]], width = starts[symbols[k] + 1] - start;
-            uint32_t level = start + (width > 1 ? code_even(&c, width) : 0);
-            uint64_t i = places[ROWS][at[ROWS][k]], j = places[COLUMNS][at[COLUMNS][k] / m[TAPS]];
-            out[(i * m[COLUMNS] + j) * m[TAPS] + at[COLUMNS][k] % m[TAPS]] = (int32_t)(negative[k] ? 0 - level : level);
-            learn(&sums, at, k, symbols[k]);
-            count(magnitudes, sums.place[k], symbols[k]);
+        uint64_t mean = larger(total / larger(count, 1), 1);
+        for (uint64_t k = 0; k < m[axis]; k++) {
+            uint8_t found = live[axis][k];
+            for (int n = 0; found && n < 11; n++) found = (uint8_t)(found + (STEPS[n] <= held[axis][k] * 8 / mean));
+            kept[axis]->held[k] = found;
         }
     }
+    give_back(r, mark);
+}
+
+/* Which of 16 intervals a probability lies in, a ratio of two numbers, and which of 20 a distance in deviations. */
+static int place(const mixed *c, int64_t p) { return (int)within(shifted(stretch(c, p) + 1088, 7), 0, 15); }
+
+static int bits(uint64_t number) {
+    int found = 0;
+    for (; number; number >>= 1) found++;
+    return found;
+}
+
+static int ratio(int64_t a, int64_t b) {
+    int64_t found = a * 256 / (b > 1 ? b : 1), edge = 64;
+    int at = 0;
+    for (; at < 15 && found > edge; at++) edge = edge * 19 >> 4;
+    return at;
+}
+
+static int distance(double d, double variance) {
+    static const double SQUARES[19] = {-16, -9,      -4,    -2.25, -1,  -0.5, -0.25, -0.125, -0.03125, 0,
+                                       0.03125, 0.125, 0.25,  0.5, 1, 2.25, 4, 9, 16};
+    double square = d * (d < 0 ? -d : d);
+    int found = 0;
+    for (int k = 0; k < 19; k++) {
+        double edge = SQUARES[k] * variance;
+        found += square > edge;
+    }
+    return found;
+}
+
+/* What was seen in one line, or in all of them. */
+typedef struct { int64_t ones, all, negative, sum, latest; unsigned bits, tap_ones, tap_sign; } line;
+
+static int64_t rate(int64_t ones, int64_t all, int64_t prior) {
+    return (ones * ONE + STRENGTH * prior) / (all + STRENGTH);
+}
+
+/* The mean of the magnitudes of a line, times 2^8; in a line of few, that of all. */
+static int64_t mean_beside(const line *one, int64_t mean) { return (one->sum * 256 + 4 * mean) / (one->ones + 4); }
+
+static int64_t above_least(const line *one, int64_t least, int64_t mean) {
+    return ((one->sum - least * one->ones) * 256 + 6 * mean) / (one->ones + 6) + 64;
+}
+
+/* A magnitude, of which `towards` is the forecast; `excess` and `reached` of each interval. */
+static int64_t code_magnitude(mixed *c, int kind, const line *all, const line *outer, const line *inner,
+                              const int64_t *starts, int intervals, double towards, double variance, line *seen) {
+    int64_t least = starts[0], width = starts[intervals] - 1 - least;
+    int64_t mean = ((all->sum - least * all->ones) * 256 + 2 * (width << 8) / 3) / (all->ones + 2) + 64;
+    int64_t a = above_least(outer, least, mean), b = above_least(inner, least, mean);
+    int64_t combined = (int64_t)smaller((uint64_t)(a * b / mean), 1 << 25);
+    int of_outer = ratio(a, mean), of_inner = ratio(b, mean), of_both = ratio(combined, mean);
+    int before = ratio(outer->latest * 256, mean), above = ratio(inner->latest * 256, mean), k = 0, node = 1;
+    for (; k < intervals - 1; k++) {
+        int64_t size = (starts[k + 1] - starts[k]) * 256, near = starts[k] - least + 1;
+        int64_t further = (seen[k].sum * 256 + 4 * mean) / (seen[k].all + 4) + 32;
+        double middle = (double)(starts[k] + starts[k + 1] - 1) * 0.5;
+        int away = distance(middle - towards, variance), relative = ratio(near * 256, mean);
+        int wide = distance((double)(starts[k + 1] - starts[k]), variance) - 9;
+        c->inputs[0] = stretch(c, size * ONE / (size + further));
+        c->inputs[1] = stretch(c, size * ONE / (size + further * combined / mean));
+        c->places[0] = OWN + k * 40;
+        c->places[1] = OWN + k * 40 + 1 + of_outer;
+        c->places[2] = OWN + k * 40 + 17 + of_inner;
+        c->places[3] = BINS + (kind * 16 + relative) * 16 + of_both;
+        c->places[4] = BINS + 768 + k * 16 + before;
+        c->places[5] = BINS + 1792 + (wide * 20 + away) * 16 + relative;
+        c->places[6] = BINS + 5312 + k * 32 + away;
+        c->places[7] = BINS + 7360 + k * 16 + above;
+        if (code_mixed(c, 2, 8, SETS_BINS + k, SETS_BINS + 64 + away, 6, 2)) break;
+    }
+    int64_t low = starts[k], high = starts[k + 1];
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2, p = (high - middle) * ONE / (high - low);
+        unsigned up;
+        if (node < 4) {
+            c->inputs[0] = stretch(c, p);
+            c->places[0] = AT_HALVES + k * 4 + node;
+            c->places[1] = AT_HALVES + 256 + distance((double)middle - 0.5 - towards, variance) * 8;
+            c->places[1] += (int)within(high - low, 0, 7);
+            up = code_mixed(c, 1, 2, SETS_HALVES, SETS_HALVES, 7, 2);
+        } else
+            up = code_plain(c, (uint32_t)p);
+        if (up) low = middle;
+        else high = middle;
+        node = node * 2 + (int)up;
+    }
+    for (int n = 0; n <= k && n < intervals - 1; n++) {
+        seen[n].sum += low - starts[n];
+        seen[n].all++;
+    }
+    return low;
+}
+
+/* The covariance of a line, learned from one: L D L' where L is `factor` and D `diagonal`. Each product is rounded. */
+static void update(double *factor, double *diagonal, uint64_t inner, double *rest) {
+    for (uint64_t first = 0, last; first < inner; first = last) {
+        double scale = 1.0;
+        last = smaller(first + SPAN, inner);
+        for (uint64_t j = first; j < last; j++) {
+            double error = rest[j], scaled = scale * error, square = scaled * error, grown = diagonal[j] + square;
+            double gain = scaled / grown, product = scale * diagonal[j], *l = factor + j * smaller(inner, SPAN) - first;
+            scale = product / grown;
+            diagonal[j] = grown;
+            for (uint64_t k = j + 1; k < last; k++) {
+                double moved = error * l[k];
+                rest[k] -= moved;
+                moved = gain * rest[k];
+                l[k] += moved;
+            }
+        }
+    }
+}
+
+typedef struct {
+    uint64_t sizes[3];                                  /* outer lines, taps, inner lines */
+    const uint32_t *lines[TAPS];                        /* where they are in the tensor, 0 if none */
+    const uint8_t *held[TAPS];                          /* what each held in a tensor before, 0 if none did */
+    uint64_t steps[3];                                  /* from one outer line, tap and inner line to the next */
+} view;
+
+static void code_cells(mixed *c, int kind, const view *v, const int64_t *settings, int32_t *out) {
+    reader *r = c->r;
+    uint64_t inner = v->sizes[2], lines = 0;
+    int64_t starts[INTERVALS + 1] = {settings[0]}, whole, p, q;
+    int intervals = 0;
+    for (; intervals < INTERVALS && starts[intervals] <= settings[1]; intervals++) {    /* to 59 at most */
+        uint64_t s = (uint64_t)starts[intervals], left = (uint64_t)settings[1] - s;
+        uint64_t width = smaller(s / 4, (uint64_t)(settings[1] - settings[0]) / 16);
+        starts[intervals + 1] = (int64_t)(s + larger(1, smaller(width, left)));
+    }
+    line all = {0}, *at = take(r, inner, sizeof *at), seen[INTERVALS] = {{0}};
+    double *factor = take(r, inner * smaller(inner, SPAN), sizeof *factor), *diagonal = take(r, inner, sizeof *diagonal);
+    double *forecast = take(r, inner, sizeof *forecast), *values = take(r, inner, sizeof *values);
+    for (uint64_t j = 0; j < inner; j++) diagonal[j] = (double)PRIOR * (double)((uint64_t)1 << settings[2]);
+    forget(c->m, OWN, SHARED);
+    for (uint64_t i = 0; i < v->sizes[0]; i++) {
+        line row = {0};
+        int outer_held = v->held[0] ? v->held[0][v->lines[0][i]] : 0, age = (int)smaller((uint64_t)bits(i), 15);
+        for (uint64_t j = 0; j < inner; j++) at[j].tap_ones = at[j].tap_sign = 0;
+        for (uint64_t tap = 0; tap < v->sizes[1]; tap++) {
+            double weight = (double)lines++ + PRIOR;
+            int near_tap = (int)smaller(tap, 15);
+            for (uint64_t j = 0; j < inner; j++) forecast[j] = 0;
+            for (uint64_t j = 0; j < inner; j++) {
+                line *column = at + j;
+                double expected = forecast[j], variance = diagonal[j] / weight;
+                int64_t value = 0, mean = all.sum * 256 / (all.ones > 1 ? all.ones : 1);
+                whole = (all.ones * 2 + 1) * ONE / (all.all * 2 + 2);
+                p = rate(row.ones, row.all, whole);
+                q = rate(column->ones, column->all, whole);
+                int in_row = place(c, p), in_column = place(c, q), base = kind * 5632;
+                int inner_held = v->held[1] ? v->held[1][v->lines[1][j]] : 0;
+                c->inputs[0] = stretch(c, p);
+                c->inputs[1] = stretch(c, q);
+                c->inputs[2] = stretch(c, whole);
+                c->places[0] = base + in_row * 16 + in_column;
+                c->places[1] = base + 256 + in_row * 16 + (int)(row.bits & 15);
+                c->places[2] = base + 512 + in_column * 8 + (int)(column->bits & 7);
+                c->places[3] = base + 768 + outer_held * 16 + inner_held;
+                c->places[4] = base + 1024 + (distance(expected < 0 ? -expected : expected, variance) - 9) * 16;
+                c->places[4] += in_column;
+                c->places[5] = base + 1280 + ratio(mean_beside(&row, mean), mean) * 16;
+                c->places[5] += ratio(mean_beside(column, mean), mean);
+                c->places[6] = base + 1536 + (near_tap * 16 + (int)smaller(column->tap_ones, 15)) * 16 + in_column;
+                if (code_mixed(c, 3, v->sizes[1] > 1 ? 7 : 6, kind * 16 + age, 48 + kind * 16 + in_row, kind, 5)) {
+                    double typical = all.ones ? (double)all.sum / (double)all.ones : 0, odds = -512.0 * expected;
+                    int away = distance(-expected, variance);
+                    if (!all.ones) typical = (double)starts[0] + (double)(starts[intervals] - 1 - starts[0]) / 4;
+                    odds = odds * typical / variance;
+                    p = rate(row.negative, row.ones, ONE / 2);
+                    q = rate(column->negative, column->ones, ONE / 2);
+                    c->inputs[0] = stretch(c, p);
+                    c->inputs[1] = stretch(c, q);
+                    c->inputs[2] = stretch(c, rate(all.negative, all.ones, ONE / 2));
+                    c->inputs[3] = (int32_t)(odds < -2047.0 ? -2047.0 : odds > 2047.0 ? 2047.0 : odds);
+                    c->places[0] = AT_SIGN + place(c, p) * 16 + place(c, q);
+                    c->places[1] = AT_SIGN + 256 + kind * 32 + away;
+                    c->places[2] = AT_SIGN + 352 + near_tap * 4 + (int)column->tap_sign;
+                    unsigned negative =
+                        code_mixed(c, 4, 3, SETS_SIGN + kind * 16 + age, SETS_SIGN + 48 + away, 3 + kind, 6);
+                    int64_t size = code_magnitude(c, kind, &all, &row, column, starts, intervals,
+                                                  negative ? -expected : expected, variance, seen);
+                    line *each[3] = {&all, &row, column};
+                    for (int n = 0; n < 3; n++) {
+                        each[n]->ones++;
+                        each[n]->negative += negative;
+                        each[n]->sum += size;
+                        each[n]->latest = size;
+                    }
+                    column->tap_ones++;
+                    column->tap_sign = 1 + negative;
+                    value = negative ? -size : size;
+                    uint64_t from = (v->lines[0] ? v->lines[0][i] : i) * v->steps[0] + tap * v->steps[1];
+                    out[from + (v->lines[1] ? v->lines[1][j] : j) * v->steps[2]] = (int32_t)value;
+                }
+                all.all++;
+                row.all++;
+                column->all++;
+                row.bits = row.bits << 1 | (value != 0);
+                column->bits = column->bits << 1 | (value != 0);
+                values[j] = (double)value;
+                double error = (double)value - expected, *l = factor + j * smaller(inner, SPAN) - j / SPAN * SPAN;
+                for (uint64_t k = j + 1; k < smaller(j / SPAN * SPAN + SPAN, inner); k++) {
+                    double moved = l[k] * error;
+                    forecast[k] += moved;
+                }
+            }
+            update(factor, diagonal, inner, values);
+        }
+    }
+}
+
+static void decode_mixed(reader *r, const row *one, const uint64_t *m, int32_t *out) {
+    uint64_t live[3] = {0, 0, m[TAPS]};
+    uint32_t *lines[TAPS];
+    check_room(r, one, m[ROWS] + m[CHANNELS]);
+    mixed c = {.r = r, .m = r->memory, .at = r->stream, .end = r->stream + one->bytes, .high = UINT32_MAX};
+    for (int k = 0; k < 4; k++) c.point = c.point << 8 | next_byte(&c);
+    uint8_t *flags = take(r, larger(m[ROWS], m[CHANNELS]), 1);
+    for (int axis = 0; axis < TAPS; axis++) {
+        lines[axis] = take(r, m[axis], sizeof *lines[axis]);
+        if (axis == ROWS || m[axis] > 1) code_flags(&c, axis, m[axis], flags);
+        else flags[0] = live[ROWS] > 0;                 /* a single channel is live where any row is */
+        for (uint64_t k = 0; k < m[axis]; k++)
+            if (flags[k]) lines[axis][live[axis]++] = (uint32_t)k;
+    }
+    check_room(r, one, live[ROWS] * live[CHANNELS] * live[TAPS]);
+    if (!live[ROWS] || !live[CHANNELS]) return;
+    const uint8_t *held[TAPS] = {of_length(r->flags, m[ROWS])->held, of_length(r->flags, m[CHANNELS])->held};
+    uint64_t steps[3] = {m[CHANNELS] * m[TAPS], m[TAPS], 1};
+    int tall = live[ROWS] >= live[CHANNELS];
+    view v = {{live[!tall], live[TAPS], live[tall]}, {lines[!tall], lines[tall]}, {held[!tall], held[tall]},
+              {steps[!tall], 1, steps[tall]}};
+    if (live[CHANNELS] == 1) {                          /* a matrix of rows and taps */
+        uint64_t from = lines[CHANNELS][0] * m[TAPS];
+        tall = live[ROWS] >= live[TAPS];
+        view single = {{live[tall ? ROWS : TAPS], 1, live[tall ? TAPS : ROWS]}, {0, 0}, {0, 0},
+                       {steps[tall ? 0 : 2], 0, steps[tall ? 2 : 0]}};
+        single.lines[!tall] = lines[ROWS];
+        single.held[!tall] = held[ROWS];
+        v = single;
+        out += from;
+    }
+    code_cells(&c, live[TAPS] > 1 ? live[CHANNELS] == 1 ? 1 : 2 : 0, &v, one->settings, out);
 }
 
 static void decode_levels(reader *r, row *one) {
@@ -802,7 +1044,7 @@ static void decode_levels(reader *r, row *one) {
     int32_t *out = t->values;
     uint64_t mark = r->used, rows = t->rank < 2 ? 1 : t->shape[0], channels = t->rank < 2 ? t->count : t->shape[1];
     uint64_t m[3] = {rows, channels, t->count / larger(rows * channels, 1)};    /* a vector is one row */
-    if (one->codec) decode_range(r, one, m, out);
+    if (one->codec) decode_mixed(r, one, m, out);
     else decode_dense(r, one, out);
     give_back(r, mark);
     uint32_t crc = 0xFFFFFFFFu;
@@ -910,6 +1152,7 @@ int esp_open(esp_file *file, const void *bytes, size_t size, void *arena, size_t
     for (row *one = r->rows; one; one = one->next)
         one->tensor.values = take(r, one->tensor.count, KIND_BYTES[one->tensor.type]);
     r->flags = take(r, 2 * r->count + 1, sizeof *r->flags);
+    r->memory = start_mixer(r);
     r->stream = data + HEADER + packed;
     for (row *one = r->rows; one != *r->plain; one = one->next->next->next) decode_levels(r, one);
     for (row *one = r->words; one; one = one->next) decode_words(r, one);

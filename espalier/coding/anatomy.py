@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espalier.coding import codecs, contexts
+from espalier.coding import codecs, mixed
 from espalier.coding.codecs import CODECS
 from espalier.coding.container import CRC_BYTES, HEADER_BYTES
 from espalier.coding.decoder import Parts
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 def anatomy(contents: Parts) -> list[Part]:
     """The purpose of every byte; the parts sum to the size of the file.
 
-    A range coder's stream is divided between indices (which weights are zero) and weights (the others' values) as
+    A mixed stream is divided between indices (which weights are zero) and weights (the others' values) as
     its model spent them; all other figures are lengths.
     """
     found = [Part("header", "", "", HEADER_BYTES), Part("metadata", "", "xz", contents.table_bytes)]
@@ -37,8 +37,8 @@ def anatomy(contents: Parts) -> list[Part]:
     for row, levels, stream in zip(contents.table.levels, contents.levels, contents.streams, strict=False):
         inner, codec = levels.reshape(codecs.matrix(levels.shape)), CODECS[row.codec]
         share = 0.0
-        if codec == "range":
-            index, value = contexts.spent(inner, contexts.Settings(*row.settings), flags)
+        if codec == "mixed":
+            index, value = mixed.spent(inner, mixed.Settings(*row.settings), flags)
             share = index / (index + value) if index + value else 1.0
         indices = round(len(stream) * share)
         flags.add(inner)

@@ -6,16 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espalier.coding import contexts, dense
-from espalier.coding.contexts import Settings
-from espalier.coding.entropy import entropy_bits, value_bits, zeroness_bits
+from espalier.coding import dense, mixed
 from espalier.coding.flags import Flags
+from espalier.coding.mixed import Settings
 from espalier.errors import Damaged
 
-CODECS = ("dense", "range")
+CODECS = ("dense", "mixed")
 """In the order of their numbers in a file."""
-_CONTEXTS, _PLAIN = (2, 2, 1), (0, 0, 0)
-"""Settings of the range coder that are tried: rows, columns and neighbours, or none of them."""
 
 
 class Coded(NamedTuple):
@@ -39,13 +36,13 @@ def encode(levels: np.ndarray, flags: Flags, allowed: Collection[str] = CODECS) 
     """The shortest stream of those allowed; `dense` is always there to fall back on. Levels around 0, of any shape."""
     low, high = (int(levels.min()), int(levels.max())) if levels.size else (0, 0)
     inner = np.asarray(levels, np.int32).reshape(matrix(levels.shape))
+    size = dense.size(levels.size, low, high)
     # Nothing but zeros takes no byte when dense.
-    found = _range_coded(inner, flags) if "range" in allowed and inner.any() else []
-    if all(dense.size(levels.size, low, high) <= len(stream) for _, stream in found):
+    found = mixed.encode(inner, flags, size - 1) if "mixed" in allowed and size and inner.any() else None
+    if found is None:
         coded = Coded("dense", low, high, (), dense.encode(inner, low, high))
     else:
-        settings, stream = min(found, key=lambda one: len(one[1]))
-        coded = Coded("range", low, high, tuple(settings), stream)
+        coded = Coded("mixed", low, high, tuple(found[0]), found[1])
     flags.add(inner)
     return coded
 
@@ -60,14 +57,14 @@ def decode(coded: Coded, shape: tuple[int, ...], flags: Flags) -> np.ndarray:
     count = inner[0] * inner[1] * inner[2]
     if not -(1 << 17) < low <= high < 1 << 17:
         raise Damaged(f"levels from {low} to {high}")
-    if len(settings) != (len(Settings._fields) if codec == "range" else 0):
+    if len(settings) != (len(Settings._fields) if codec == "mixed" else 0):
         raise Damaged(f"{len(settings)} settings for the codec {codec}")
     if codec == "dense":
         found = dense.decode(stream, count, low, high)
     elif count:
-        found = contexts.decode(stream, inner, Settings(*settings), flags)
+        found = mixed.decode(stream, inner, Settings(*settings), flags)
     else:
-        raise Damaged("an empty tensor is range coded")
+        raise Damaged("an empty tensor is coded by mixing")
     found = found.reshape(inner).astype(np.int32, copy=False)
     if found.size and (int(found.min()) < low or int(found.max()) > high):
         raise Damaged(f"levels beyond {low} to {high}")
@@ -80,15 +77,3 @@ def checksum(levels: np.ndarray) -> int:
     shape = zlib.crc32(np.array(levels.shape, "<i8").tobytes())
     return zlib.crc32(np.ascontiguousarray(levels, "<i4").reshape(-1).data, shape)
 
-
-def _range_coded(inner: np.ndarray, flags: Flags) -> list[tuple[Settings, bytes]]:
-    found = [contexts.encode(inner, flags, _CONTEXTS)]
-    if _plain_bytes(inner) < len(found[0][1]):
-        found.append(contexts.encode(inner, flags, _PLAIN))
-    return found
-
-
-def _plain_bytes(inner: np.ndarray) -> float:
-    """Less than the range coder can need without contexts: flags left out, and the rates of all cells for free."""
-    live = inner[inner.any((1, 2))][:, inner.any((0, 2))]
-    return (zeroness_bits(live) + value_bits(np.abs(live)) + entropy_bits(np.bincount(live[live != 0] > 0))) / 8

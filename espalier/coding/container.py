@@ -18,7 +18,7 @@ from espalier.errors import Damaged
 from espalier.files import replacing
 
 MAGIC = b"\x89ESP"
-VERSION = 2
+VERSION = 3
 CRC_BYTES = 4
 _FRONT = struct.Struct("<4sBII")
 _SHA_BYTES = 32

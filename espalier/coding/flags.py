@@ -1,53 +1,48 @@
-"""Which rows and channels of a tensor are not all zero, coded beside those of a tensor before it."""
+"""What the tensors of a file so far taught: which lines were live and how much they held, and the coder's memory."""
+
+from functools import cached_property
 
 import numpy as np
 
-from espalier.coding.adaptive_models import Bits, blocks
-from espalier.coding.range_coder import Coder
-from espalier.errors import Damaged
+from espalier.coding import mixing
+from espalier.coding.mixing import Memory
+
+_EDGES = np.array([2, 3, 4, 6, 7, 9, 11, 14, 18, 24, 36])
+"""Of what a line holds, in eighths of the mean of the live ones."""
+_RECENT = 3
 
 
 class Flags:
-    """Which rows and channels of the tensors before were not all zero, by length: layers in a row share them."""
+    """Lines (rows and channels) of the tensors before, by how many a tensor had: layers in a row share them."""
 
     def __init__(self) -> None:
-        self._known: dict[int, list[np.ndarray]] = {}
+        self._live: dict[int, list[np.ndarray]] = {}
+        self._held: dict[int, np.ndarray] = {}
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What coded tensors taught; made when the first is coded."""
+        return mixing.memory()
 
     def add(self, levels: np.ndarray) -> None:
-        """Remember a tensor's; `levels` is a matrix of rows, channels, taps."""
-        channels = levels.shape[1]
+        """Remember a tensor's lines; `levels` is a matrix of rows, channels, taps."""
         if not levels.size:
             return
-        live = levels.any(2)
-        for flags in (live.any(1), live.any(0))[: 1 if channels == 1 else 2]:
-            self._known[len(flags)] = [flags, *self._known.get(len(flags), ())[:7]]
+        sizes = np.abs(levels.astype(np.int64)).sum(2)
+        for held in (sizes.sum(1), sizes.sum(0))[: 1 if levels.shape[1] == 1 else 2]:
+            live = held > 0
+            mean = max(int(held.sum()) // max(int(live.sum()), 1), 1)
+            found = np.where(live, 1 + np.searchsorted(_EDGES, held * 8 // mean, "right"), 0)
+            self._live[len(held)] = [live, *self._live.get(len(held), ())[: _RECENT - 1]]
+            self._held[len(held)] = found.astype(np.int64)
 
-    def beside(self, flags: np.ndarray) -> int:
-        """The number of the most similar vector, or 0."""
-        known = self._known.get(len(flags), [])
-        differences = [min(int(flags.sum()), len(flags) - int(flags.sum())), *((flags ^ one).sum() for one in known)]
-        return int(np.argmin(differences))
+    def live(self, length: int) -> np.ndarray:
+        """For each line, int64, in which of the three latest tensors with so many lines it was live: 1, 2 and 4."""
+        found = np.zeros(length, np.int64)
+        for place, live in enumerate(self._live.get(length, ())):
+            found |= live.astype(np.int64) << place
+        return found
 
-    def get(self, length: int, number: int) -> np.ndarray:
-        """A vector by its number.
-
-        Raises:
-            Damaged: there is none.
-        """
-        if number == 0:
-            return np.zeros(length, bool)
-        known = self._known.get(length, [])
-        if not 0 < number <= len(known):
-            raise Damaged(f"a tensor refers to flags {number} of length {length}, which are not there")
-        return known[number - 1]
-
-
-def code(coder: Coder, beside: np.ndarray, flags: np.ndarray | None) -> np.ndarray:
-    """Code booleans, each with the rate of those that stand beside an equal one."""
-    models = Bits(1, 1, 0), Bits(1, 1, 0)
-    found = np.zeros(len(beside), bool)
-    for start, stop in blocks(len(beside)):
-        for other, model in zip((False, True), models, strict=True):
-            at = start + np.flatnonzero(beside[start:stop] == other)
-            found[at] = model.code(coder, at, at, None if flags is None else flags[at])
-    return found
+    def held(self, length: int) -> np.ndarray:
+        """For each line, int64, what it held in the latest tensor with so many lines, from 0 to 12."""
+        return self._held.get(length, np.zeros(length, np.int64))

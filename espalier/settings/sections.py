@@ -207,7 +207,7 @@ class Encoding(Spec):
     are 24 in fp32 and 11 in fp16"""
     shrink: bool = False
     """leave out the channels that nothing needs, such as those whose weights have all become 0; the answers stay"""
-    codecs: Annotated[tuple[Literal["dense", "range"], ...], Strict(False)] = ("dense", "range")
+    codecs: Annotated[tuple[Literal["dense", "mixed"], ...], Strict(False)] = ("dense", "mixed")
     """ways to code a tensor's levels that are tried; the smallest is taken for each"""
 
 
