@@ -731,7 +731,7 @@ static unsigned code_mixed(mixed *c, int n, int count, int first, int second, in
 }
 
 /* ---- levels by mixed predictions ---- */
-enum { SPAN = 256, PRIOR = 20, AT_SIGN = 16896, OWN = 17312, SHARED = 19872, AT_HALVES = 28256, AT_FLAGS = 28672 };
+enum { SPAN = 256, PRIOR = 20, DOUBT = 4, AT_SIGN = 16896, OWN = 17312, SHARED = 19872, AT_HALVES = 28256, AT_FLAGS = 28672 };
 enum { SETS_SIGN = 96, SETS_BINS = 168, SETS_HALVES = 256, SETS_FLAGS = 257, BINS = SHARED };
 
 static void forget(mixer *m, int from, int to) {
@@ -926,19 +926,23 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
     line all = {0}, *at = take(r, inner, sizeof *at), seen[INTERVALS] = {{0}};
     double *factor = take(r, inner * smaller(inner, SPAN), sizeof *factor), *diagonal = take(r, inner, sizeof *diagonal);
     double *forecast = take(r, inner, sizeof *forecast), *values = take(r, inner, sizeof *values);
-    for (uint64_t j = 0; j < inner; j++) diagonal[j] = (double)PRIOR * (double)((uint64_t)1 << settings[2]);
+    double *squares = take(r, inner, sizeof *squares);      /* of the errors of forecasts */
+    for (uint64_t j = 0; j < inner; j++) {
+        diagonal[j] = (double)PRIOR * (double)((uint64_t)1 << settings[2]);
+        squares[j] = (double)DOUBT * (double)((uint64_t)1 << settings[2]);
+    }
     forget(c->m, OWN, SHARED);
     for (uint64_t i = 0; i < v->sizes[0]; i++) {
         line row = {0};
         int outer_held = v->held[0] ? v->held[0][v->lines[0][i]] : 0, age = (int)smaller((uint64_t)bits(i), 15);
         for (uint64_t j = 0; j < inner; j++) at[j].tap_ones = at[j].tap_sign = 0;
         for (uint64_t tap = 0; tap < v->sizes[1]; tap++) {
-            double weight = (double)lines++ + PRIOR;
+            double weight = (double)lines++ + DOUBT;
             int near_tap = (int)smaller(tap, 15);
             for (uint64_t j = 0; j < inner; j++) forecast[j] = 0;
             for (uint64_t j = 0; j < inner; j++) {
                 line *column = at + j;
-                double expected = forecast[j], variance = diagonal[j] / weight;
+                double expected = forecast[j], variance = squares[j] / weight;
                 int64_t value = 0, mean = all.sum * 256 / (all.ones > 1 ? all.ones : 1);
                 whole = (all.ones * 2 + 1) * ONE / (all.all * 2 + 2);
                 p = rate(row.ones, row.all, whole);
@@ -994,7 +998,8 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
                 row.bits = row.bits << 1 | (value != 0);
                 column->bits = column->bits << 1 | (value != 0);
                 values[j] = (double)value;
-                double error = (double)value - expected, *l = factor + j * smaller(inner, SPAN) - j / SPAN * SPAN;
+                double error = (double)value - expected, square = error * error, *l = factor + j * smaller(inner, SPAN) - j / SPAN * SPAN;
+                squares[j] += square;
                 for (uint64_t k = j + 1; k < smaller(j / SPAN * SPAN + SPAN, inner); k++) {
                     double moved = l[k] * error;
                     forecast[k] += moved;

@@ -1,4 +1,4 @@
-/* Reads Espalier's coded networks, .esp files of format 2, as docs/esp-format.md specifies them.
+/* Reads Espalier's coded networks, .esp files of format 3, as docs/esp-format.md specifies them.
  *
  *     esp_file file;
  *     if (esp_open(&file, bytes, size, arena, arena_bytes, ESP_LIMIT, ESP_AS_STATE)) puts(file.error);

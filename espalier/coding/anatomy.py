@@ -8,7 +8,7 @@ from espalier.coding import codecs, mixed
 from espalier.coding.codecs import CODECS
 from espalier.coding.container import CRC_BYTES, HEADER_BYTES
 from espalier.coding.decoder import Parts
-from espalier.coding.entropy import bound_bytes
+from espalier.coding.entropy import bound_bytes, conditional_bytes
 from espalier.coding.flags import Flags
 
 
@@ -23,6 +23,8 @@ class Part(NamedTuple):
     bytes: int
     bound: float | None = None
     """order-0 entropy in bytes of a tensor's zeroness and values, beside its weights"""
+    conditional: float | None = None
+    """the same given row and column"""
 
 
 def anatomy(contents: Parts) -> list[Part]:
@@ -43,7 +45,8 @@ def anatomy(contents: Parts) -> list[Part]:
         indices = round(len(stream) * share)
         flags.add(inner)
         found.append(Part("indices", row.name, codec, indices))
-        found.append(Part("weights", row.name, codec, len(stream) - indices, bound_bytes(levels)))
+        bounds = bound_bytes(levels), conditional_bytes(levels)
+        found.append(Part("weights", row.name, codec, len(stream) - indices, *bounds))
     purposes = {"scale": "scales", "zero_point": "zero points"}
     for row in contents.table.words:
         found.append(Part(purposes.get(row.kind, "other parameters"), row.kind, row.codec, row.bytes))

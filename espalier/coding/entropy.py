@@ -1,4 +1,4 @@
-"""Order-0 entropies: what levels cost when each is drawn for itself from the rates of its own tensor."""
+"""Entropies of levels: each for itself, from the rates of its own tensor, or of its row and its column."""
 
 import numpy as np
 
@@ -24,3 +24,31 @@ def value_bits(levels: np.ndarray) -> float:
 def bound_bytes(levels: np.ndarray) -> float:
     """Bytes of a tensor's zeroness and of its values that are not zero; no rate, shape or scale is counted."""
     return (zeroness_bits(levels) + value_bits(levels)) / 8
+
+
+def conditional_bytes(levels: np.ndarray) -> float:
+    """Bytes of a tensor's zeroness given its row and its column, and of its values given theirs.
+
+    Rows are the first dimension, and columns all places in the others. For zeroness, a line belongs to one of 19
+    classes: its odds of a value to the nearest power of 2, from 2^-8 to 2^8, none, or nothing but values. For values,
+    it belongs to one of two: its mean magnitude is above that of the tensor or not. The entropies are those of each pair
+    of classes. Classes and rates cost nothing here, and a coder that knows more than lines may take less: it is a mark
+    to compare with, no bound of every coder.
+    """
+    if not levels.size:
+        return 0.0
+    matrix = np.abs(levels.reshape(levels.shape[0] if levels.ndim > 1 else 1, -1).astype(np.int64))
+    live, bits = matrix != 0, 0.0
+    mean = matrix.sum() / max(int(live.sum()), 1)
+    odds, large = [], []
+    for axis in (1, 0):
+        ones, every = live.sum(axis), matrix.shape[axis]
+        log = np.log2(np.clip(ones, 0.1, every - 0.1) / np.clip(every - ones, 0.1, every - 0.1))
+        found = np.clip(np.rint(log), -8, 8).astype(np.int64) + 9
+        odds.append(np.where(ones == 0, 0, np.where(ones == every, 18, found)))
+        large.append((matrix.sum(axis) > mean * ones).astype(np.int64))
+    pairs = odds[0][:, None] * 19 + odds[1]
+    for every, ones in zip(np.bincount(pairs.reshape(-1)), np.bincount(pairs[live], minlength=19 * 19), strict=False):
+        bits += entropy_bits(np.array([every - ones, ones]))
+    pairs, values = large[0][:, None] * 2 + large[1], levels.reshape(matrix.shape)
+    return (bits + sum(value_bits(values[live & (pairs == pair)]) for pair in range(4))) / 8

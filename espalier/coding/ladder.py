@@ -14,7 +14,7 @@ from torch import Tensor
 
 from espalier.coding import codecs
 from espalier.coding.encoder import centred
-from espalier.coding.entropy import bound_bytes
+from espalier.coding.entropy import bound_bytes, conditional_bytes
 from espalier.coding.flags import Flags
 from espalier.coding.xz import compress
 from espalier.quantization.qparams import Quantized
@@ -71,6 +71,7 @@ def ladder(tensors: Mapping[str, Quantized | Tensor], coded: int | None = None) 
         flags = Flags()
         coded = sum(len(codecs.encode(one, flags).stream) for one in levels.values())
     found.append(Rung("espalier", coded))
+    found.append(Rung("entropy given row and column", sum(conditional_bytes(one) for one in levels.values())))
     found.append(Rung("order-0 entropy", sum(bound_bytes(one) for one in levels.values())))
     return found
 

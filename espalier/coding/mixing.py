@@ -201,8 +201,8 @@ SPAN = 256
 _KINDS = 3
 """Pointwise weights, one kernel an output, several kernels."""
 _STRENGTH = 8
-_PRIOR = 20.0
-"""Lines that the covariance at the start counts for."""
+_PRIOR, _DOUBT = 20.0, 4.0
+"""Lines that the covariance at the start counts for, and the variance of the forecast."""
 
 _HALF = np.array([0.03125, 0.125, 0.25, 0.5, 1, 2.25, 4, 9, 16])
 _DISTANCES = np.concatenate([-_HALF[::-1], [0], _HALF])
@@ -308,7 +308,8 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
     ones, cells, negatives, total, lines = 0, 0, 0, 0, 0
     factor = np.zeros((inner, min(inner, SPAN)))
     diagonal = np.full(inner, _PRIOR * float(1 << spread))
-    forecast = np.zeros(inner)
+    # The forecast of each cell of the line, and the squares of its errors so far.
+    forecast, squares = np.zeros(inner), np.full(inner, _DOUBT * float(1 << spread))
     for i in range(outer):
         line_ones, line_all, line_negative, line_sum, line_bits, line_latest = 0, 0, 0, 0, 0, 0
         tap_ones[:] = 0
@@ -316,13 +317,13 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
         row = _bits(i)
         for tap in range(taps):
             forecast[:] = 0.0
-            weight = lines + _PRIOR
+            weight = lines + _DOUBT
             lines += 1
             for j in range(inner):
                 whole = (ones * 2 + 1 << 16) // (cells * 2 + 2)
                 p = ((line_ones << 16) + _STRENGTH * whole) // (line_all + _STRENGTH)
                 q = ((ones_at[j] << 16) + _STRENGTH * whole) // (all_at[j] + _STRENGTH)
-                expected, variance = forecast[j], diagonal[j] / weight
+                expected, variance = forecast[j], squares[j] / weight
                 in_line, in_column = _place(p), _place(q)
                 mean = (total << 8) // max(ones, 1)
                 inputs[0], inputs[1], inputs[2] = stretch(p), stretch(q), stretch(whole)
@@ -439,6 +440,7 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                     latest_at[j] = size
                     tap_sign[j] = 1 + negative
                 error = value - expected
+                squares[j] += error * error
                 first = j // SPAN * SPAN
                 for k in range(j + 1, min(first + SPAN, inner)):
                     forecast[k] += factor[j, k - first] * error

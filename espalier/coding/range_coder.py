@@ -1,6 +1,6 @@
 """Range coding by constriction behind one interface, so that one model is run by both sides.
 
-`Encoder`, `Decoder` and `Meter` have the same methods: each codes an array of symbols and returns it. What a model
+`Encoder` and `Decoder` have the same methods: each codes an array of symbols and returns it. What a model
 knows of a symbol comes from what a method returned, so the sides cannot come apart. Probabilities reach constriction as
 integers that a double holds exactly; it then only adds, multiplies and rounds by IEEE 754, alike on every machine.
 """
@@ -18,8 +18,7 @@ SYMBOLS_PER_BYTE = 1 << 15
 """More than a byte can hold at that probability; what a stream is said to hold is bounded by it."""
 
 _WORD = np.dtype("<u4")
-_BERNOULLI, _CATEGORICAL = coding.model.Bernoulli(perfect=False), coding.model.Categorical(perfect=False)
-_UNIFORM = coding.model.Uniform()
+_CATEGORICAL = coding.model.Categorical(perfect=False)
 
 
 class Encoder:
@@ -27,12 +26,6 @@ class Encoder:
 
     def __init__(self) -> None:
         self._coder = coding.queue.RangeEncoder()
-
-    def bits(self, p: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        """Booleans that are true with probability `p` / ONE, an int64 each."""
-        if p.size:
-            self._coder.encode(symbols.astype(np.int32), _BERNOULLI, np.maximum(p, LEAST) / ONE)
-        return symbols
 
     def choices(self, weights: np.ndarray, symbols: np.ndarray) -> np.ndarray:
         """Symbols 0 .. n - 1, the row of each in `weights` (m, n) proportional to their probabilities."""
@@ -45,13 +38,6 @@ class Encoder:
         self._coder.encode(
             symbols.astype(np.int32), coding.model.Categorical(weights.astype(np.float64), perfect=False)
         )
-        return symbols
-
-    def uniform(self, sizes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        """Symbols 0 .. size - 1, each as likely."""
-        wide = sizes > 1
-        if wide.any():
-            self._coder.encode(symbols[wide].astype(np.int32), _UNIFORM, sizes[wide].astype(np.int32))
         return symbols
 
     def finish(self) -> bytes:
@@ -71,11 +57,6 @@ class Decoder:
             raise Damaged("a range coded stream is cut short")
         self._coder = coding.queue.RangeDecoder(np.frombuffer(stream, _WORD).astype(np.uint32))
 
-    def bits(self, p: np.ndarray, symbols: None = None) -> np.ndarray:
-        if not p.size:
-            return np.zeros(0, bool)
-        return self._decoded(_BERNOULLI, np.maximum(p, LEAST) / ONE).astype(bool)
-
     def choices(self, weights: np.ndarray, symbols: None = None) -> np.ndarray:
         if weights.shape[1] == 1 or not len(weights):
             return np.zeros(len(weights), np.int64)
@@ -84,13 +65,6 @@ class Decoder:
     def alike(self, weights: np.ndarray, count: int, symbols: None = None) -> np.ndarray:
         return self._decoded(_of_all(weights), count).astype(np.int64)
 
-    def uniform(self, sizes: np.ndarray, symbols: None = None) -> np.ndarray:
-        found = np.zeros(len(sizes), np.int64)
-        wide = sizes > 1
-        if wide.any():
-            found[wide] = self._decoded(_UNIFORM, sizes[wide].astype(np.int32))
-        return found
-
     def _decoded(self, *words: object) -> np.ndarray:
         try:
             return self._coder.decode(*words)
@@ -98,33 +72,7 @@ class Decoder:
             raise Damaged(f"a range coded stream is damaged ({error})") from error
 
 
-class Meter:
-    """What symbols cost, without a stream: the anatomy of a file tells parts of one stream apart by it."""
-
-    def __init__(self) -> None:
-        self.spent = 0.0
-        """bits of all symbols so far"""
-
-    def bits(self, p: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        p = np.maximum(p, LEAST) / ONE
-        self.spent -= float(np.log2(np.where(symbols, p, 1 - p)).sum())
-        return symbols
-
-    def choices(self, weights: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        taken = np.take_along_axis(weights, symbols[:, None], 1)[:, 0]
-        self.spent -= float(np.log2(taken / weights.sum(1)).sum())
-        return symbols
-
-    def alike(self, weights: np.ndarray, count: int, symbols: np.ndarray) -> np.ndarray:
-        self.spent -= float(np.log2(weights[symbols] / weights.sum()).sum())
-        return symbols
-
-    def uniform(self, sizes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        self.spent += float(np.log2(sizes).sum())
-        return symbols
-
-
-Coder = Encoder | Decoder | Meter
+Coder = Encoder | Decoder
 
 
 def _of_all(weights: np.ndarray) -> object:

@@ -77,8 +77,9 @@ GRID = (
 )
 """A row a setting of widths; 32 bits are floats, and `kept` is 1 for the setting that the chain goes on with."""
 
-ANATOMY = ("purpose", "name", "codec", "bytes", "bound_bytes")
-"""A row a part of a coded file, beside a tensor's weights the order-0 entropy of its levels; the parts are the file."""
+ANATOMY = ("purpose", "name", "codec", "bytes", "bound_bytes", "conditional_bytes")
+"""A row a part of a coded file; the parts are the file. Beside a tensor's weights stands the order-0 entropy of its
+levels, and that given their row and column."""
 
 LADDER = ("method", "level_bytes", "other_bytes")
 """A row a way to keep the same levels; `other_bytes` where the way says how all else is kept."""

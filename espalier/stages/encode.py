@@ -107,8 +107,9 @@ def _levels(parts: "list[Part]", tensors: "Tensors") -> dict[str, Any]:
 
 
 def _part(part: "Part") -> dict[str, Any]:
-    bound = "" if part.bound is None else part.bound
-    return {"purpose": part.purpose, "name": part.name, "codec": part.codec, "bytes": part.bytes, "bound_bytes": bound}
+    row = {"purpose": part.purpose, "name": part.name, "codec": part.codec, "bytes": part.bytes}
+    bounds = {"bound_bytes": part.bound, "conditional_bytes": part.conditional}
+    return row | {name: "" if bound is None else bound for name, bound in bounds.items()}
 
 
 def _rung(method: str, level_bytes: float, other_bytes: int | None) -> dict[str, Any]:

@@ -67,12 +67,12 @@ def test_what_is_no_file_or_another_format_is_told(sound, tmp_path):
     path.write_bytes(b"PK\x03\x04" * 20)
     assert "no .esp file" in refused(path)
     data = bytearray((sound / "all").read_bytes())
-    # Files of format 1 had two codecs more.
-    for version in (1, 9):
+    # Those of format 2 had another coder of levels.
+    for version in (1, 2, 9):
         data[4] = version
         path.write_bytes(data)
         said = refused(path)
-        assert f"its format is {version}, and this version reads 2" in said
+        assert f"its format is {version}, and this version reads 3" in said
         assert "encode its run again" in said
     assert "more than 100 bytes" in refused(sound / "all", 100)
 
@@ -114,7 +114,7 @@ HOSTILE = {
 def test_hostile_tables_are_refused_at_once(sound, tmp_path, codec, what):
     table, rest = taken_apart(sound / codec)
     part, row, place, value = HOSTILE[what]
-    if what == "settings too many" and codec != "range":
+    if what == "settings too many" and codec != "mixed":
         value = [0]
     table[part][row][place] = value
     path = tmp_path / "a.esp"
@@ -150,7 +150,7 @@ def test_texts_that_are_no_table_are_refused(sound, tmp_path, text):
 
 @pytest.mark.parametrize("change", ["order", "record", "extra", "rows", "words"])
 def test_tables_that_contradict_themselves_are_refused(sound, tmp_path, change):
-    table, rest = taken_apart(sound / "range")
+    table, rest = taken_apart(sound / "mixed")
     if change == "order":
         table["order"] = [0, 0]
     elif change == "record":

@@ -102,7 +102,7 @@ def test_the_ladder_of_sizes():
     assert rungs["dense fp32"][1:] == (levels.size * 4, 1200)
     assert rungs["theoretical: non-zeros, 16-bit indices"][1:] == (nonzeros * 3, 1200)
     assert rungs["order-0 entropy"].levels == pytest.approx(bound_bytes(levels))
-    assert rungs["espalier"].levels == min(rung.levels for rung in rungs.values() if rung.method != "order-0 entropy")
+    assert rungs["espalier"].levels == min(rung.levels for rung in rungs.values() if "entropy" not in rung.method)
 
 
 def test_sizes_of_published_methods():
@@ -136,9 +136,9 @@ def test_a_published_network_is_smaller_than_its_entropy(tmp_path):
     assert rungs["bitmap + xz"] == pytest.approx(137_214, rel=0.01)
     assert rungs["relative index + Huffman"] == 135_032
     assert rungs["order-0 entropy"] == pytest.approx(137_930, abs=2)
-    assert rungs["espalier"] <= 113_000
+    assert rungs["espalier"] <= 110_000
     encode(tensors, RECORD, tmp_path / "a.esp")
-    assert (tmp_path / "a.esp").stat().st_size <= 0.265 * 2**20
+    assert (tmp_path / "a.esp").stat().st_size <= 0.262 * 2**20
     found = decode(tmp_path / "a.esp").tensors
     assert all(same(found[name], tensors[name]) for name in tensors)
 
@@ -147,7 +147,7 @@ def test_a_published_network_at_4_bits():
     tensors = {
         name: nearest(one.dequantize(), 4, "tensor") for name, one in published().items() if isinstance(one, Quantized)
     }
-    assert {rung.method: rung.levels for rung in ladder(tensors)}["espalier"] <= 64_000
+    assert {rung.method: rung.levels for rung in ladder(tensors)}["espalier"] <= 61_200
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ def caption(study: dict) -> Caption:
         "Levels are the bytes of all quantized weights together; a way that sees more than single values may take less "
         "than their order-0 entropy.",
         "1 kB = 1,000 bytes. All else are other parameters, where a way says how these are kept. The order-0 entropy "
-        "is that of every tensor's own histogram, zeros and values, without the histogram. The COO file holds scales "
+        "is that of every tensor's own histogram, zeros and values, without the histogram; the entropy given row and "
+        "column has a histogram for each pair of a class of rows and one of columns. The COO file holds scales "
         f"too. Means over n repeats ({unit(study)}).",
     )
