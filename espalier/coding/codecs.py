@@ -76,4 +76,3 @@ def checksum(levels: np.ndarray) -> int:
     """CRC-32 of the shape, since levels may fit another one as well, and of the levels as little-endian int32."""
     shape = zlib.crc32(np.array(levels.shape, "<i8").tobytes())
     return zlib.crc32(np.ascontiguousarray(levels, "<i4").reshape(-1).data, shape)
-

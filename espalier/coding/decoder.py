@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 LIMIT = 1 << 30
 """Bytes of decoded tensors, and of a file, above which a file is refused unless its reader says otherwise.
 
-It bounds time and memory too: a cell takes 60 to 200 ns, and the tensors are held about twice. Below it, a range coded
-stream may claim no more cells than its bytes could hold (`SYMBOLS_PER_BYTE`).
+It bounds time and memory too: a cell takes 0.1 to 2 microseconds, and the tensors are held about twice. Below it, a
+coded stream may claim no more cells than its bytes could hold (`SYMBOLS_PER_BYTE`).
 """
 _LEVEL_BYTES = 4
 

@@ -31,9 +31,9 @@ def conditional_bytes(levels: np.ndarray) -> float:
 
     Rows are the first dimension, and columns all places in the others. For zeroness, a line belongs to one of 19
     classes: its odds of a value to the nearest power of 2, from 2^-8 to 2^8, none, or nothing but values. For values,
-    it belongs to one of two: its mean magnitude is above that of the tensor or not. The entropies are those of each pair
-    of classes. Classes and rates cost nothing here, and a coder that knows more than lines may take less: it is a mark
-    to compare with, no bound of every coder.
+    it belongs to one of two: its mean magnitude is above that of the tensor or not. The entropies are those of each
+    pair of classes. Classes and rates cost nothing here, and a coder that knows more than lines may take less: it is a
+    mark to compare with, no bound of every coder.
     """
     if not levels.size:
         return 0.0

@@ -25,9 +25,9 @@ class Settings(NamedTuple):
 
 
 def encode(levels: np.ndarray, flags: Flags, most: int) -> tuple[Settings, bytes] | None:
-    """Code an integer tensor of rows, channels, taps that is not all zero; None, and nothing learned, above `most` bytes.
+    """Code an integer tensor of rows, channels, taps that is not all zero, and learn it for those that follow.
 
-    The memory of `flags` learns what is coded.
+    Above `most` bytes there is None, and nothing is learned.
     """
     live = levels.any(2)
     cells = levels[live.any(1)][:, live.any(0)].astype(np.int64)

@@ -57,12 +57,14 @@ _EDGES = 33
 """Probabilities of the last table for each of its contexts, 128 units of log-odds apart."""
 _WEIGHT = 1 << 22
 """The greatest weight: 64."""
+_SHARES = 131072 // (2 * np.arange(MEMORY + 1) + 3)
+"""What a bit moves the probability by, of so many before it, times 2^16. A table, since divisions take long."""
 LOW, HIGH, POINT, AT, ENCODES, FULL = range(6)
 """Places in the state of the arithmetic coder; the last is 1 where the buffer was too short."""
 
 
 class Memory(NamedTuple):
-    """What is learned, int64 arrays, changed in place."""
+    """What is learned, int32 arrays, changed in place."""
 
     contexts: np.ndarray
     """probability times 2^22 of each context"""
@@ -84,13 +86,13 @@ def fresh(contexts: int, sets: list[tuple[int, int]], inputs: int, kinds: int) -
         kinds: contexts of the last table
     """
     steps = np.clip((np.arange(_EDGES) - 16) * 128, -MOST, MOST)
-    weights = np.concatenate([np.full((count, inputs), weight, np.int64) for count, weight in sets])
+    weights = np.concatenate([np.full((count, inputs), weight, np.int32) for count, weight in sets])
     return Memory(
-        np.full(contexts, 1 << 21, np.int64),
-        np.zeros(contexts, np.int64),
+        np.full(contexts, 1 << 21, np.int32),
+        np.zeros(contexts, np.int32),
         weights,
-        np.tile(SQUASH[steps + MOST] << 6, kinds),
-        np.full(_EDGES * kinds, 6, np.int64),
+        np.tile(SQUASH[steps + MOST] << 6, kinds).astype(np.int32),
+        np.full(_EDGES * kinds, 6, np.int32),
     )
 
 
@@ -129,7 +131,7 @@ def code_plain(coder, data, p, bit, costs, part):
 @compiled
 def _learn(probability, seen, at, bit):
     count = seen[at]
-    probability[at] += ((bit << 22) - probability[at]) * (131072 // (2 * count + 3)) >> 16
+    probability[at] += ((bit << 22) - probability[at]) * _SHARES[count] >> 16
     if count < MEMORY:
         seen[at] = count + 1
 
@@ -151,10 +153,11 @@ def code_mixed(coder, data, memory, inputs, given, places, count, first, second,
         n += 1
     inputs[n] = 256
     n += 1
+    left, right = memory.weights[first], memory.weights[second]
     one, two = 0, 0
     for k in range(n):
-        one += inputs[k] * memory.weights[first, k]
-        two += inputs[k] * memory.weights[second, k]
+        one += inputs[k] * left[k]
+        two += inputs[k] * right[k]
     one = min(max(one >> 16, -MOST), MOST)
     two = min(max(two >> 16, -MOST), MOST)
     both = (one + two) >> 1
@@ -166,10 +169,9 @@ def code_mixed(coder, data, memory, inputs, given, places, count, first, second,
     one = ((bit << 16) - SQUASH[one + MOST]) * rate
     two = ((bit << 16) - SQUASH[two + MOST]) * rate
     for k in range(n):
-        moved = memory.weights[first, k] + ((inputs[k] * one + (1 << 17)) >> 18)
-        memory.weights[first, k] = min(max(moved, -_WEIGHT), _WEIGHT)
-        moved = memory.weights[second, k] + ((inputs[k] * two + (1 << 17)) >> 18)
-        memory.weights[second, k] = min(max(moved, -_WEIGHT), _WEIGHT)
+        left[k] = min(max(left[k] + ((inputs[k] * one + (1 << 17)) >> 18), -_WEIGHT), _WEIGHT)
+    for k in range(n):
+        right[k] = min(max(right[k] + ((inputs[k] * two + (1 << 17)) >> 18), -_WEIGHT), _WEIGHT)
     for k in range(count):
         _learn(memory.contexts, memory.seen, places[k], bit)
     _learn(memory.last, memory.last_seen, edge + (beyond >> 6), bit)
@@ -195,6 +197,7 @@ def finish(coder: np.ndarray, data: np.ndarray) -> bytes | None:
     cut = next(cut for cut in range(32, -1, -8) if (low + (1 << cut) - 1) >> cut << cut <= high)
     end = ((low + (1 << cut) - 1) >> cut << cut).to_bytes(4, "big")
     return (data[:size].tobytes() + end).rstrip(b"\0")
+
 
 SPAN = 256
 """Cells of a line that are forecast from each other."""
@@ -256,8 +259,8 @@ def _ratio(a, b):
 def _distance(d, variance):
     """Which of 20 intervals a distance lies in, in units of the standard deviation."""
     square, found = d * abs(d), 0
-    for edge in _DISTANCES:
-        found += square > edge * variance
+    while found < len(_DISTANCES) and square > _DISTANCES[found] * variance:
+        found += 1
     return found
 
 

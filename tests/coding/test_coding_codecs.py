@@ -225,7 +225,7 @@ def test_a_stream_is_the_same_on_every_machine():
     levels = np.where((number % 11 < 2) & (i % 3 > 0) & (j % 7 > 1), number % 201 - 100, 0).astype(np.int32)
     digests, flags = [], Flags()
     for part in (levels[:, :, None], levels[:48].reshape(16, 3, 50), levels.reshape(-1, 1, 5)):
-        chosen, stream = mixed.encode(part, flags, 10_000)
+        _, stream = mixed.encode(part, flags, 10_000)
         flags.add(part)
         digests.append((len(stream), hashlib.sha256(stream).hexdigest()[:16]))
     words = byte_planes.words((number.reshape(-1) * 2654435761 % 2**32 // 1000).astype(np.uint32), True)

@@ -179,7 +179,8 @@ def _write_grid(folder: Path, run: dict, point: dict) -> list[dict]:
 
 
 def _encode(folder: Path, run: dict, point: dict) -> list[dict]:
-    parts = [dict(zip(ANATOMY, (purpose, "", "mixed", size, "", ""), strict=True)) for purpose, size in PURPOSES.items()]
+    rows = ((purpose, "", "mixed", size, "", "") for purpose, size in PURPOSES.items())
+    parts = [dict(zip(ANATOMY, row, strict=True)) for row in rows]
     write_rows(folder / "anatomy.csv", ANATOMY, parts)
     write_rows(
         folder / "ladder.csv", LADDER, [dict(zip(LADDER, (m, *sizes), strict=True)) for m, sizes in RUNGS.items()]
