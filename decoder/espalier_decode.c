@@ -731,7 +731,8 @@ static unsigned code_mixed(mixed *c, int n, int count, int first, int second, in
 }
 
 /* ---- levels by mixed predictions ---- */
-enum { SPAN = 256, PRIOR = 20, DOUBT = 4, AT_SIGN = 16896, OWN = 17312, SHARED = 19872, AT_HALVES = 28256, AT_FLAGS = 28672 };
+enum { SPAN = 256, PRIOR = 20, DOUBT = 4 };             /* of the forecast: cells, lines before the first, the same */
+enum { AT_SIGN = 16896, OWN = 17312, SHARED = 19872, AT_HALVES = 28256, AT_FLAGS = 28672 };
 enum { SETS_SIGN = 96, SETS_BINS = 168, SETS_HALVES = 256, SETS_FLAGS = 257, BINS = SHARED };
 
 static void forget(mixer *m, int from, int to) {
@@ -924,7 +925,8 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
         starts[intervals + 1] = (int64_t)(s + larger(1, smaller(width, left)));
     }
     line all = {0}, *at = take(r, inner, sizeof *at), seen[INTERVALS] = {{0}};
-    double *factor = take(r, inner * smaller(inner, SPAN), sizeof *factor), *diagonal = take(r, inner, sizeof *diagonal);
+    uint64_t span = smaller(inner, SPAN);
+    double *factor = take(r, inner * span, sizeof *factor), *diagonal = take(r, inner, sizeof *diagonal);
     double *forecast = take(r, inner, sizeof *forecast), *values = take(r, inner, sizeof *values);
     double *squares = take(r, inner, sizeof *squares);      /* of the errors of forecasts */
     for (uint64_t j = 0; j < inner; j++) {
@@ -998,9 +1000,10 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
                 row.bits = row.bits << 1 | (value != 0);
                 column->bits = column->bits << 1 | (value != 0);
                 values[j] = (double)value;
-                double error = (double)value - expected, square = error * error, *l = factor + j * smaller(inner, SPAN) - j / SPAN * SPAN;
+                uint64_t first = j / SPAN * SPAN;
+                double error = (double)value - expected, square = error * error, *l = factor + j * span - first;
                 squares[j] += square;
-                for (uint64_t k = j + 1; k < smaller(j / SPAN * SPAN + SPAN, inner); k++) {
+                for (uint64_t k = j + 1; k < smaller(first + SPAN, inner); k++) {
                     double moved = l[k] * error;
                     forecast[k] += moved;
                 }

@@ -98,6 +98,8 @@ HOSTILE = {
     "levels far away": ("levels", 0, 8, 1 << 40),
     "settings too many": ("levels", 0, 9, [0] * 12),
     "settings of a row": ("levels", 0, 9, ["a"]),
+    "a mean square beyond all levels": ("levels", 0, 9, [1, 127, 35]),
+    "no least magnitude": ("levels", 0, 9, [0, 127, 5]),
     "a stream too long": ("levels", 0, 10, 1 << 40),
     "a negative stream": ("levels", 0, 10, -1),
     "another type": ("plain", 0, 2, "float64"),

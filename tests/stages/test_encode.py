@@ -93,6 +93,9 @@ def test_every_figure_is_counted_from_files(chain, made):
     rungs = {rung["method"]: rung for rung in table(folder / "ladder.csv")}
     assert int(rungs["espalier"]["level_bytes"]) == levels
     assert float(rungs["order-0 entropy"]["level_bytes"]) == pytest.approx(bound)
+    conditional = sum(float(part["conditional_bytes"] or 0) for part in parts)
+    assert float(rungs["entropy given row and column"]["level_bytes"]) == pytest.approx(conditional)
+    assert 0 < conditional < bound
     assert int(rungs["dense fp32"]["level_bytes"]) == 4 * weights
 
 
