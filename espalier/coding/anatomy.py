@@ -4,12 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espalier.coding import codecs, mixed
 from espalier.coding.codecs import CODECS
 from espalier.coding.container import CRC_BYTES, HEADER_BYTES
 from espalier.coding.decoder import Parts
 from espalier.coding.entropy import bound_bytes, conditional_bytes
-from espalier.coding.flags import Flags
 
 
 class Part(NamedTuple):
@@ -35,15 +33,9 @@ def anatomy(contents: Parts) -> list[Part]:
     """
     found = [Part("header", "", "", HEADER_BYTES), Part("metadata", "", "xz", contents.table_bytes)]
     found.append(Part("checksums", "", "", CRC_BYTES * len(contents.streams)))
-    flags = Flags()
-    for row, levels, stream in zip(contents.table.levels, contents.levels, contents.streams, strict=False):
-        inner, codec = levels.reshape(codecs.matrix(levels.shape)), CODECS[row.codec]
-        share = 0.0
-        if codec == "mixed":
-            index, value = mixed.spent(inner, mixed.Settings(*row.settings), flags)
-            share = index / (index + value) if index + value else 1.0
-        indices = round(len(stream) * share)
-        flags.add(inner)
+    rows = zip(contents.table.levels, contents.levels, contents.streams, contents.shares, strict=False)
+    for row, levels, stream, share in rows:
+        codec, indices = CODECS[row.codec], round(len(stream) * share)
         found.append(Part("indices", row.name, codec, indices))
         bounds = bound_bytes(levels), conditional_bytes(levels)
         found.append(Part("weights", row.name, codec, len(stream) - indices, *bounds))

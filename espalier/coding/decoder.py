@@ -76,6 +76,8 @@ class Parts(NamedTuple):
     crcs: list[int]
     levels: list[np.ndarray]
     """less zero points, int32"""
+    shares: list[float]
+    """of each stream of levels, the share that tells which are zero; 0 of a dense one"""
 
     def contents(self) -> RawContents:
         """All tensors.
@@ -98,12 +100,14 @@ def open_parts(path: Path, limit: int = LIMIT) -> Parts:
         table = parse(frame.table)
         _check_size(table, _groups(table), limit)
         streams, crcs = _split(frame.rest, [row.bytes for row in (*table.levels, *table.words)])
-        flags, levels = Flags(), []
+        flags, levels, shares = Flags(), [], []
         for row, stream, crc in zip(table.levels, streams, crcs, strict=False):
             coded = Coded(CODECS[row.codec], row.low, row.high, row.settings, stream)
             levels.append(codecs.decode(coded, row.shape, flags))
             _check(row.name, crc, codecs.checksum(levels[-1]))
-        return Parts(path, table, frame.table_bytes, streams, crcs, levels)
+            index, value = flags.spent if coded.codec == "mixed" else (0.0, 1.0)
+            shares.append(float(index / (index + value)))
+        return Parts(path, table, frame.table_bytes, streams, crcs, levels, shares)
 
 
 @contextmanager

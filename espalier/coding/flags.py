@@ -16,6 +16,8 @@ class Flags:
     """Lines (rows and channels) of the tensors before, by how many a tensor had: layers in a row share them."""
 
     def __init__(self) -> None:
+        self.spent = np.zeros(2)
+        """bits that zeroness and values of the tensor took that was coded last by mixing"""
         self._live: dict[int, list[np.ndarray]] = {}
         self._held: dict[int, np.ndarray] = {}
 

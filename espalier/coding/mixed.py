@@ -36,20 +36,12 @@ def encode(levels: np.ndarray, flags: Flags, most: int) -> tuple[Settings, bytes
     settings = Settings(int(magnitudes.min()), int(magnitudes.max()), spread)
     before = Memory(*(each.copy() for each in flags.memory))
     coder, data = mixing.encoder(most)
-    _run(coder, data, levels.shape, settings, flags, levels, np.full(3, -1.0))
+    _run(coder, data, levels.shape, settings, flags, levels)
     stream = mixing.finish(coder, data)
     if stream is None or len(stream) > most:
         _restore(flags.memory, before)
         return None
     return settings, stream
-
-
-def spent(levels: np.ndarray, settings: Settings, flags: Flags) -> tuple[float, float]:
-    """Bits that a coded tensor's zeroness and its values took; the memory of `flags` learns it, as on decoding."""
-    coder, data = mixing.encoder(0)
-    costs = np.zeros(3)
-    _run(coder, data, levels.shape, settings, flags, levels, costs)
-    return float(costs[1]), float(costs[2])
 
 
 def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, flags: Flags) -> np.ndarray:
@@ -64,7 +56,7 @@ def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, flags
     most = (len(stream) + 8) * SYMBOLS_PER_BYTE
     if shape[0] + shape[1] > most:
         raise Damaged("a stream is too short for its shape")
-    return _run(*mixing.decoder(stream), shape, settings, flags, None, np.full(3, -1.0), most)
+    return _run(*mixing.decoder(stream), shape, settings, flags, None, most)
 
 
 def starts(least: int, greatest: int) -> np.ndarray:
@@ -82,10 +74,10 @@ def _run(
     settings: Settings,
     flags: Flags,
     levels: np.ndarray | None,
-    costs: np.ndarray,
     most: int | None = None,
 ) -> np.ndarray:
-    memory, lines = flags.memory, []
+    memory, lines, costs = flags.memory, [], np.zeros(2)
+    flags.spent = costs
     for axis in (0, 1):
         given = np.zeros(shape[axis], np.int64) if levels is None else levels.any((1 - axis, 2)).astype(np.int64)
         if axis and shape[1] == 1:

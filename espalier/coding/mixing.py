@@ -103,7 +103,7 @@ def stretch(p):
 
 @compiled
 def code_plain(coder, data, p, bit, costs, part):
-    """Code a bit that is 1 with probability `p` / 2^16."""
+    """Code a bit that is 1 with probability `p` / 2^16, and add what it costs to a part of `costs`."""
     span = coder[HIGH] - coder[LOW]
     middle = coder[LOW] + (span >> 16) * p + ((span & 0xFFFF) * p >> 16)
     if not coder[ENCODES]:
@@ -112,8 +112,7 @@ def code_plain(coder, data, p, bit, costs, part):
         coder[HIGH] = middle
     else:
         coder[LOW] = middle + 1
-    if costs[0] >= 0:
-        costs[part] -= np.log2((p if bit else ONE - p) / ONE)
+    costs[part] -= np.log2((p if bit else ONE - p) / ONE)
     while (coder[LOW] ^ coder[HIGH]) < 1 << 24:
         at = coder[AT]
         coder[AT] = at + 1
@@ -284,7 +283,7 @@ def code_flags(coder, data, memory, axis, before, flags, costs):
         places[3] = _FLAGS + 25 + axis * 32 + before[k] * 4 + latest
         flags[k] = code_mixed(
             coder, data, memory, inputs, 0, places, 4, _W_FLAGS + axis * 8 + before[k], _W_FLAGS + 16 + latest,
-            2 * _KINDS + 2, 4, flags[k], costs, 1,
+            2 * _KINDS + 2, 4, flags[k], costs, 0,
         )  # fmt: skip
         latest = latest << 1 & 3 | flags[k]
 
@@ -343,7 +342,7 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                 given = levels[i, tap, j]
                 bit = code_mixed(
                     coder, data, memory, inputs, 3, places, 7 if taps > 1 else 6, _W_ZERO + kind * 16 + min(row, 15),
-                    _W_ZERO + 48 + kind * 16 + in_line, kind, 5, 1 if given != 0 else 0, costs, 1,
+                    _W_ZERO + 48 + kind * 16 + in_line, kind, 5, 1 if given != 0 else 0, costs, 0,
                 )  # fmt: skip
                 cells += 1
                 line_all += 1
@@ -370,7 +369,7 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                     places[2] = _SIGN + 352 + min(tap, 15) * 4 + tap_sign[j]
                     negative = code_mixed(
                         coder, data, memory, inputs, 4, places, 3, _W_SIGN + kind * 16 + min(row, 15),
-                        _W_SIGN + 48 + away, _KINDS + kind, 6, 1 if given < 0 else 0, costs, 2,
+                        _W_SIGN + 48 + away, _KINDS + kind, 6, 1 if given < 0 else 0, costs, 1,
                     )  # fmt: skip
                     towards = -expected if negative else expected
                     # The magnitude: is it in this interval, or beyond?
@@ -401,7 +400,7 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                         places[7] = _BINS + 7360 + k * 16 + above
                         stop = code_mixed(
                             coder, data, memory, inputs, 2, places, 8, _W_BINS + k, _W_BINS + 64 + away,
-                            2 * _KINDS, 2, 1 if bound < end else 0, costs, 2,
+                            2 * _KINDS, 2, 1 if bound < end else 0, costs, 1,
                         )  # fmt: skip
                         if stop:
                             break
@@ -418,10 +417,10 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                             places[1] += min(high - low, 7)
                             up = code_mixed(
                                 coder, data, memory, inputs, 1, places, 2, _W_HALVES, _W_HALVES, 2 * _KINDS + 1, 2, up,
-                                costs, 2,
+                                costs, 1,
                             )  # fmt: skip
                         else:
-                            up = code_plain(coder, data, p, up, costs, 2)
+                            up = code_plain(coder, data, p, up, costs, 1)
                         if up:
                             low = middle
                         else:
@@ -447,7 +446,7 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                 first = j // SPAN * SPAN
                 for k in range(j + 1, min(first + SPAN, inner)):
                     forecast[k] += factor[j, k - first] * error
-            if coder[FULL] and costs[0] < 0:
+            if coder[FULL]:
                 return False
             _update(factor, diagonal, levels[i, tap], forecast)
     return True

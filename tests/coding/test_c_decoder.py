@@ -345,7 +345,7 @@ def test_what_is_no_file_or_too_large_is_told(program, sound, tmp_path):
         path.write_bytes(content)
         assert said in run(program, path, tmp_path / "out")[2]
     path.write_bytes(data[:4] + b"\x01" + data[5:])
-    assert "its format is 1, and this version reads 2" in run(program, path, tmp_path / "out")[2]
+    assert "its format is 1, and this version reads 3" in run(program, path, tmp_path / "out")[2]
     assert "No such file" in run(program, tmp_path / "missing", tmp_path / "out")[2]
     assert "more than 100 bytes, the limit here" in run(program, sound / "all", tmp_path / "out", "--limit", "100")[2]
     assert "bytes of memory given" in run(program, sound / "all", tmp_path / "out", memory=20_000)[2]

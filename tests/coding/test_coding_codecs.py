@@ -74,11 +74,11 @@ def test_a_stream_that_would_be_too_long_teaches_nothing():
 
 
 def test_what_is_spent_is_the_length_of_the_stream():
-    there, again = Flags(), Flags()
+    flags = Flags()
     for one in range(3):
         levels = sparse((200, 100), 8, 0.2, "spent", one)[:, :, None]
-        chosen, stream = mixed.encode(levels, there, 1 << 20)
-        index, value = mixed.spent(levels, chosen, again)
+        _, stream = mixed.encode(levels, flags, 1 << 20)
+        index, value = flags.spent
         assert index > 0 < value
         assert (index + value) / 8 == pytest.approx(len(stream), abs=2)
 
