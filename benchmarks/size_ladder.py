@@ -113,7 +113,7 @@ def main() -> None:
     bound = rungs[-1].levels
     command = shlex.join(["python", "benchmarks/size_ladder.py", args.path.name, *sys.argv[2:]])
     machine = hardware(torch.device("cpu"))
-    coder = f"constriction {version('constriction')}"
+    coder = ", ".join(f"{name} {version(name)}" for name in ("constriction", "numba"))
     print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}; {machine}; {versions()}, {coder}\n")
     print("| method | bytes of levels | over order-0 entropy | bytes of other parameters |\n|---|--:|--:|--:|")
     for rung in rungs:
