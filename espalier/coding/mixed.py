@@ -100,8 +100,10 @@ def _run(
     else:
         kind, tall, orders = 2 * int(size[2] > 1), size[0] >= size[1], ((0, 2, 1), (1, 2, 0))
     order, held = (orders[0], held) if tall else (orders[1], held[::-1])
-    inner = np.zeros(size, np.int32) if levels is None else levels[rows][:, channels].astype(np.int32)
-    cells = np.ascontiguousarray(inner.transpose(order))
+    if levels is None:
+        cells = np.zeros([size[axis] for axis in order], np.int32)
+    else:
+        cells = np.ascontiguousarray(levels[rows][:, channels].transpose(order), np.int32)
     mixing.own(memory)
     intervals = starts(settings.least, settings.greatest)
     mixing.code_cells(coder, data, memory, kind, cells, *held, intervals, settings.spread, costs)
