@@ -56,8 +56,9 @@ def _navigation(pages: list[str]) -> list[dict[str, object]]:
     rest = [page for page in pages if page not in ("README.md", INDEX, "config/README.md")]
     reports = [page for page in rest if page.startswith("docs/report-")]
     parts = [page for page in rest if page.startswith("docs/") and page not in reports]
-    others = [page for page in rest if not page.startswith("docs/")]
-    sections = {"Parts": parts, "Published reports": sorted(reports), "Measured": others}
+    project = [page for page in rest if "/" not in page]
+    others = [page for page in rest if page not in (*parts, *reports, *project)]
+    sections = {"Parts": parts, "Published reports": sorted(reports), "Project": project, "Measured": others}
     return [*first, *({title: some} for title, some in sections.items() if some)]
 
 

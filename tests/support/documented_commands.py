@@ -24,7 +24,7 @@ from espalier.plan.build import build
 from espalier.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(path for room in ("config", "docs") for path in (ROOT / room).rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(path for room in ("config", "docs") for path in (ROOT / room).rglob("*.md"))]
 PAGES += sorted((ROOT / "benchmarks").rglob("*.md"))
 OURS = ("snakemake", "espalier", "python", "make", "uv", "bash", "sbatch", "pytest", "mlflow", "tensorboard")
 OWN = ("mine", "mine_a", "extended")

@@ -53,16 +53,17 @@ def chosen(table: Table, headings: tuple[str, ...]) -> Table:
     Raises:
         Mistake: no column has such a heading.
     """
-    places = {_bare(head): place for place, head in enumerate(table.printed.columns)}
-    if absent := [head for head in headings if _bare(head) not in places]:
+    places = {bare(head): place for place, head in enumerate(table.printed.columns)}
+    if absent := [head for head in headings if bare(head) not in places]:
         known = ", ".join(places)
         raise Mistake(f"columns: no column is headed {', '.join(map(repr, absent))}; there are {known}")
     named = [*range(table.words)]
-    asked = [places[_bare(head)] for head in headings]
+    asked = [places[bare(head)] for head in headings]
     found = table.of_columns([*named, *(place for place in dict.fromkeys(asked) if place not in named)])
     notes = dict.fromkeys(table.asked_for[head] for head in found.printed if head in table.asked_for)
     return replace(found, caption=found.caption.with_notes(*notes))
 
 
-def _bare(head: str) -> str:
+def bare(head: str) -> str:
+    """A heading without its unit and mark, in lower case."""
     return re.sub(r"\s*(\(.*\))?\s*\*?\s*$", "", " ".join(head.split())).lower()
