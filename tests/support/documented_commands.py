@@ -195,7 +195,7 @@ def _uv(words: list[str]) -> None:
         for group in (word for option, word in pairwise(words) if option == "--group"):
             if group not in groups:
                 raise Refused(f"uv sync: no group {group}")
-    elif words[:2] != ["pip", "install"]:
+    elif words[:1] != ["venv"] and words[:2] != ["pip", "install"]:
         raise Refused(f"uv {' '.join(words)}: not known here")
 
 

@@ -48,7 +48,7 @@ def test_the_tutorial_from_its_first_line_to_its_last(repository):
     told = [run(repository, *block) for block in BLOCK.findall(PAGE)]
     made = repository.folder / "results/studies/mine"
     for name in re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE):
-        assert (made / name).is_file(), name
+        assert [*made.glob(name)], name
     assert (repository.folder / "shapes.esp").stat().st_size < 50_000
     answers = list(csv.DictReader((repository.folder / "answers.csv").open()))
     right = [answer["label"] == Path(answer["file"]).name.partition("-")[0] for answer in answers]
