@@ -44,7 +44,7 @@ def coded(root):
 @pytest.mark.parametrize(
     ("study", "tables"),
     [
-        (trained, ("summary", "against_baseline", "by_axis", "best", "importance", "checklist")),
+        (trained, ("summary", "against_baseline", "by_axis", "best", "checklist")),
         (pruned, ("pruning",)),
         (coded, ("bit_grid", "rounding", "accounting", "size_ladder", "calibration", "robustness", "per_class")),
     ],
