@@ -33,9 +33,10 @@ def path(file: str) -> Path:
     return FOLDER / f"{file}.csv"
 
 
-def paths(tables: Iterable[Mapping[str, Any]]) -> list[Path]:
-    """The files that the tables `published` of a study read."""
-    found = [path(table["file"]) for table in tables if table["name"] == "published"]
+def paths(asked: Iterable[Mapping[str, Any]]) -> list[Path]:
+    """The files that tables `published`, and figures with a setting of that name, read."""
+    files = (item["file"] if item["name"] == "published" else item.get("published") for item in asked)
+    found = [path(file) for file in files if file]
     return [*dict.fromkeys([*found, FOLDER / SOURCES])] if found else []
 
 
@@ -106,6 +107,37 @@ def misfit(file: str, value: str, axes: Sequence[str]) -> str | None:
         except ValueError:
             return f"{path(file)}:{number}: {value} is {row[value]!r}, which is no number"
     return None
+
+
+class Point(NamedTuple):
+    """A published result in a figure of accuracy against cost."""
+
+    name: str
+    cost: float
+    """in ones, bytes or seconds"""
+    top1: float
+    """in percent"""
+
+
+def points(file: str, cost: str) -> list[Point]:
+    """The rows of a file that tell both the column `cost` and `top1_pct`.
+
+    Raises:
+        Mistake: there is no such file, source or column, or a cell is no number.
+    """
+    found = rows(file)
+    source(file)
+    header = list(found[0]) if found else []
+    for column in ("name", cost, "top1_pct"):
+        if column not in header:
+            raise Mistake(f"{path(file)} has no column {column}, by which its rows are drawn")
+    told = []
+    for number, row in enumerate(found, 2):
+        try:
+            told += [Point(row["name"], float(row[cost]), float(row["top1_pct"]))] if row[cost] and row["top1_pct"] else []
+        except ValueError:
+            raise Mistake(f"{path(file)}:{number}: {cost} and top1_pct must be numbers or empty") from None
+    return told
 
 
 def _read(place: Path) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from espalier.errors import Mistake
 from espalier.plan import published_numbers
 from espalier.plan.chain import Settings
 from espalier.plan.grid import label
@@ -61,6 +62,11 @@ def _of(
         yield "", f"{item.name} shows rungs, and the study has none; set halving"
     if facts.get("reads") == "published" and (message := published_numbers.misfit(item.file, item.value, axes)):
         yield "file", message
+    if file := getattr(item, "published", None):
+        try:
+            published_numbers.points(file, item.x)
+        except Mistake as error:
+            yield "published", str(error)
     if getattr(item, "repeat", 1) > study.times:
         yield "repeat", f"there is no repeat {item.repeat}; there are {study.times}"
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from espalier.plan import published_numbers
 from espalier.results.compare.costs import costs
 from espalier.results.compare.pareto import front
 from espalier.results.format import style
@@ -108,6 +109,25 @@ def test_points_stand_at_their_costs(study, x):
     ratios = np.sort(points[:, 0]) / np.sort(expected)
     np.testing.assert_allclose(ratios, ratios[0])
     assert len(set(points[:, 0])) < len(points)
+
+
+def test_published_numbers_are_drawn_beside_ours_and_on_no_front(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    published_numbers.FOLDER.mkdir(parents=True)
+    rows = "name,top1_pct,params\nTheirs,99.5,50\nof no size,99,\n"
+    (published_numbers.FOLDER / "nets.csv").write_text(rows)
+    (published_numbers.FOLDER / "sources.csv").write_text("file,title,place,accuracy\nnets,A report,Table 1,test\n")
+    asked = Asked("figure", "tradeoff", "tradeoff", {"x": "params", "published": "nets"})
+    with style.applied():
+        alone = drawn(study, "tradeoff", x="params")
+        figure = asked.make(tidy.runs(study), tidy.history(study), study)
+        smoke = asked.make(tidy.runs(study), tidy.history(study), study | {"scale": "smoke"})
+    theirs = [line for line in figure.axes[0].lines if line.get_gid() == "published"]
+    assert [line.get_xydata().tolist() for line in theirs] == [[[50 / 1e3, 99.5]]]
+    assert rings(figure) == rings(alone)
+    assert "Theirs" in {text.get_text() for text in figure.axes[0].texts}
+    assert "Table 1 of “A report”" in asked.caption(study).whole()
+    assert not [line for line in smoke.axes[0].lines if line.get_gid() == "published"]
 
 
 def test_costs_of_networks_that_nothing_has_pruned(study):

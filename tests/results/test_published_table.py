@@ -66,6 +66,17 @@ def test_rows_stand_beside_the_configurations_that_they_name(folder):
     assert "the best of any epoch" in found.caption.whole()
 
 
+def test_sizes_of_files_stand_beside_each_other_where_they_are_published(folder):
+    (files.FOLDER / "nets.csv").write_text("model,train.optimizer,top1_pct,file_bytes\nLeNet,SGD,97.5,27000\nLeNet,Lion,,\n")
+    study = disk.plan(disk.product())
+    disk.finish(folder, study)
+    for run in study["runs"].values():
+        if run["stage"] == "train":
+            (folder / run["path"] / "model.safetensors").write_bytes(b"\0" * 1234)
+    printed = made(folder, study).printed[["Ours, file (bytes)", "Published file (bytes)"]].to_numpy().tolist()
+    assert printed == [["1,234", "27,000"]] * 3 + [["–", "–"]]
+
+
 def test_missing_runs_are_not_run_and_published_numbers_stay(folder):
     study = disk.plan(disk.product())
     found = made(folder, study)
@@ -128,6 +139,11 @@ def test_a_column_names_an_axis_by_its_path_or_by_its_end_where_only_one_has_it(
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
+        ("{name: tradeoff, published: net}", "did you mean 'nets'?"),
+        ("{name: tradeoff, published: unsourced}", "sources.csv: has no row for 'unsourced'"),
+        ("{name: tradeoff, published: nets}", "nets.csv has no column name, by which its rows are drawn"),
+        ("{name: tradeoff, published: strange, x: macs}", "strange.csv has no column macs, by which its rows are drawn"),
+        ("{name: tradeoff, published: strange}", "strange.csv:3: params and top1_pct must be numbers or empty"),
         ("{name: published, file: net}", "did you mean 'nets'?"),
         ("{name: published, file: nets, value: top1}", "did you mean 'top1_pct'?"),
         ("{name: published, file: nets, value: note}", "nets.csv:3: note is 'poor, they say', which is no number"),
@@ -140,9 +156,10 @@ def test_a_file_that_does_not_fit_is_told_before_any_job(folder, asked, told):
     sources = SOURCES + "strange,A,B,C\nragged,A,B,C\n"
     (files.FOLDER / "sources.csv").write_text(sources)
     (files.FOLDER / "unsourced.csv").write_text(NETS)
-    (files.FOLDER / "strange.csv").write_text("network,top1_pct\nLeNet,97\n")
+    (files.FOLDER / "strange.csv").write_text("network,top1_pct,name,params\nLeNet,97,one,\nLeNet,97,one,31K\n")
     (files.FOLDER / "ragged.csv").write_text("model,top1_pct\nLeNet,97,5\n")
-    text = f"title: t\ndataset: digits\nmodel: lenet\ngrid: {{product: {{model: [lenet]}}}}\ntables: [{asked}]\n"
+    kind = "figures" if "tradeoff" in asked else "tables"
+    text = f"title: t\ndataset: digits\nmodel: lenet\ngrid: {{product: {{model: [lenet]}}}}\n{kind}: [{asked}]\n"
     (folder / "s.yaml").write_text(text)
     with pytest.raises(StudyError) as error:
         build(["s"], folder)
@@ -160,3 +177,5 @@ def test_the_workflow_knows_what_a_study_reads():
     tables = [{"name": "summary"}, {"name": "published", "file": "nets"}, {"name": "published", "file": "others"}]
     assert [path.name for path in files.paths(tables)] == ["nets.csv", "others.csv", "sources.csv"]
     assert files.paths(tables[:1]) == []
+    figures = [{"name": "tradeoff", "published": None}, {"name": "tradeoff", "published": "nets"}]
+    assert [path.name for path in files.paths(figures)] == ["nets.csv", "sources.csv"]

@@ -1,3 +1,4 @@
+from espalier.plan import published_numbers as files
 from espalier.results.compare import pareto
 from espalier.results.compare.axis_values import LOG_RANGE
 from espalier.results.compare.comparison import grouped
@@ -31,6 +32,7 @@ def tradeoff(
         "latency_64",
     ] = "params",
     axis: str | None = None,
+    published: str | None = None,
 ):
     """Test top-1 against what it costs: a point a configuration, the mean with its 95 % interval, and the Pareto front.
 
@@ -39,7 +41,10 @@ def tradeoff(
             parameters that are not zero, bytes of the network's file, or CPU latency of 1 or 64 images, where these
             were measured
         axis: key path of the axis whose values are drawn; without one, every configuration is
+        published: published numbers drawn beside ours: a CSV in config/published/, without its ending, with the columns
+            name, top1_pct and that of the cost
     """
+    import numpy as np
 
     measure = headline(study)
     chosen, alone = (set(frame["configuration"]), False) if axis is None else along(study, axis)
@@ -61,22 +66,28 @@ def tradeoff(
     for look, which in ((_LOOK, ~baseline), (_BASELINE, baseline)):
         if which.any():
             _points(panel, cost[which], mean[which], bounds[which], look)
+    # On the stand-in for the data of a smoke run, nothing is to be compared with a published number.
+    points = files.points(published, x) if published and study.get("scale", "full") == "full" else []
+    others = np.array([(point.cost / divisor, point.top1) for point in points]).reshape(-1, 2)
+    if points:
+        panel.plot(*others.T, linestyle="", gid="published", **_PUBLISHED)
     panel.margins(x=0.16, y=0.08)
-    if cost.min() > 0 and cost.max() / cost.min() >= LOG_RANGE:
+    everywhere = np.concatenate([cost, others[:, 0]])
+    if everywhere.min() > 0 and everywhere.max() / everywhere.min() >= LOG_RANGE:
         style.log(panel.xaxis)
     style.percent(panel.yaxis)
     panel.set_xlabel(label)
     panel.set_ylabel(headline_words(study))
     notes = [style.unfinished(frame, measure)]
     called = _labels(frame, study, axis) if alone else names(study)
-    notes.append(
-        _named(panel, cost, mean, baseline | pareto.front(cost, mean), [called[number] for number in found.index])
-    )
+    first = np.concatenate([baseline | pareto.front(cost, mean), np.ones(len(points), dtype=bool)])
+    words = [*(called[number] for number in found.index), *(point.name for point in points)]
+    notes.append(_named(panel, everywhere, np.concatenate([mean, others[:, 1]]), first, words))
     style.note(figure, " ".join(filter(None, notes)))
     return figure
 
 
-def caption(study: dict, *, x: str, axis: str | None = None) -> Caption:
+def caption(study: dict, *, x: str, axis: str | None = None, published: str | None = None) -> Caption:
     """What the figure shows."""
     split = "Test" if headline(study) == "test_top1" else "Validation"
     defined = f"{convergence.DEFINITION} " if x == convergence.COLUMN else ""
@@ -86,10 +97,14 @@ def caption(study: dict, *, x: str, axis: str | None = None) -> Caption:
         alone = along(study, axis)[1]
         named = "named by their values" if alone else named
         which = f" by {axis_names(study).get(axis, axis)}, {rest(study, axis)}"
+    theirs = ""
+    if published is not None:
+        source = files.source(published)
+        theirs = f"Triangles are published numbers, not measured here, on no front: {source.place} of “{source.title}”. "
     return Caption(
         f"{split} top-1 against {WORDS[x]}{which}",
         f"A point is the mean of a configuration, its line the 95 % interval over seeds. {pareto.NOTE}",
-        f"Points are {named}. {defined}{pareto.MORE} {chosen(study)}",
+        f"{theirs}Points are {named}. {defined}{pareto.MORE} {chosen(study)}",
         alt=f"A point a configuration: {WORDS[x]} to the right, top-1 upwards; a stepped line joins the best",
     )
 
@@ -103,6 +118,7 @@ def _labels(frame, study: dict, axis: str) -> dict[int, str]:
 
 _LOOK = {"color": style.COLOURS[0], "marker": "o"}
 _BASELINE = {"color": style.COLOURS[1], "marker": "D"}
+_PUBLISHED = {"color": style.GREY, "marker": "^", "markerfacecolor": "none"}
 
 
 def _points(panel, cost, mean, bounds, look: dict) -> None:

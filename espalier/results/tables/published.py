@@ -2,6 +2,7 @@ from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
 from espalier.plan import published_numbers as files
+from espalier.results.compare.costs import costs
 from espalier.results.compare.comparison import headed, protocol, spread_words
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _HEADS = {"validation_top1": "Ours, validation top-1 (%)", "test_top1": "Ours, test top-1 (%)"}
 _NAME = "name"
 """Column of what a row is called where it was published, if that is not what we call it."""
+_SIZE = "file_bytes"
+"""Column of the bytes of the file that holds a network."""
 _WIDTHS = {"weight_bits": "Weights (bits)", "activation_bits": "Activations (bits)"}
 
 
@@ -39,6 +42,8 @@ def published(frame, study: dict, *, file: str, value: str = "top1_pct") -> Tabl
     named = files.keys(rows[0], study["axes"])
     widths = [name for name in files.WIDTHS if name in rows[0] and name not in named]
     ours = _ours(frame, study, cells=len(widths) == len(files.WIDTHS))
+    if _SIZE in rows[0]:
+        ours[_SIZE] = costs(frame, study, _SIZE).reindex(ours.index)
     # Chains that are scored alike stand beside the same published row, told apart by the axes that it does not name.
     keys = [f"label.{axis}" for axis in study["axes"]] + widths
     alike = ours.groupby(keys, sort=False, dropna=False, observed=True)
@@ -88,6 +93,9 @@ def _lines(row: dict, groups: list, named: dict, widths: list, value: str) -> li
         if "params" in row and "params" not in named:
             counts = [] if group is None else group["params"].dropna().unique()
             line |= {"params": counts[0] if len(counts) == 1 else float("nan"), "published_params": row["params"]}
+        if _SIZE in row:
+            line |= {_SIZE: float("nan") if group is None else group[_SIZE].mean()}
+            line["published_file_bytes"] = float(row[_SIZE] or "nan")
         lines.append(line)
     return lines
 
@@ -102,6 +110,9 @@ def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:
     if "params" in data:
         cells["Ours, params"] = [numbers.scaled(line["params"], 1, whole=True) for line in found]
         cells["Published params"] = [_count(line["published_params"]) for line in found]
+    if _SIZE in data:
+        cells["Ours, file (bytes)"] = [numbers.scaled(line[_SIZE], 1, whole=True) for line in found]
+        cells["Published file (bytes)"] = [numbers.scaled(line["published_file_bytes"], 1, whole=True) for line in found]
     return cells
 
 
