@@ -112,11 +112,10 @@ def test_points_stand_at_their_costs(study, x):
 
 
 def test_published_numbers_are_drawn_beside_ours_and_on_no_front(study, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    published_numbers.FOLDER.mkdir(parents=True)
+    monkeypatch.setattr(published_numbers, "FOLDER", tmp_path)
     rows = "name,top1_pct,params\nTheirs,99.5,50\nof no size,99,\n"
-    (published_numbers.FOLDER / "nets.csv").write_text(rows)
-    (published_numbers.FOLDER / "sources.csv").write_text("file,title,place,accuracy\nnets,A report,Table 1,test\n")
+    (tmp_path / "nets.csv").write_text(rows)
+    (tmp_path / "sources.csv").write_text("file,title,place,accuracy\nnets,A report,Table 1,test\n")
     asked = Asked("figure", "tradeoff", "tradeoff", {"x": "params", "published": "nets"})
     with style.applied():
         alone = drawn(study, "tradeoff", x="params")
