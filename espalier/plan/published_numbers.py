@@ -7,6 +7,7 @@ no such setting. The other columns hold the published numbers. sources.csv says 
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,9 +135,11 @@ def points(file: str, cost: str) -> list[Point]:
     told = []
     for number, row in enumerate(found, 2):
         try:
-            told += [Point(row["name"], float(row[cost]), float(row["top1_pct"]))] if row[cost] and row["top1_pct"] else []
+            point = Point(row["name"], float(row[cost] or "nan"), float(row["top1_pct"] or "nan"))
         except ValueError:
             raise Mistake(f"{path(file)}:{number}: {cost} and top1_pct must be numbers or empty") from None
+        if not (isnan(point.cost) or isnan(point.top1)):
+            told.append(point)
     return told
 
 

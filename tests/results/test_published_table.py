@@ -67,7 +67,8 @@ def test_rows_stand_beside_the_configurations_that_they_name(folder):
 
 
 def test_sizes_of_files_stand_beside_each_other_where_they_are_published(folder):
-    (files.FOLDER / "nets.csv").write_text("model,train.optimizer,top1_pct,file_bytes\nLeNet,SGD,97.5,27000\nLeNet,Lion,,\n")
+    rows = "model,train.optimizer,top1_pct,file_bytes\nLeNet,SGD,97.5,27000\nLeNet,Lion,,\n"
+    (files.FOLDER / "nets.csv").write_text(rows)
     study = disk.plan(disk.product())
     disk.finish(folder, study)
     for run in study["runs"].values():
@@ -142,7 +143,7 @@ def test_a_column_names_an_axis_by_its_path_or_by_its_end_where_only_one_has_it(
         ("{name: tradeoff, published: net}", "did you mean 'nets'?"),
         ("{name: tradeoff, published: unsourced}", "sources.csv: has no row for 'unsourced'"),
         ("{name: tradeoff, published: nets}", "nets.csv has no column name, by which its rows are drawn"),
-        ("{name: tradeoff, published: strange, x: macs}", "strange.csv has no column macs, by which its rows are drawn"),
+        ("{name: tradeoff, published: strange, x: macs}", "strange.csv has no column macs, by which its rows"),
         ("{name: tradeoff, published: strange}", "strange.csv:3: params and top1_pct must be numbers or empty"),
         ("{name: published, file: net}", "did you mean 'nets'?"),
         ("{name: published, file: nets, value: top1}", "did you mean 'top1_pct'?"),

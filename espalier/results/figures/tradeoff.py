@@ -100,7 +100,7 @@ def caption(study: dict, *, x: str, axis: str | None = None, published: str | No
     theirs = ""
     if published is not None:
         source = files.source(published)
-        theirs = f"Triangles are published numbers, not measured here, on no front: {source.place} of “{source.title}”. "
+        theirs = f"Triangles are published numbers, not measured here: {source.place} of “{source.title}”. "
     return Caption(
         f"{split} top-1 against {WORDS[x]}{which}",
         f"A point is the mean of a configuration, its line the 95 % interval over seeds. {pareto.NOTE}",

@@ -2,8 +2,8 @@ from typing import TYPE_CHECKING
 
 from espalier.errors import Mistake
 from espalier.plan import published_numbers as files
-from espalier.results.compare.costs import costs
 from espalier.results.compare.comparison import headed, protocol, spread_words
+from espalier.results.compare.costs import costs
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.table import Table, of
@@ -112,7 +112,8 @@ def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:
         cells["Published params"] = [_count(line["published_params"]) for line in found]
     if _SIZE in data:
         cells["Ours, file (bytes)"] = [numbers.scaled(line[_SIZE], 1, whole=True) for line in found]
-        cells["Published file (bytes)"] = [numbers.scaled(line["published_file_bytes"], 1, whole=True) for line in found]
+        theirs = (line["published_file_bytes"] for line in found)
+        cells["Published file (bytes)"] = [numbers.scaled(size, 1, whole=True) for size in theirs]
     return cells
 
 
