@@ -1,4 +1,4 @@
-"""The studies of "Pipeline Report", "ResNet under 5 million Parameters" and the MobileNetV2 assignment.
+"""The studies of "Pipeline Report", "ResNet under 5 million Parameters", the MobileNetV2 assignment, Deep Compression.
 
 Their numbers of runs are those of the reports, and every published row has a configuration.
 """
@@ -23,6 +23,8 @@ RUNS = {
         6,
         {"prepare": 1, "train": 1, "prune": 1, "quantize": 2, "export": 2, "encode": 4, "evaluate": 6},
     ),
+    # Two networks, each before, pruned, and coded, of five seeds.
+    "deep-compression": (30, {"prepare": 1, "train": 10, "prune": 10, "quantize": 10, "encode": 10, "evaluate": 30}),
 }
 
 
@@ -47,7 +49,7 @@ def test_the_plan_has_the_runs_of_the_report(plans, name):
     configurations, stages = RUNS[name]
     assert len(plans[name].studies[name].points) == configurations
     assert {stage: len(runs) for stage, runs in plans[name].runs.items() if runs} == stages
-    assert plans[name].studies[name].study.repeats == 1
+    assert plans[name].studies[name].study.repeats == (5 if name == "deep-compression" else 1)
 
 
 def test_the_sweep_is_every_combination_of_five_factors(plans):
@@ -134,6 +136,17 @@ def test_every_published_row_is_of_a_configuration(plans, name):
         for row in rows:
             assert matches(plans, name, row), row
             assert 0 < float(row["top1_pct"]) < 100
+
+
+def test_what_is_compared_with_deep_compression_is_its_networks_on_real_images_by_validation(plans):
+    points = plans["deep-compression"].studies["deep-compression"].points
+    specs = {point.labels["model"]: point.runs["train"].spec for point in points}
+    assert {name: spec.model.name for name, spec in specs.items()} == {"LeNet-300-100": "mlp", "LeNet-5": "lenet"}
+    assert specs["LeNet-300-100"].model.hidden == (300, 100)
+    assert (specs["LeNet-5"].model.filters, specs["LeNet-5"].model.hidden) == ((20, 50), (500,))
+    assert {point.labels.get("protocol", "clean") for point in points} == {"clean"}
+    (data,) = settings(plans, "deep-compression", "prepare")
+    assert (data.dataset.name, data.dataset.fraction, round(60_000 * data.dataset.validation)) == ("mnist", 1.0, 5_000)
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("report-*.md")), ids=lambda page: page.stem)
