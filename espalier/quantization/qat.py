@@ -35,9 +35,9 @@ def prepare_qat(
     """Give every convolution and linear layer a learned step for its weight and one for its input, in place.
 
     Steps begin where the scheme puts them, and so do levels: a weight that compensated rounding put on another level
-    than the nearest begins within that level's reach. Weights that are zero stay zero, and so do those that
-    rate-distortion rounding has made zero, so no mask need be enforced. The network trains as any other: its new
-    parameters are the steps. Its weights in a state dict are those before rounding.
+    than the nearest begins within that level's reach. Weights that are zero stay zero, so no mask need be enforced.
+    Rate-distortion rounding has chosen zeros and steps of weights by a price, and both stay. The network trains as any
+    other: its new parameters are the steps. Its weights in a state dict are those before rounding.
 
     Args:
         price: of a bit, in place of the scheme's
@@ -66,7 +66,10 @@ def prepare_qat(
             bought = scheme.rounding == "rate_distortion"
             kept = quantized.levels != 0 if bought else weight != 0
             weight.copy_(_within_reach(weight, quantized))
-            parametrize.register_parametrization(layer, "weight", LearnedStep(qparams, share, kept))
+            step = LearnedStep(qparams, share, kept)
+            # A price has chosen the steps: learned ones would become fine ones, and levels dear.
+            step.scale.requires_grad_(not bought)
+            parametrize.register_parametrization(layer, "weight", step)
     return model
 
 

@@ -166,7 +166,7 @@ def test_a_quantizer_takes_one_price_after_another(network):
     assert zeros[1] > zeros[0]
 
 
-def test_new_zeros_stay_zero_in_fine_tuning(network):
+def test_new_zeros_and_steps_stay_in_fine_tuning(network):
     model, batches = network
     made = resnet(10, 8, blocks=(1, 1), channels=(8, 16))
     made.load_state_dict(model.state_dict())
@@ -174,12 +174,17 @@ def test_new_zeros_stay_zero_in_fine_tuning(network):
     path = "stages.1.conv1"
     zero = made.get_submodule(path).weight == 0
     assert 0 < zero.sum() < zero.numel()
+    before = made.get_submodule(path).parametrizations.weight[0].qparams().scale
+    floats = made.get_submodule(path).parametrizations.weight.original.detach().clone()
     optimizer = torch.optim.SGD(made.parameters(), 0.1)
     for _ in range(3):
         optimizer.zero_grad()
         made.train()(batches[0]).square().sum().backward()
         optimizer.step()
-    assert not convert(made).weights[path].levels[zero].any()
+    assert not torch.equal(made.get_submodule(path).parametrizations.weight.original, floats)
+    found = convert(made).weights[path]
+    assert not found.levels[zero].any()
+    assert torch.equal(found.qparams.scale, before)
 
 
 class Fake:
