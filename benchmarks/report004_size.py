@@ -1,7 +1,7 @@
 """Bytes against top-1 of report 004's published network: rate-distortion rounding beside plain widths, as whole files.
 
     ESPALIER_DATA=ROOT python benchmarks/report004_size.py WEIGHTS.safetensors [--split train-tail] [--images 10000]
-        [--prices 2e-5 4e-5] [--bytes 85000] [--plain 8 6 5 4] [--significant-bits 11 6] [--calibration 1024]
+        [--prices 2e-5 4e-5] [--plain 8 6 5 4] [--significant-bits 11 6] [--calibration 1024]
         [--keep FILE.esp]
 
 WEIGHTS holds `<layer>.weight.int8` levels with `<layer>.weight.scale`, and the rest in fp32. Each line is one file, as
@@ -32,13 +32,10 @@ from espalier.coding.encoder import encode
 from espalier.metrics.accuracy import score
 from espalier.networks import coded_network
 from espalier.networks.network import Network
-from espalier.quantization.price import solved
 from espalier.quantization.quantizer import Quantizer
-from espalier.quantization.schemes import Scheme, calibrated, rate_distortion
+from espalier.quantization.schemes import calibrated, rate_distortion
 from espalier.settings.registry import choice
 
-REPORT = 1_040_842
-"""Bytes of the report's own file."""
 FLOATS = 32
 
 
@@ -49,7 +46,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="of the split, from its beginning; all unless told")
     parser.add_argument("--calibration", type=int, default=1024, help="training images")
     parser.add_argument("--prices", type=float, nargs="*", default=[], help="of a bit, in squared logits")
-    parser.add_argument("--bytes", type=int, nargs="*", default=[], help="sizes that prices are looked for")
     parser.add_argument("--plain", type=int, nargs="*", default=[], help="widths of compensated rounding")
     parser.add_argument("--significant-bits", type=int, nargs="+", default=[11], help="of what is no level")
     parser.add_argument("--keep", type=Path)
@@ -66,41 +62,31 @@ def main() -> None:
     row("rounding", "price", "significant bits", "bytes", "MiB", f"top-1 of {args.split}", "loss", "seconds")
     row("---", *["---:"] * 7)
 
-    def told(name: str, scheme: Scheme, bits: int) -> None:
+    def told(name: str, quantizer: Quantizer, bits: int, price: float | None = None) -> None:
         begun = time.perf_counter()
-        quantizer = Quantizer(model, scheme, calibration)
-
-        def held() -> Network:
-            return Network(model, named, 10, 32, None, quantizer.quantization())
-
-        price = solved(
-            quantizer,
-            bits,
-            FLOATS,
-            top1=lambda: 0.0,
-            coded_bytes=lambda made: coded_network.coded_bytes(held(), **coded_network.SMALLEST),
-            measured={},
-        )
         quantizer.set(bits, FLOATS, price)
+        network = Network(model, named, 10, 32, None, quantizer.quantization())
         seconds = time.perf_counter() - begun
         for significant in args.significant_bits:
             how = coded_network.SMALLEST | {"significant_bits": significant}
             with TemporaryDirectory() as folder:
                 path = args.keep or Path(folder) / "model.esp"
-                encode(*coded_network.tensors_of(held(), **how), path)
+                encode(*coded_network.tensors_of(network, **how), path)
                 size, decoded = path.stat().st_size, coded_network.load(path).model
             found = score(decoded.to(memory_format=torch.channels_last), scored)
             shown = f"{price:.3g}" if price else ""
             numbers = f"{size / 2**20:.4f}", f"{found['top1']:.2f}", f"{found['loss']:.4f}", f"{seconds:.0f}"
             row(name, shown, significant, size, *numbers)
-        quantizer.close()
 
-    for price in args.prices:
-        told("rate-distortion", rate_distortion(price=price), 8)
-    for most in args.bytes:
-        told(f"rate-distortion, {most} bytes", rate_distortion(bytes=most), 8)
-    for bits in args.plain:
-        told(f"compensated, {bits} bits", calibrated(), bits)
+    if args.prices:
+        quantizer = Quantizer(model, rate_distortion(price=args.prices[0]), calibration)
+        for price in args.prices:
+            told("rate-distortion", quantizer, 8, price)
+        quantizer.close()
+    if args.plain:
+        quantizer = Quantizer(model, calibrated(), calibration)
+        for bits in args.plain:
+            told(f"compensated, {bits} bits", quantizer, bits)
 
 
 if __name__ == "__main__":

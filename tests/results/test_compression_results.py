@@ -9,6 +9,7 @@ import pytest
 from espalier.errors import ArtifactError
 from espalier.results.format import style, table_files
 from espalier.results.format.error_scale import ErrorScale
+from espalier.results.tables.rounding import way
 from support import compressed_on_disk as compressed
 from support.made_results import made
 from support.sealed import reseal
@@ -109,6 +110,19 @@ def test_ways_that_differ_in_more_than_rounding_bear_their_labels(study):
             run["settings"]["quantize.scheme.name"] = "naive"
     heads = made("table", "rounding", study, **SPLIT).printed.columns
     assert {"Plain rounding (plain) (%)", "Compensated rounding (calibrated) (%)"} <= set(heads)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"quantize.scheme.name": "naive"}, "plain rounding"),
+        ({"quantize.scheme.name": "calibrated", "quantize.scheme.rounding": "compensated"}, "compensated rounding"),
+        ({"quantize.scheme.name": "rate_distortion", "quantize.scheme.price": 1e-3}, "rate-distortion rounding"),
+        ({"quantize.scheme.name": "rate_distortion", "quantize.fine_tune.epochs": 2}, "quantization-aware fine-tuning"),
+    ],
+)
+def test_a_way_to_round_has_its_name(settings, said):
+    assert way(settings) == said
 
 
 def test_where_nothing_compares_rounding_says_so_in_one_line(tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ from espalier.settings.types import Literal
 if TYPE_CHECKING:
     import pandas as pd
 
-_PLAIN, _COMPENSATED, _AWARE = "plain rounding", "compensated rounding", "quantization-aware fine-tuning"
-_WAYS = (_PLAIN, _COMPENSATED, _AWARE)
+_PLAIN, _COMPENSATED, _PRICED = "plain rounding", "compensated rounding", "rate-distortion rounding"
+_AWARE = "quantization-aware fine-tuning"
+_WAYS = (_PLAIN, _COMPENSATED, _PRICED, _AWARE)
 _LATER = ("quantize", "encode", "export", "evaluate")
 """Axes that leave the network before quantization as it is."""
 _WIDTH_AXES = ("quantize.weight_bits", "quantize.activation_bits", "quantize.keep")
@@ -24,7 +25,8 @@ _KEY = ["network", "weight_bits", "activation_bits"]
 
 @register("table", stage="quantize")
 def rounding(frame, study: dict, *, split: Literal["test", "validation"] = "test") -> Table:
-    """Ways to round beside each other on the same networks: plain, compensated, and with fine-tuning in sight of it.
+    """Ways to round beside each other on the same networks: plain, compensated, by error and bits at once, and with
+    fine-tuning in sight of it.
 
     Args:
         split: images that the accuracy is of: test, or validation where nothing is evaluated; or always validation
@@ -69,6 +71,8 @@ def way(settings: Mapping) -> str:
     """How a run of quantization rounds, from its settings."""
     if any(key.startswith("quantize.fine_tune.") for key in settings):
         return _AWARE
+    if settings.get("quantize.scheme.name") == "rate_distortion":
+        return _PRICED
     return _COMPENSATED if settings.get("quantize.scheme.rounding") == "compensated" else _PLAIN
 
 
@@ -133,6 +137,6 @@ def caption(study: dict, *, split: str) -> Caption:
         f"In brackets: the difference in points from the first way, repeat by repeat. {spread_words(study)}",
         "Each row is a network at one setting of widths, which several configurations quantize. Float is the network "
         "before. Plain rounding takes the nearest level; compensated rounding lets the rest of a filter make up for "
-        "errors already made; quantization-aware fine-tuning trains on with the levels in sight. Ways that differ in "
-        f"more than that bear their labels. {chosen(study, 'Epochs are')}",
+        "errors already made; rate-distortion rounding weighs errors against bits; quantization-aware fine-tuning trains "
+        f"on with the levels in sight. Ways that differ in more than that bear their labels. {chosen(study, 'Epochs are')}",
     )
