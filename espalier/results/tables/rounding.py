@@ -137,6 +137,7 @@ def caption(study: dict, *, split: str) -> Caption:
         f"In brackets: the difference in points from the first way, repeat by repeat. {spread_words(study)}",
         "Each row is a network at one setting of widths, which several configurations quantize. Float is the network "
         "before. Plain rounding takes the nearest level; compensated rounding lets the rest of a filter make up for "
-        "errors already made; rate-distortion rounding weighs errors against bits; quantization-aware fine-tuning trains "
-        f"on with the levels in sight. Ways that differ in more than that bear their labels. {chosen(study, 'Epochs are')}",
+        "errors already made; rate-distortion rounding weighs errors against bits; quantization-aware fine-tuning "
+        "trains on with the levels in sight. Ways that differ in more than that bear their labels. "
+        f"{chosen(study, 'Epochs are')}",
     )
