@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 
 app = typer.Typer(
@@ -128,7 +129,9 @@ def orphans(
     from espalier.results.read import run_folders
     from espalier.results.read.planned_study import read
 
-    plan = configured([path.stem for path in sorted(STUDIES.glob("*.yaml"))])
+    names = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
+    print(f"{counted(len(names), 'study is', 'studies are')} planned: all of {STUDIES}", file=sys.stderr, flush=True)
+    plan = configured(names)
     planned = [run for runs in plan.runs.values() for run in runs.values()]
     asked = [run.path for run in planned]
     starts = [start.file for run in planned if (start := getattr(run.spec, "checkpoint", None))]
@@ -144,8 +147,8 @@ def orphans(
     for path, size in found.items():
         if delete:
             run_folders.remove(path)
-        print(f"{'removed: ' if delete else ''}{path}  {size:,} bytes")
-    print(f"{len(found)} that no study asks for, {sum(found.values()):,} bytes")
+        print(f"{'removed: ' if delete else ''}{path}  {counted(size, 'byte')}")
+    print(f"{len(found):,} that no study asks for, {counted(sum(found.values()), 'byte')}")
 
 
 @command
@@ -176,7 +179,7 @@ def runs(
         print(frame.to_csv(index=False, lineterminator="\n"), end="")
         return
     use.save(frame, output)
-    print(f"{output}: {len(frame)} chains")
+    print(f"{output}: {counted(len(frame), 'chain')}")
 
 
 @command
@@ -221,7 +224,8 @@ def predict(
     from espalier.runs.folders import located
 
     counts = answered(located(run), images, output, strict=strict)
-    print(f"{output}: {counts.images} images, {counts.unreadable} could not be read, {counts.per_second:.0f} a second")
+    images_ = counted(counts.images, "image")
+    print(f"{output}: {images_}, {counts.unreadable} could not be read, {counts.per_second:.0f} a second")
     raise typer.Exit(bool(counts.unreadable))
 
 
@@ -261,4 +265,4 @@ def decode(
         print(f"{path}: {path.stat().st_size:,} bytes")
     print(f"{record.model.name}, {record.num_classes} classes, images of {record.image_size}x{record.image_size}")
     if layers := sum(each is not None for each in record.activations or record.dynamic):
-        print(f"the inputs of {layers} layers are quantized too, which the state dict does not hold")
+        print(f"the inputs of {counted(layers, 'layer')} are quantized too, which the state dict does not hold")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from espalier.counted import counted
 from espalier.errors import DataError
 
 FEW = 300
@@ -15,7 +16,7 @@ Counts = Mapping[str, Sequence[int]]
 """Split → images of each class."""
 
 
-def counted(labels: np.ndarray, splits: Mapping[str, np.ndarray], classes: int) -> dict[str, list[int]]:
+def by_split(labels: np.ndarray, splits: Mapping[str, np.ndarray], classes: int) -> dict[str, list[int]]:
     """Images of each class in each split.
 
     Args:
@@ -67,7 +68,5 @@ def words(counts: Counts, classes: Sequence[str]) -> list[str]:
 def resolution(images: int) -> str:
     """What so many test images can tell apart, in a sentence."""
     low, high = interval(images)
-    return (
-        f"{images:,} test images: one is worth {100 / images:.2g} points, and a top-1 of 90 % has a 95 % interval of "
-        f"{low:.1f} to {high:.1f} %"
-    )
+    worth = f"{counted(images, 'test image')}: one is worth {100 / images:.2g} points"
+    return f"{worth}, and a top-1 of 90 % has a 95 % interval of {low:.1f} to {high:.1f} %"

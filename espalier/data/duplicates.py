@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from espalier.counted import counted
 from espalier.data.images import Files
 from espalier.errors import DataError
 
@@ -69,20 +70,22 @@ def distinct(dataset: "Dataset", places: np.ndarray, digests: np.ndarray) -> np.
         return f"{file} ({names[splits[place]]}, {dataset.classes[labels[place]]})"
 
     if copies.labels:
-        log.warning("%d images stand under two labels:%s", len(copies.labels), listed(copies.labels, named))
+        two = counted(len(copies.labels), "image stands", "images stand")
+        log.warning("%s under two labels:%s", two, listed(copies.labels, named))
     if copies.within:
-        log.info("%d images of a split are copies of another one of the same class there", copies.within)
+        within = counted(copies.within, "image of a split is a copy", "images of a split are copies")
+        log.info("%s of another one of the same class there", within)
     if not copies.across:
         return np.ones(len(places), bool)
-    told = listed(copies.across, named)
+    told, both = listed(copies.across, named), counted(len(copies.across), "image is", "images are")
     if dataset.duplicates == "error":
         raise DataError(
-            f"{len(copies.across)} images are the same in two splits:{told}\nA test image that was trained on tells "
+            f"{both} the same in two splits:{told}\nA test image that was trained on tells "
             "nothing. Remove the copies; or set dataset.duplicates: drop, which leaves out training images, or keep"
         )
     out = dropped(copies, splits, names) if dataset.duplicates == "drop" else np.zeros(len(places), bool)
-    said = f"{int(out.sum())} copies are left out" if out.any() else "all are kept"
-    log.warning("%d images are the same in two splits, %s:%s", len(copies.across), said, told)
+    said = f"{counted(int(out.sum()), 'copy is', 'copies are')} left out" if out.any() else "all are kept"
+    log.warning("%s the same in two splits, %s:%s", both, said, told)
     return ~out
 
 

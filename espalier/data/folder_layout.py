@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from espalier.counted import counted
 from espalier.data.image_folders import ImageFolder, left_out_words
 from espalier.errors import DataError
 from espalier.settings.problems import unknown
@@ -74,9 +75,8 @@ def _parts(root: ImageFolder, splits: Mapping[str, tuple[str, ...]] | None) -> P
         return known
     if not filled:
         if root.images:
-            raise DataError(
-                f"it holds {len(root.images)} images and no folders; name the folder whose folders are classes"
-            )
+            held = counted(len(root.images), "image")
+            raise DataError(f"it holds {held} and no folders; name the folder whose folders are classes")
         raise DataError(f"it holds no image{_instead(root)}; name a folder with one folder a class")
     if len(filled) == 1:
         ((name, only),) = filled.items()

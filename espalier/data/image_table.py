@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.data.folder_layout import ALL, SPLITS, split_called
 from espalier.errors import DataError
 from espalier.settings.problems import unknown
@@ -67,7 +68,8 @@ def read(
         if len(empty := rows.index[rows[column].astype(str).str.strip() == ""]):
             # The first row of cells is line 2.
             lines = ", ".join(str(place + 2) for place in empty[:_LISTED])
-            raise DataError(f"{len(empty)} rows have no {column}, the first in line {lines}; fill or remove them")
+            rows_have = counted(len(empty), "row has", "rows have")
+            raise DataError(f"{rows_have} no {column}, the first in line {lines}; fill or remove them")
     names = _ordered(rows[label].astype(str).str.strip().unique())
     if len(names) < 2:
         raise DataError(f"the column {label} holds one class only, {names[0]}; a classifier needs two")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from espalier.counted import counted
 from espalier.errors import DataError
 
 SUFFIXES = (".pkl", ".pickle")
@@ -60,7 +61,7 @@ def read(path: Path) -> PickledBatch:
     images = _images(path, parts["data"])
     ids = next((parts[key] for key in _IDS if parts.get(key) is not None), range(len(images)))
     if len(ids) != len(images):
-        raise DataError(f"{path}: has {len(images)} images and {len(ids)} ids")
+        raise DataError(f"{path}: has {counted(len(images), 'image')} and {counted(len(ids), 'id')}")
     return PickledBatch(images, [_text(one) for one in ids])
 
 

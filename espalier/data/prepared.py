@@ -169,7 +169,7 @@ def _written(path: Path, dataset: Dataset, settings: Mapping[str, Any], threads:
 
 def _counts(dataset: Dataset) -> dict[str, list[int]]:
     splits = {name: part.numpy() for name, part in dataset.splits.items()}
-    return class_counts.counted(dataset.labels.numpy(), splits, len(dataset.classes))
+    return class_counts.by_split(dataset.labels.numpy(), splits, len(dataset.classes))
 
 
 def _thinned(dataset: Dataset, kept: np.ndarray) -> Dataset:

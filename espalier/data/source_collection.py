@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from espalier.data.class_counts import check, counted
+from espalier.counted import counted
+from espalier.data.class_counts import by_split, check
 from espalier.data.images import Images
 from espalier.data.prepared import Dataset
 from espalier.data.splits import folded, portion, stratified, validated
@@ -63,7 +64,7 @@ class Collection:
         else:
             splits = kept._official(validation, split_seed)
         splits = {name: splits[name] for name in ("train", "validation", "test")}
-        check(counted(kept.labels, splits, len(kept.classes)), kept.classes)
+        check(by_split(kept.labels, splits, len(kept.classes)), kept.classes)
         kept._apart(splits)
         if fraction < 1:
             splits["train"] = portion(kept.labels, splits["train"], fraction=fraction, seed=split_seed)
@@ -125,7 +126,8 @@ class Collection:
         if both:
             group, (first, second) = next(iter(both.items()))
             raise DataError(
-                f"{len(both)} groups are in two splits, such as {self.group_names[group]} in {first} and {second}; "
+                f"{counted(len(both), 'group is', 'groups are')} in two splits, such as {self.group_names[group]} in "
+                f"{first} and {second}; "
                 "leave dataset.split out, which keeps groups together"
             )
 

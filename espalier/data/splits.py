@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from espalier.counted import counted
 from espalier.data.prepared import Dataset
 from espalier.errors import DataError
 from espalier.seeding import key
@@ -169,7 +170,9 @@ def _cut(
     present = len(np.unique(labels[places]))
     for left, what in ((count, name), (len(places) - count, f"all but {name}")):
         if left < present:
-            raise DataError(f"{left} of {len(places)} images for {what} are fewer than the {present} classes")
+            raise DataError(
+                f"{left} of {counted(len(places), 'image')} for {what} are fewer than the {present} classes"
+            )
     if groups is None:
         from sklearn.model_selection import train_test_split
 
@@ -193,7 +196,7 @@ def _folds(
         return [places[part] for _, part in found]
     many = len(np.unique(groups[places]))
     if many < folds:
-        raise DataError(f"{many} groups of images cannot be in {folds} parts, for {name}")
+        raise DataError(f"{counted(many, 'group')} of images cannot be in {folds} parts, for {name}")
     # The smallest class may have fewer images than there are parts, which its own counts tell.
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         method = StratifiedGroupKFold(folds, shuffle=True, random_state=drawn)

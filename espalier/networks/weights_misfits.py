@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -28,7 +30,7 @@ def misfit(model: "nn.Module", own: "Mapping[str, Tensor]", found: "Mapping[str,
     wrong = _Misfit(needed, given)
     if not wrong:
         return ""
-    head = f"of {len(needed)} tensors "
+    head = f"of {counted(len(needed), 'tensor')} "
     facts = getattr(model, "facts", None)
     reasons = [*_pruned(wrong)]
     if not reasons and (renamed := _renamed(wrong)):
@@ -79,7 +81,8 @@ def _renamed(wrong: _Misfit) -> str:
             rest = [name for name in wrong.unknown if not name.startswith(prefix)]
             left = "".join(f", {_pattern(part)}: null" for part in _parts(rest))
             mend = f"checkpoint.rename: {{{_pattern(prefix)}: ''{left}}}"
-            return f"{len(wrong.missing)} stand behind {prefix!r}, beside {len(rest)} others: {mend}"
+            stand = counted(len(wrong.missing), "stands", "stand")
+            return f"{stand} behind {prefix!r}, beside {counted(len(rest), 'other')}: {mend}"
     return ""
 
 
@@ -128,7 +131,8 @@ def _last_layer(wrong: _Misfit, classifier: str) -> Iterator[str]:
     missing = [name for name in wrong.missing if name in own]
     mend = "checkpoint.new_classifier: true starts it anew"
     if unfit:
-        counts = f"{wrong.given[unfit[0]][0]} classes and the data have {wrong.needed[unfit[0]][0]}"
+        given, wanted = wrong.given[unfit[0]][0], wrong.needed[unfit[0]][0]
+        counts = f"{counted(given, 'class', 'classes')} and the data have {wanted}"
         wrong.explain(unfit)
         yield f"the last layer, {classifier}, is of {counts}: {mend}"
     elif missing and not wrong.unknown:
@@ -142,7 +146,7 @@ def _channels(wrong: _Misfit, first: str) -> Iterator[str]:
     if name in wrong.unfit and len(given) == 4 and (given[0], *given[2:]) == (needed[0], *needed[2:]):
         wrong.explain([name])
         mend = "use images of as many"
-        yield f"the first layer, {first}, takes {given[1]} channel(s) and the images have {needed[1]}: {mend}"
+        yield f"the first layer, {first}, takes {counted(given[1], 'channel')} and the images have {needed[1]}: {mend}"
 
 
 def _unknown(wrong: _Misfit) -> Iterator[str]:
@@ -151,7 +155,8 @@ def _unknown(wrong: _Misfit) -> Iterator[str]:
         shown = _first((f"{name} {wrong.given[name]}" for name in names), len(names))
         patterns = ", ".join(f"{_pattern(part)}: null" for part in _parts(names))
         wrong.explain(names)
-        yield f"{len(names)} are unknown to the network ({shown}): checkpoint.rename: {{{patterns}}} leaves them out"
+        are = counted(len(names), "is", "are")
+        yield f"{are} unknown to the network ({shown}): checkpoint.rename: {{{patterns}}} leaves them out"
 
 
 def _rest(wrong: _Misfit) -> Iterator[str]:

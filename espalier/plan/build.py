@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan import compared, rungs, sampled
 from espalier.plan.chain import Settings, chain
 from espalier.plan.grid import GridPoint
 from espalier.plan.points import StudyPoints
-from espalier.plan.rounds import Rounds
 from espalier.plan.runs import Run
+from espalier.plan.search_rounds import Rounds
 from espalier.plan.selected import Configured, Selections
 from espalier.plan.starts import Starts
 from espalier.plan.steps import Step
@@ -90,29 +91,29 @@ class Plan:
         for name, planned in self.studies.items():
             runs = sum(len(point.runs) for point in planned.points)
             asked += runs
-            configurations = len(planned.points) // planned.study.times
+            chains = counted(len(planned.points), "chain")
+            configurations = counted(len(planned.points) // planned.study.times, "configuration")
+            folds = f" × {counted(planned.study.folds, 'fold')}" if planned.study.folds else ""
             drawn = sampled.told(planned.study, planned.answers)
             if planned.study.compare:
-                lines.append(f"study {name}: {len(planned.points)} chains of {', '.join(planned.study.compare)}")
+                lines.append(f"study {name}: {chains} of {', '.join(planned.study.compare)}")
                 continue
             if planned.pending and not planned.points:
                 lines.append(f"study {name}: its configurations are not known yet")
                 lines += [f"  {line}" for line in rungs.told(planned)]
                 continue
             lines.append(
-                f"study {name}: {configurations} configurations{f' ({drawn})' if drawn else ''}"
-                f" × {planned.study.repeats} repeats"
-                f"{f' × {planned.study.folds} folds' if planned.study.folds else ''}"
-                f" = {len(planned.points)} chains, {runs} runs asked"
+                f"study {name}: {configurations}{f' ({drawn})' if drawn else ''}"
+                f" × {counted(planned.study.repeats, 'repeat')}{folds}"
+                f" = {chains}, {counted(runs, 'run')} asked"
             )
             lines += [f"  {line}" for line in rungs.told(planned)]
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
         unique = sum(map(len, self.runs.values()))
         most = "at most " if any(rungs.ends_early(one.study) for one in self.studies.values()) else ""
         warnings = [f"warning: study {name}: {each}" for name, one in self.studies.items() for each in one.warnings]
-        return "\n".join(
-            [*lines, *warnings, f"plan: {most}{asked} runs asked, {unique} unique after sharing ({stages})"]
-        )
+        plan = f"plan: {most}{counted(asked, 'run')} asked, {unique:,} unique after sharing ({stages})"
+        return "\n".join([*lines, *warnings, plan])
 
 
 def build(

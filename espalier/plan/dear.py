@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from espalier.counted import counted
 from espalier.data import header
 from espalier.errors import DataError, Mistake
 from espalier.plan import model_counts, own_images, priorities
@@ -78,11 +79,12 @@ def told(trainings: Sequence[Training], known: Sequence[Pace]) -> str:
             return ""
         rate = median(pace.rate for pace in near[one])
         devices = " and ".join(sorted({pace.device for pace in near[one]}))
-        measured = f"measured: {_short(rate)}MACs/s on {devices}, {len(near[one])} run(s) of networks of this size"
+        by = counted(len(near[one]), "run")
+        measured = f"measured: {_short(rate)}MACs/s on {devices}, {by} of networks of this size"
         rest = sum(each.runs for each in trainings if each not in hours)
-        without = f", and {rest} runs of networks of another size" if rest else ""
+        without = f", and {counted(rest, 'run')} of networks of another size" if rest else ""
         return (
-            f"warning: {one.name}: about {hours[one]:.2g} h a run, {one.runs} run(s); "
+            f"warning: {one.name}: about {hours[one]:.2g} h a run, {counted(one.runs, 'run')}; "
             f"all such trainings about {in_all:.2g} h of runs{without} ({measured})"
         )
     dear = max(trainings, key=lambda each: each.work, default=None)
@@ -91,7 +93,7 @@ def told(trainings: Sequence[Training], known: Sequence[Pace]) -> str:
     cheap = min(trainings, key=lambda each: each.work)
     times = f", {dear.work / cheap.work:.2g} times the {_short(cheap.work)}MACs of {cheap.name}"
     return (
-        f"warning: {dear.name}: {_short(dear.work)}MACs a run, {dear.runs} run(s)"
+        f"warning: {dear.name}: {_short(dear.work)}MACs a run, {counted(dear.runs, 'run')}"
         f"{times if dear.work > 1.5 * cheap.work else ''}; how long that takes, no run here has measured yet"
     )
 

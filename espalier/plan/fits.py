@@ -1,5 +1,6 @@
 """Settings that are each legal and do not fit together, found before any job from what entries state of themselves."""
 
+from espalier.counted import counted
 from espalier.data import channel_rules, stated
 from espalier.models import rules
 from espalier.plan import teachers
@@ -40,7 +41,7 @@ def _from_scratch(settings: Settings) -> Misfits:
     if epochs is None and (why := started(settings.pretrained, settings.checkpoint, together)):
         yield "control", why
     elif epochs and train.warmup_epochs >= epochs:
-        warmup = f"a warm-up of {train.warmup_epochs:g} epochs, as train has it, is all of {epochs} epochs"
+        warmup = f"a warm-up of {train.warmup_epochs:g} epochs, as train has it, is all of {counted(epochs, 'epoch')}"
         yield "control_epochs", f"{warmup}; make these more"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from espalier.counted import counted
 from espalier.plan.grid import size
 from espalier.plan.study import Block, Study
 
@@ -27,8 +28,8 @@ def too_many(study: Study, blocks: Sequence[Block]) -> tuple[tuple, str, str] | 
         (key,),
         key,
         (
-            f"{points:,} points × {study.times:,} repeats are more than the {CHAINS:,} chains that a plan holds; "
-            f"make it smaller, {mend} (docs/scale.md)"
+            f"{counted(points, 'point')} × {counted(study.times, 'repeat')} are more than the {CHAINS:,} chains that a "
+            f"plan holds; make it smaller, {mend} (docs/scale.md)"
         ),
     )
 

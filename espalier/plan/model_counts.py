@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from espalier.counted import counted
 from espalier.files import write_text
 from espalier.settings.registry import Choice
 
@@ -39,7 +40,8 @@ def _key(network: Network) -> str:
 def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[str, Any]]:
     """`params` and `macs` (multiply-accumulates of one image) of each network, or the `error` that it meets.
 
-    Networks that are not in the cache are counted in one subprocess and added to it; errors are not kept.
+    Networks that are not in the cache are counted in one subprocess, which a line on stderr says, and added to it;
+    errors are not kept.
 
     Raises:
         RuntimeError: the counting itself fails.
@@ -50,6 +52,9 @@ def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[
     table = json.loads(cache.read_text()) if cache.exists() else {}
     wanted = {key: network for key, network in zip(keys, networks, strict=True) if key not in table}
     if wanted:
+        # The first count of a study's networks takes from ten seconds to minutes.
+        words = counted(len(wanted), "network is", "networks are")
+        print(f"{words} counted, once: {cache} keeps the counts", file=sys.stderr, flush=True)
         asked = [
             [model.model_dump(mode="json"), classes, size, channels, prune and prune.model_dump(mode="json")]
             for model, classes, size, channels, prune in wanted.values()

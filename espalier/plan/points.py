@@ -25,7 +25,7 @@ from espalier.plan import (
 from espalier.plan.chain import Settings, chain
 from espalier.plan.fits import misfits
 from espalier.plan.grid import GridPoint, UnequalAxes, attribute, expand, has, label
-from espalier.plan.rounds import Rounds
+from espalier.plan.search_rounds import Rounds
 from espalier.plan.selected import Selections
 from espalier.plan.starts import Starts
 from espalier.plan.study import SECTIONS, Block, Loaded, Select

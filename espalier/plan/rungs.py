@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.counted import counted
 from espalier.plan import trials
 from espalier.plan.runs import Run
 from espalier.plan.steps import Step
@@ -24,8 +25,9 @@ class Rung(Step):
     def told(self) -> str:
         """What is waited for, in words."""
         count, most = len(self.asked["candidates"]), self._most()
-        there = f"{len(self.needs)} trainings of {self.study} have reached epoch {self.asked['epochs']}"
-        return f"when {there}, the best {most} of {count} configurations go on"
+        there = counted(len(self.needs), f"training of {self.study} has", f"trainings of {self.study} have")
+        there += f" reached epoch {self.asked['epochs']}"
+        return f"when {there}, the best {most} of {counted(count, 'configuration')} {'goes' if most == 1 else 'go'} on"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """The candidates, with their scores, and who goes on.
@@ -176,6 +178,6 @@ def problems(study: Study, trainings: Sequence[Any]) -> Iterator[tuple[tuple, st
     # Without waiting the best of those that are there goes on, however few they are.
     for rung_ in epochs[:-1] if asked.wait else ():
         if trainings and not (left := halving.count(left, asked.part)):
-            message = f"of {len(trainings)} configurations none goes on after epoch {rung_}"
+            message = f"of {counted(len(trainings), 'configuration')} none goes on after epoch {rung_}"
             yield ("halving", "keep"), "halving.keep", f"{message}; keep more"
             return

@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from espalier.plan import rounds
+from espalier.counted import counted
+from espalier.plan import search_rounds
 from espalier.plan.chain import Settings
 from espalier.plan.drawn import Drawing, Drawn, Resolve
 from espalier.plan.grid import GridPoint, size
@@ -36,11 +37,15 @@ def unclear(study: Study, written: Mapping[str, Any]) -> Iterator[tuple[tuple, s
         message = "needs a space; a grid is taken in a random order: leave method out, or write its axes under space"
         yield ("sample", "method"), "sample.method", message
     if study.sample:
-        yield from rounds.unclear(study)
+        yield from search_rounds.unclear(study)
 
 
 def chosen(
-    study: Study, expanded: Sequence[list[GridPoint]], resolve: Resolve, labels: Labels, asking: rounds.Rounds | None
+    study: Study,
+    expanded: Sequence[list[GridPoint]],
+    resolve: Resolve,
+    labels: Labels,
+    asking: search_rounds.Rounds | None,
 ) -> Found:
     """The points of a study, in the order of its grid or as they are drawn, every mistake in what leaves them, and what
     is said of a study without mistakes that leaves too few.
@@ -66,7 +71,7 @@ def chosen(
     return found, wrong, _short(study, len(found), "the grid has")
 
 
-def _of_space(study: Study, drawing: Drawing, asking: rounds.Rounds | None) -> Found:
+def _of_space(study: Study, drawing: Drawing, asking: search_rounds.Rounds | None) -> Found:
     """The points of the first draws of which conditions and budgets leave any, and of those that follow from their
     results."""
     sample, known = study.sample, None
@@ -80,7 +85,7 @@ def _of_space(study: Study, drawing: Drawing, asking: rounds.Rounds | None) -> F
             return _flat(known), [], []
     # Points that a space does not have are told before the first training.
     found, wrong, looked_at = drawing.first(sample.total)
-    left = f"{looked_at:,} draws of the space leave"
+    left = counted(looked_at, "draw of the space leaves", "draws of the space leave")
     return _flat(found if known is None else known), wrong, _short(study, len(found), left) if looked_at else []
 
 
@@ -106,14 +111,14 @@ def told(study: Study, answers: Iterable[Mapping[str, Any]] = ()) -> str:
         return ""
     grid = sum(map(size, study.grid or (Block(),)))
     if not study.space:
-        return f"{sample.points} of a grid of {grid:,} points, seed {sample.seed}"
+        return f"{sample.points} of a grid of {counted(grid, 'point')}, seed {sample.seed}"
     points, how = str(sample.total), sample.method
     if sample.modelled and study.scale != "full":
         how = f"sobol in place of {how}"
     elif sample.modelled:
-        known = rounds.known(answers)
+        known = search_rounds.known(answers)
         points = f"{known * sample.points} of {points}"
         how = f"{how}, round {known} of {sample.rounds}"
-    axes = f"{len(study.space)} {'axis' if len(study.space) == 1 else 'axes'}"
+    axes = counted(len(study.space), "axis", "axes")
     crossed = f", each with a grid of {grid:,} points" if grid > 1 else ""
     return f"{points} of a space of {axes}, {how}, seed {sample.seed}{crossed}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan import chain_scores, rungs
 from espalier.plan.chain import Settings
@@ -25,8 +26,10 @@ class Best(Step):
 
     def told(self) -> str:
         """What is waited for, in words."""
-        among = f"the best {self.asked['best']} of {len(self.asked['candidates'])} configurations of {self.asked['of']}"
-        return f"when {len(self.needs)} runs have ended, {among} by {self.asked['by']}, a mean over seeds"
+        candidates = counted(len(self.asked["candidates"]), "configuration")
+        among = f"the best {self.asked['best']} of {candidates} of {self.asked['of']}"
+        ended = counted(len(self.needs), "run has", "runs have")
+        return f"when {ended} ended, {among} by {self.asked['by']}, a mean over seeds"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """The candidates, with their scores, and which are chosen.

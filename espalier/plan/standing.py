@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 
+from espalier.counted import counted
 from espalier.data import header
 from espalier.errors import DataError, Mistake
 from espalier.plan.build import Plan
@@ -43,7 +44,8 @@ class Standing:
         """The problems as one message, with the command that mends all of them."""
         lines = list(self.problems.values())
         more = [f"… and {len(lines) - _TOLD} more"] if len(lines) > _TOLD else []
-        head = f"{len(lines)} run(s) that lie here cannot be used, and nothing is made over them:"
+        runs = counted(len(lines), "run that lies here", "runs that lie here")
+        head = f"{runs} cannot be used, and nothing is made over {'it' if len(lines) == 1 else 'them'}:"
         return "\n".join([head, *lines[:_TOLD], *more, "All of them at once: espalier forget --stale"])
 
     @cached_property

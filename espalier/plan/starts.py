@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan.best_chain import best, unended
 from espalier.runs import record as records
@@ -104,9 +105,8 @@ def _of_best(name: str, study: "PlannedStudy") -> str:
         raise Mistake(f"the study {name!r} has points still to come, so that its best is not known; {mend}")
     if left := unended(study):
         runs = sum(run.parent is not None for run in study.runs.values())
-        raise Mistake(
-            f"{left} of {runs} runs of the study {name!r} have not ended, so that its best is not known; {mend}"
-        )
+        known = counted(runs, f"run of the study {name!r} has", f"runs of the study {name!r} have")
+        raise Mistake(f"{left} of {known} not ended, so that its best is not known; {mend}")
     point = best(study)
     if point is None:
         raise Mistake(f"no chain of the study {name!r} is done; `espalier status {name}` tells how its runs ended")

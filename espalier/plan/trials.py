@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from espalier.counted import counted
 from espalier.plan.runs import Run
 from espalier.plan.steps import Step, digest
 from espalier.plan.study import Study
@@ -39,7 +40,8 @@ class Trials(Step):
 
     def told(self) -> str:
         """What is waited for, in words."""
-        return f"when {len(self.needs)} trainings of {self.study} have ended, those that none has stopped go on"
+        ended = counted(len(self.needs), f"training of {self.study} has", f"trainings of {self.study} have")
+        return f"when {ended} ended, those that none has stopped go on"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """The candidates, with how their first seeds were compared, and whether these were trained to their end.
@@ -121,7 +123,7 @@ def problems(study: Study, trainings: Iterable[Any]) -> Iterator[tuple[tuple, st
     if study.halving:
         yield keys, key, "halving ends trainings too; keep one of the two"
     if all_ and asked.finished >= len(all_):
-        message = f"of {len(all_)} configurations none is left when {asked.finished} have finished; lower it"
+        message = f"of {counted(len(all_), 'configuration')} none is left when {asked.finished} have finished; lower it"
         yield (*keys, "finished"), f"{key}.finished", message
     if all_ and asked.first >= (longest := max(train.epochs for train in all_)):
         yield (*keys, "first"), f"{key}.first", f"{asked.first} is no epoch before the last one, {longest}; lower it"

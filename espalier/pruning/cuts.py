@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.pruning import layer_shares, weakest
 from espalier.pruning.masks import Masks, apply, from_zeros, weights
@@ -86,7 +87,8 @@ class Masked(Cut):
             from espalier.pruning.zero_channels import shrink
 
             removed = shrink(model, image_size, channels)
-            log.info("%d channels of zeros removed, with %d parameters", removed.channels, removed.params)
+            channels, params = counted(removed.channels, "channel"), counted(removed.params, "parameter")
+            log.info("%s of zeros removed, with %s", channels, params)
         return model
 
     def _check(self, masks: Masks, chosen: Masks) -> Masks:

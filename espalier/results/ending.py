@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan import best_chain
 from espalier.results.format.notices import protocol_notice
@@ -78,7 +79,7 @@ def best(study: Study, found: Mapping[str, State]) -> list[str]:
 def line(page: Path, study: Study, found: Mapping[str, State]) -> str:
     """What a page shows, and which of its runs are in trouble, in one line."""
     counts = Counter(state.name for state in found.values())
-    parts = [f"{counts['done']} of {len(found)} runs are done"]
+    parts = [f"{counts['done']} of {counted(len(found), 'run is', 'runs are')} done"]
     for name in (name for name in STATES if name != "done" and counts[name]):
         chosen = [id_ for id_, state in found.items() if state.name == name] if name in TROUBLED else []
         alike = {_words(found[id_]): Path(study["runs"][id_]["path"]).name for id_ in reversed(chosen)}

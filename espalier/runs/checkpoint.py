@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from espalier.counted import counted
 from espalier.errors import CheckpointError, Damaged
 from espalier.files import replacing
 from espalier.site import ranks
@@ -154,7 +155,8 @@ class Checkpoints:
                 continue
             self._check(path, saved["identity"])
             if saved["threads"] != torch.get_num_threads():
-                log.info("goes on with %d threads, as it was begun: others would give other bits", saved["threads"])
+                threads = counted(saved["threads"], "thread")
+                log.info("goes on with %s, as it was begun: others would give other bits", threads)
                 torch.set_num_threads(saved["threads"])
             return saved["state"]
         if found:

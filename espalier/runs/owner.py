@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from espalier.counted import counted
 from espalier.errors import Interrupted
 from espalier.files import leftovers
 from espalier.runs.record import CHECKPOINTS
@@ -143,7 +144,8 @@ def await_all(folders: Iterable[Path], told: Callable[[str], None], every_s: flo
     if not owners:
         return
     who = "; ".join(words(found) for found in list(owners.values())[:10])
-    told(f"{len(owners)} run(s) of an earlier call are still being made, by {who}. They are waited for; kill ends them")
+    being = counted(len(owners), "run of an earlier call is", "runs of an earlier call are")
+    told(f"{being} still being made, by {who}. Their end is waited for; kill brings it")
     for folder in owners:
         while owner(folder) is not None:
             time.sleep(every_s)

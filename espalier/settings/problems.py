@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.settings.bounded_yaml import shown
 from espalier.settings.registry import ROOMS, entries, presets
@@ -67,7 +68,7 @@ _EXPECTED = {
     "greater_than_equal": "a number of at least {ge}",
     "less_than": "a number less than {lt}",
     "less_than_equal": "a number of at most {le}",
-    "too_short": "at least {min_length} value(s)",
+    "too_short": "at least {values}",
     "finite_number": "a finite number",
 }
 
@@ -76,6 +77,8 @@ def describe(error: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
     """One pydantic error as (dotted key, message)."""
     loc, kind, found = error["loc"], error["type"], error["input"]
     context = error.get("ctx", {})
+    if "min_length" in context:
+        context = context | {"values": counted(context["min_length"], "value")}
     key = ".".join(str(part) for part in written(loc, root))
     if kind == "extra_forbidden":
         return key, _nested(str(loc[-1])) or unknown("key", str(loc[-1]), _siblings(loc[:-1], root))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 
+from espalier.counted import counted
+
 _ALIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING"
 _NAME = re.compile(r"(.+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Of a job that Snakemake's plugin has submitted: a prefix of the profile's, if any, and the id of a call."""
@@ -60,9 +62,10 @@ def wait(folder: Path, told: Callable[[str], None], every_s: float = 10.0) -> No
     jobs = left(folder)
     if not jobs:
         return
+    waiting = counted(len(jobs), "job of an earlier call is", "jobs of an earlier call are")
     told(
-        f"{len(jobs)} job(s) of an earlier call still wait or run for this folder; their results will be taken over. "
-        f"To end them instead: scancel {' '.join(jobs[:20])}{' …' if len(jobs) > 20 else ''}"
+        f"{waiting} still waiting or running for this folder; what is made will be taken over. "
+        f"To end it instead: scancel {' '.join(jobs[:20])}{' …' if len(jobs) > 20 else ''}"
     )
     while left(folder):
         time.sleep(every_s)

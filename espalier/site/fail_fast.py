@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from espalier.counted import counted
+
 VARIABLE = "ESPALIER_FAIL_FAST"
 """Environment variable with the number of runs and the file, parted by a blank."""
 _LOOK_S = 2.0
@@ -69,7 +71,8 @@ def stopped() -> str | None:
     failures = [json.loads(line) for line in lines]
     if len(failures) < number or None in failures or len({_VARYING.sub("", failure) for failure in failures}) > 1:
         return None
-    return f"fail_fast: the first {number} runs of this call have all failed alike ({failures[0]})"
+    runs = counted(number, "run of this call has failed", "runs of this call have all failed alike")
+    return f"fail_fast: the first {runs} ({failures[0]})"
 
 
 def _watched() -> tuple[int, Path | None]:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def expect(processes: int, batch_size: int) -> None:
         Mistake: there are more or fewer processes than asked for, or more than images in a batch.
     """
     if world() != processes:
-        raise Mistake(f"processes is {processes}, and {world()} were started: start the script itself, or as many")
+        started = counted(world(), "was", "were")
+        raise Mistake(f"processes is {processes}, and {started} started: start the script itself, or as many")
     if batch_size < processes:
         raise Mistake(f"batch_size {batch_size} leaves some of {processes} processes without an image; raise it")
 

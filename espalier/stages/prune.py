@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Strict
 
+from espalier.counted import counted
 from espalier.errors import ArtifactError, Mistake
 from espalier.runs import record as records
 from espalier.runs.columns import BEST_EPOCH, HISTORY, LAYERS, write_rows
@@ -66,8 +67,8 @@ def started(pretrained: bool, checkpoint: object, epochs: int) -> str | None:
         return None
     start = "published weights" if pretrained else "a checkpoint"
     return (
-        f"scratch would be trained for {epochs} epochs, and what it is compared with starts from {start}, whose "
-        "training is not counted; set control_epochs to the epochs of both, or leave scratch out"
+        f"scratch would be trained for {counted(epochs, 'epoch')}, and what it is compared with starts from {start}, "
+        "whose training is not counted; set control_epochs to the epochs of both, or leave scratch out"
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Strict
 
+from espalier.counted import counted
 from espalier.errors import ArtifactError, Mistake
 from espalier.models import rules
 from espalier.runs.columns import HISTORY, write_rows
@@ -101,7 +102,8 @@ def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]
     if train.teacher and not train.epochs:
         yield f"{section}.teacher", "in 0 epochs nothing is learned of it; leave it out"
     if train.batch_size < train.processes:
-        message = f"{train.batch_size} images leave some of {train.processes} processes without one; raise it"
+        leave = counted(train.batch_size, "image leaves", "images leave")
+        message = f"{leave} some of {train.processes} processes without one; raise it"
         yield f"{section}.batch_size", message
     if train.processes % train.nodes:
         message = f"{train.nodes} nodes share processes equally, not {train.processes}; make these a multiple"
@@ -114,7 +116,7 @@ def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]
 def warmup_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
     """(key path, message) of a warm-up that leaves the schedule no step."""
     if train.epochs and train.warmup_epochs >= train.epochs:
-        left = f"leaves {train.scheduler.name} nothing of a training of {train.epochs} epochs"
+        left = f"leaves {train.scheduler.name} nothing of a training of {counted(train.epochs, 'epoch')}"
         yield f"{section}.warmup_epochs", f"a warm-up of {train.warmup_epochs:g} epochs {left}; make it shorter"
 
 
@@ -194,11 +196,11 @@ def train(run: "StageRun", spec: TrainStage) -> Outcome | None:
 
     artifact.save(run.folder, weights, spec.model, data.num_classes, data.image_size, feed=Feed.of(data))
     write_rows(run.folder / "history.csv", HISTORY, history)
-    counted = {"params": size, "macs": macs}
+    counts = {"params": size, "macs": macs}
     row = {key: chosen.get(key, "") for key in run.stage.columns}
-    row |= counted | {"epochs": len(history), "best_epoch": chosen["epoch"]}
+    row |= counts | {"epochs": len(history), "best_epoch": chosen["epoch"]}
     said = f"best epoch {chosen['epoch']}: validation top-1 {chosen['validation_top1']:.2f} %"
-    return Outcome(row, said, counted | {"resumed": resumed})
+    return Outcome(row, said, counts | {"resumed": resumed})
 
 
 def _untrained(model: "torch.nn.Module", data: "Resident", spec: TrainStage) -> dict[str, Any]:

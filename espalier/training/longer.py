@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from espalier.counted import counted
 from espalier.errors import Damaged, Mistake
 from espalier.files import write_text
 from espalier.runs import record as records
@@ -58,7 +59,7 @@ def go_on(train: Training, checkpoints: Checkpoints, folder: Path) -> None:
             "seconds": dict.fromkeys(saved["state"]["seconds"], 0.0),
         }
         checkpoints.begin(saved | {"state": saved["state"] | begun})
-        log.info("goes on from the end of %s, after %d epochs", shorter, len(saved["state"]["history"]))
+        log.info("goes on from the end of %s, after %s", shorter, counted(len(saved["state"]["history"]), "epoch"))
         return
 
 

@@ -108,7 +108,7 @@ def named_and_more(root):
             "a class without an image in a split: beech (3 train, 1 validation, 0 test)",
         ),
         (lambda root: splits(root, "photos"), "its one folder with images is photos, which holds ash, beech"),
-        (lambda root: image(root / "1.png"), "it holds 1 images and no folders"),
+        (lambda root: image(root / "1.png"), "it holds 1 image and no folders"),
         (lambda root: put(root, "ash/", "beech/"), "it holds no image; name a folder with one folder a class"),
         (lambda root: put(root, "ash/a.txt", "ash/b.raw"), "it holds no image (left out: 1 .raw, 1 .txt)"),
         (lambda root: image(root / "ash/1.png"), "there is one class only, ash; a classifier needs two"),
@@ -216,7 +216,7 @@ def test_images_beside_the_classes_are_told(tmp_path, caplog):
     folder(tmp_path)
     image(tmp_path / "sample.png")
     assert len(built(tmp_path).labels) == 40
-    assert "1 images lie in no folder of a class and are left out" in caplog.text
+    assert "1 image is left out, in no folder of a class" in caplog.text
 
 
 def test_images_keep_the_order_of_torchvision(tmp_path):
@@ -294,7 +294,7 @@ def test_a_test_folder_that_is_a_copy_is_refused_with_pairs(tmp_path):
 def test_a_copy_in_another_format_is_the_same_image(tmp_path):
     splits(tmp_path / "t", "train", "test")
     Image.open(tmp_path / "t/train/ash/0.png").save(tmp_path / "t/test/ash/other.bmp")
-    with pytest.raises(DataError, match="1 images are the same in two splits"):
+    with pytest.raises(DataError, match="1 image is the same in two splits"):
         prepared(tmp_path / "t", tmp_path / "out.safetensors", validation=0.4)
 
 
@@ -316,7 +316,7 @@ def test_dropped_copies_leave_the_training_images(tmp_path, caplog):
         assert np.array_equal(made.splits[name].labels, clean.splits[name].labels)
     assert (made.mean, made.std) == (clean.mean, clean.std)
     assert "2 images are the same in two splits, 3 copies are left out" in caplog.text
-    assert "1 images stand under two labels" in caplog.text and "val/beech/8.png (validation, beech)" in caplog.text
+    assert "1 image stands under two labels" in caplog.text and "val/beech/8.png (validation, beech)" in caplog.text
     kept = prepared(root, tmp_path / "kept.safetensors", duplicates="keep")
     assert [len(kept.splits[name].labels) for name in SPLITS] == [10, 9, 8]
 

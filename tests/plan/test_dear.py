@@ -16,13 +16,13 @@ LARGE = Training("resnet18 × 200 epochs", 5e8, 5e8 * 50_000 * 200, 2)
 def test_hours_are_those_of_runs_of_such_a_size():
     # 5e15 MACs a run at 50 G MACs/s are 27.8 h.
     line = dear.told([SMALL, LARGE], [Pace(4e8, 5e10, "cuda"), Pace(1e5, 1e9, "cuda")])
-    assert line.startswith("warning: resnet18 × 200 epochs: about 28 h a run, 2 run(s); all such trainings about 56 h")
-    assert "measured: 50 GMACs/s on cuda, 1 run(s)" in line and "another size" not in line
+    assert line.startswith("warning: resnet18 × 200 epochs: about 28 h a run, 2 runs; all such trainings about 56 h")
+    assert "measured: 50 GMACs/s on cuda, 1 run" in line and "another size" not in line
 
 
 def test_what_was_not_measured_has_no_hours():
     line = dear.told([SMALL, LARGE], [])
-    assert "5 PMACs a run, 2 run(s), 5e+04 times the 100 GMACs of mlp" in line and "about" not in line
+    assert "5 PMACs a run, 2 runs, 5e+04 times the 100 GMACs of mlp" in line and "about" not in line
     assert "no run here has measured" in line
     assert "and 3 runs of networks of another size" in dear.told([SMALL, LARGE], [Pace(5e8, 5e10, "cpu")])
 
@@ -60,7 +60,7 @@ def test_a_plan_tells_its_images_epochs_and_networks(tmp_path, monkeypatch):
     text = "title: t\ndataset: cifar10\nmodel: {name: resnet, blocks: [1], channels: [4]}\ntrain: {epochs: 100}\n"
     line = dear.warning(planned(tmp_path, f"{text}repeats: 3\n"), tmp_path / "runs")
     # 45,000 images of the train split are left for training.
-    assert "× 100 epochs: 4.5 PMACs a run, 3 run(s); how long" in line
+    assert "× 100 epochs: 4.5 PMACs a run, 3 runs; how long" in line
     asked.clear()
     assert dear.warning(planned(tmp_path, text.replace("cifar10", "digits")), tmp_path / "runs") == ""
     assert not asked, "what is never dear is not counted"

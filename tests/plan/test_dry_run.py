@@ -50,7 +50,7 @@ def test_overrides_keep_their_types_through_the_command_line(planned):
 def test_a_mistyped_override_is_one_clear_error(planned, words):
     done = planned.snakemake("-n", *words, check=False)
     assert done.returncode != 0
-    assert "1 mistake(s)" in done.stderr + done.stdout
+    assert "1 mistake before" in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("flag", ["--profile", "--workflow-profile"])

@@ -6,10 +6,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from espalier.plan import priorities
-from espalier.plan.build import build
 from espalier.results.read import hours
 from espalier.settings.problems import StudyError
 from espalier.stages import STAGES
+from support.written_studies import planner
 
 BASE = "title: a study\ndataset: digits\nmodel: {name: mlp, hidden: [8]}\naugment: [pad_crop]\ntrain: {epochs: 3}\n"
 LONGER = "extend: {no: null, longer: {epochs: 4, batch_size: 64}}, "
@@ -18,8 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def planned(tmp_path, text, **overrides):
-    (tmp_path / "s.yaml").write_text(BASE + text)
-    return build(["s"], tmp_path, overrides)
+    return planner(tmp_path)(BASE + text, **overrides)
 
 
 def runs(plan, extend, prune):

@@ -43,9 +43,9 @@ STUDIES = {
     "grid": (
         f"grid: {{product: {{{AXES}, seed: [{', '.join(map(str, range(1000)))}]}}}}",
         4,
-        "10,000,000 points × 1 repeats are more than the 100,000 chains that a plan holds",
+        "10,000,000 points × 1 repeat are more than the 100,000 chains that a plan holds",
     ),
-    "repeats": ("repeats: 1000000", 4, "1 points × 1,000,000 repeats are more than the 100,000 chains"),
+    "repeats": ("repeats: 1000000", 4, "1 point × 1,000,000 repeats are more than the 100,000 chains"),
     "points and repeats": (f"grid: {{product: {{{AXES}}}}}\nrepeats: 11", 5, "10,000 points × 11 repeats"),
     "long text": (f"repeats: {'x' * 100_000}", 4, "found 'xxx"),
     "long key": (f"{'x' * 1000}: 1", 4, "unknown key 'xxx"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from espalier.plan.build import build
 from espalier.settings.problems import StudyError
+from support.written_studies import planner
 
 HEAD = "title: a study\ndataset: digits\n"
 LENET = HEAD + "model: lenet\n"
@@ -11,8 +11,7 @@ GRID = "grid: {product: {train.optimizer.lr: [0.1, 0.05]}}\n"
 
 
 def planned(tmp_path, text, **overrides):
-    (tmp_path / "s.yaml").write_text(text)
-    return build(["s"], tmp_path, overrides)
+    return planner(tmp_path)(text, **overrides)
 
 
 def problem(tmp_path, text, **overrides):

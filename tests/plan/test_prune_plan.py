@@ -4,8 +4,8 @@ import pytest
 
 from espalier.networks.planned import count
 from espalier.plan import model_counts
-from espalier.plan.build import build
 from espalier.settings.problems import StudyError
+from support.written_studies import planner
 
 GOOD = "title: a study\ndataset: digits\nmodel: {name: resnet, blocks: [1, 1], channels: [8, 16]}\n"
 GRID = """grid:
@@ -23,8 +23,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def planned(tmp_path, text):
-    (tmp_path / "s.yaml").write_text(GOOD + text)
-    return build(["s"], tmp_path)
+    return planner(tmp_path)(GOOD + text)
 
 
 def test_every_point_starts_from_the_one_parent(tmp_path):

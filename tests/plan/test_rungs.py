@@ -8,7 +8,6 @@ import pytest
 from espalier.errors import ArtifactError, Mistake
 from espalier.plan import manifest as manifests
 from espalier.plan.best_chain import unended
-from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.results.making import make
 from espalier.results.page.status_table import told
@@ -16,6 +15,7 @@ from espalier.results.read import tidy
 from espalier.search import rung_file
 from support.made_results import made
 from support.rungs_on_disk import pause, settle
+from support.written_studies import planner
 
 STUDY = """title: rungs
 dataset: digits
@@ -35,12 +35,7 @@ figures: [halving]
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def planned(text=STUDY, **overrides):
-        (tmp_path / "s.yaml").write_text(text)
-        return build(["s"], tmp_path, overrides)
-
-    return planned
+    return planner(tmp_path, STUDY)
 
 
 def by_rate(plan):

@@ -13,6 +13,7 @@ from espalier.results.read import tidy
 from espalier.search import chance
 from support import ended_runs
 from support.rungs_on_disk import pause
+from support.written_studies import planner
 
 BASE = "title: t\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\ntrain: {epochs: 4}\nrepeats: 2\n"
 STUDY = (
@@ -35,12 +36,7 @@ OTHER = (
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def planned(text=STUDY, name="s", **overrides):
-        (tmp_path / f"{name}.yaml").write_text(text)
-        return build([name], tmp_path, overrides)
-
-    return planned
+    return planner(tmp_path, STUDY)
 
 
 def settle(plan, score, name="s", text=STUDY):

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from espalier.errors import Mistake
-from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.results.page.status_table import told
 from espalier.results.read import rungs
@@ -14,6 +13,7 @@ from espalier.runs import record as records
 from espalier.search import trial_file
 from espalier.search.trial_file import Look, Question, Trial
 from espalier.settings.problems import StudyError
+from support.written_studies import planner
 
 STUDY = """title: trials
 dataset: digits
@@ -35,12 +35,7 @@ MEDIAN = STUDY.replace(", halving]", "]").replace(
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def planned(text=STUDY):
-        (tmp_path / "s.yaml").write_text(text)
-        return build(["s"], tmp_path)
-
-    return planned
+    return planner(tmp_path, STUDY)
 
 
 def rate(run):

@@ -39,7 +39,7 @@ def test_keys_of_the_workflow_are_read_as_yaml(key, given, expected):
     ("given", "message"),
     [
         ({"preload": "maybe"}, "found 'maybe', expected 'auto', True or False"),
-        ({"studies": "null"}, "expected at least 1 value(s)"),
+        ({"studies": "null"}, "expected at least 1 value"),
         ({"studies": "[demo"}, "'[demo' cannot be read as a value: not valid YAML"),
         ({"title": "[x"}, "'[x' cannot be read as a value"),
         ({"train": {"epochs": "[" * 99}}, "nested more than 40 deep"),

@@ -184,7 +184,7 @@ def test_accuracy_before_pruning_beside_a_published_one(study, tmp_path, publish
     frame = tidy.runs(study)
     ours = frame.loc[frame["label.model"] == "LeNet", "test_top1"].mean()
     sign = "+" if ours > published else "−"
-    expected = f"{sign}{abs(ours - published):.2f} points, the least of 1 networks"
+    expected = f"{sign}{abs(ours - published):.2f} points, the least of 1 network"
     assert only(study, "Accuracy before pruning") == (met, expected)
 
 

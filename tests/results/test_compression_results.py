@@ -145,7 +145,7 @@ def test_accounting_follows_a_chain_from_its_original_to_its_files(study):
         "exported, ONNX quantized",
     ]
     assert chain["file_bytes"].tolist() == [80_000, 40_000, 40_000, 5_000, 84_000, 31_000]
-    assert chain["ratio"].tolist() == pytest.approx([80_000 / size for size in chain["file_bytes"]])
+    assert chain["file_ratio"].tolist() == pytest.approx([80_000 / size for size in chain["file_bytes"]])
     assert chain["bits"].tolist() == pytest.approx([32, 32, 4, 1.6, 32, 4])
     assert chain["activation_mib"].tolist()[:4] == pytest.approx([0.32, 0.32, 0.04, 0.04])
     pruned = chain.loc["original", "params"] / chain.loc["pruned", "params"]
@@ -173,11 +173,11 @@ def test_original_size_is_that_of_the_file_and_outlives_it(study, tmp_path):
     for path in tmp_path.glob("results/runs/train/*/model.safetensors"):
         path.write_bytes(b"\0" * 160_000)
     data = made("table", "accounting", study).data
-    assert set(data.loc[data["stage"] == "coded", "ratio"]) == {32.0}
+    assert set(data.loc[data["stage"] == "coded", "file_ratio"]) == {32.0}
     for path in tmp_path.glob("results/runs/train/*/model.safetensors"):
         path.unlink()
     data = made("table", "accounting", study).data
-    assert set(data.loc[data["stage"] == "coded", "ratio"]) == {16.0}
+    assert set(data.loc[data["stage"] == "coded", "file_ratio"]) == {16.0}
 
 
 def test_float_activations_are_not_guessed_where_layers_have_widths_of_their_own(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_accounting_shows_the_extension_between_the_original_and_the_pruned_netw
     assert rows.loc["extended", "validation_top1_mean"] == pytest.approx(own)
     # A trained network has no zeros to speak of, and its file is as large as the one before.
     assert rows.loc["extended", "nonzeros"] == rows.loc["extended", "params"] == rows.loc["original", "params"]
-    assert rows.loc["extended", "ratio"] == pytest.approx(1.0)
+    assert rows.loc["extended", "file_ratio"] == pytest.approx(1.0)
     assert rows["test_top1_mean"].notna().all()
 
 

@@ -14,8 +14,8 @@ from espalier.results.compare.importance import importance
 from espalier.results.page import explore
 from espalier.results.page.charts import lines, pareto_chart
 from espalier.results.read import rungs, tidy
+from espalier.results.read.epoch_scores import EpochScores
 from espalier.results.read.planned_study import configurations, labels
-from espalier.results.read.standing import Standing
 from espalier.results.requested import Asked
 from support import study_on_disk as disk
 
@@ -95,7 +95,7 @@ ROWS = [(1, 50.0, 2.0), (2, 60.0, 3.0), (3, 40.0, 1.0)]
 def test_a_training_stands_where_its_best_epoch_by_then_is(select, epochs, ended, top1):
     history = pd.DataFrame(ROWS, columns=["epoch", "validation_top1", "validation_loss"]).assign(run="a")
     study = {"runs": {"a": {"settings": {"train.select": select}}, "b": {"settings": {}}}}
-    found = Standing(study, history, {"a"} if ended else set())
+    found = EpochScores(study, history, {"a"} if ended else set())
     assert found.top1("a", epochs) == pytest.approx(top1, nan_ok=True)
     assert found.epochs("a") == 3 and found.epochs("b") == 0 and math.isnan(found.top1("b", 1))
 
@@ -208,7 +208,7 @@ def test_a_study_is_not_incomplete_where_trainings_were_stopped(stopped, monkeyp
     said = drawn(stopped, name).get_supxlabel().replace("\n", " ")
     assert "Incomplete" not in said
     if name in ("tuning", "tradeoff"):
-        assert "36 of 54 runs were stopped before their end, and are not shown." in said
+        assert "36 of 54 runs were stopped before the end, and not shown." in said
 
 
 def test_the_figure_of_a_grid_has_neither(whole):

@@ -140,7 +140,7 @@ def test_a_call_awaits_the_runs_of_an_earlier_one_and_says_whose_they_are(tmp_pa
             by_itself(two)
 
         owner.await_all(folders, end, every_s=0.01)
-    assert len(told) == 1 and "2 run(s)" in told[0]
+    assert len(told) == 1 and "2 runs" in told[0]
     assert all(f"process {each.pid} on {platform.node()}" in told[0] for each in (one, two))
 
 

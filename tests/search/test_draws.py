@@ -17,6 +17,7 @@ from espalier.plan.build import build
 from espalier.search import draws
 from espalier.search.space import DISTRIBUTIONS, read
 from support.published_files import folder
+from support.written_studies import planner
 
 PAGE = Path(__file__).parents[2] / "docs/search.md"
 BASE = "title: a study\ndataset: digits\nmodel: resnet\n"
@@ -51,11 +52,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def planned(tmp_path):
-    def plan(text, **overrides):
-        (tmp_path / "s.yaml").write_text(BASE + text)
-        return build(["s"], tmp_path, overrides)
-
-    return plan
+    return lambda text, **overrides: planner(tmp_path)(BASE + text, **overrides)
 
 
 def labels(plan):
@@ -199,7 +196,7 @@ def test_folds_and_the_smoke_scale_go_with_samples(planned, tmp_path, monkeypatc
     folder(tmp_path / "trees")
     own = {"dataset": {"name": "folder", "path": "trees"}}
     full = planned(SPACE + sample(3) + "folds: 4\n", **own)
-    assert "3 configurations (3 of a space of 3 axes, random, seed 0) × 1 repeats × 4 folds = 12" in full.summary()
+    assert "3 configurations (3 of a space of 3 axes, random, seed 0) × 1 repeat × 4 folds = 12" in full.summary()
     smoke = planned(SPACE + sample(3), scale="smoke", **own)
     assert labels(smoke) == labels(full) and {run.spec.train.epochs for run in smoke.runs["train"].values()} == {1}
 
@@ -214,7 +211,7 @@ def test_folds_and_the_smoke_scale_go_with_samples(planned, tmp_path, monkeypatc
             "(3 of a space of 3 axes, random, seed 4, each with a grid of 2 points) ×",
         ),
         (GRID + "sample: {points: 7}\n", "7 configurations (7 of a grid of 20 points, seed 0) ×"),
-        (GRID, "study s: 20 configurations × 1 repeats"),
+        (GRID, "study s: 20 configurations × 1 repeat"),
     ],
 )
 def test_the_plan_says_what_it_is_a_part_of(planned, text, said):

@@ -141,7 +141,7 @@ def test_jobs_that_are_left_are_told_and_waited_for(program, repository, tmp_pat
     earlier_jobs.wait(repository, told.append, every_s=0.01)
     assert len(asked.read_text()) == 4, "looked at until none was left"
     (line,) = told
-    assert line.startswith("1 job(s) of an earlier call") and line.endswith("scancel 21")
+    assert line.startswith("1 job of an earlier call") and line.endswith("scancel 21")
 
 
 def test_the_time_of_a_job_counts_from_its_first_process(monkeypatch):

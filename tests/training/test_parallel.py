@@ -170,7 +170,7 @@ def test_a_pruning_by_two_processes_is_that_of_one_and_survives_kills(digits, tm
 def test_processes_without_images_are_refused(digits, tmp_path):
     done = run("train", tmp_path / "bad-0000000006", "--data", digits, *MLP, TWO, "train.batch_size=1")
     assert done.returncode == 2
-    assert done.stderr.count("train.batch_size: 1 images leave some of 2 processes without one") == 1
+    assert done.stderr.count("train.batch_size: 1 image leaves some of 2 processes without one") == 1
     assert "Traceback" not in done.stderr
 
 

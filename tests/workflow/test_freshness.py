@@ -124,6 +124,7 @@ WORDS = {
     "more repeats": (("repeats=2",), {"train": 2, "evaluate": 2, "page": 1}),
     "a setting": (("train={epochs: 3}",), {"train": 2, "evaluate": 2, "page": 1}),
     "--forcerun": (("--forcerun", "train"), {"train": 2}),
+    "--forcerun prepare": (("--forcerun", "prepare"), {"prepare": 1}),
     "--until": (("repeats=2", "--until", "train"), {"train": 2}),
     "--batch, the last": (("repeats=2", "--batch", "page=2/2"), {"train": 2, "evaluate": 2, "page": 1}),
 }

@@ -34,6 +34,7 @@ if not workflow.is_main_process:
 
 from snakemake.exceptions import WorkflowError
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.settings import plugins, registry
 
@@ -80,7 +81,7 @@ try:
     PLAN = build(SETTINGS.studies, Path("config/studies"), OVERRIDES)
 except StudyError as error:
     raise WorkflowError(
-        f"{len(error.problems)} mistake(s) before any job:\n{error}"
+        f"{counted(len(error.problems), 'mistake')} before any job:\n{error}"
     ) from None
 CALL = None
 if workflow.is_main_process:

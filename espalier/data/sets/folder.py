@@ -2,6 +2,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from espalier.counted import counted
 from espalier.data.folder_layout import ALL, layout
 from espalier.data.image_folders import listed
 from espalier.data.images import Files
@@ -70,5 +71,6 @@ def folder(
     except DataError as error:
         raise DataError(f"dataset.path {path}: {error}") from None
     if found.beside:
-        log.warning("%d images lie in no folder of a class and are left out", found.beside)
+        left_out = counted(found.beside, "image is", "images are")
+        log.warning("%s left out, in no folder of a class", left_out)
     return replace(made, duplicates=duplicates, left_out=found.left_out)

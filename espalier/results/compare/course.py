@@ -10,8 +10,8 @@ from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from espalier.results.read import rungs
+from espalier.results.read.epoch_scores import EpochScores
 from espalier.results.read.planned_study import Study
-from espalier.results.read.standing import Standing
 from espalier.runs.record import DIVERGED
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> Cour
     """Every step, in the defined order; epochs of fine-tuning and extensions count too."""
     if "run.train" not in frame:
         return Course([], 0)
-    standing = Standing(study, history, set(frame.loc[frame["train_wall_s"].notna(), "run.train"]))
+    epoch_scores = EpochScores(study, history, set(frame.loc[frame["train_wall_s"].notna(), "run.train"]))
     diverged = set(frame.loc[frame["state"] == DIVERGED, "configuration"])
     found, scores, spent = [], {}, 0
-    for epochs, number, top1, rung, state in _trained(frame, standing, study):
+    for epochs, number, top1, rung, state in _trained(frame, epoch_scores, study):
         spent += epochs
         # Until its end is known, what a training had reached at a rung stands.
         if number in diverged or not isnan(top1):
@@ -56,11 +56,11 @@ def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> Cour
         best = max((score for score in scores.values() if not isnan(score)), default=nan)
         found.append(Step(spent, number, top1, best, rung, state))
     stopped = rungs.stops(study).items()
-    return Course(found, sum(stop.of - min(stop.epochs, standing.epochs(run)) for run, stop in stopped))
+    return Course(found, sum(stop.of - min(stop.epochs, epoch_scores.epochs(run)) for run, stop in stopped))
 
 
 def _trained(
-    frame: "pd.DataFrame", standing: Standing, study: Study
+    frame: "pd.DataFrame", epoch_scores: EpochScores, study: Study
 ) -> Iterator[tuple[int, int, float, int | None, str]]:
     """Epochs that are spent, configuration, and the top-1, rung and state of a `Step`."""
     stopped, trainings, counted = rungs.stops(study), _of(frame, "run.train"), Counter()
@@ -68,7 +68,7 @@ def _trained(
     ends = frame.groupby("configuration", sort=False)["validation_top1"].mean()
 
     def spend(runs: Iterable[str], up_to: float = inf) -> int:
-        more = {run: max(0, int(min(up_to, standing.epochs(run))) - counted[run]) for run in runs}
+        more = {run: max(0, int(min(up_to, epoch_scores.epochs(run))) - counted[run]) for run in runs}
         counted.update(more)
         return sum(more.values())
 
@@ -79,18 +79,18 @@ def _trained(
                 stop = stops.get(number)
                 if compared.issuperset(runs) and (stop is None or stop.epochs >= rung):
                     state = "stopped" if stop and stop.epochs == rung else "goes on"
-                    yield spend(runs, rung), number, _mean(standing, runs, rung), rung, state
+                    yield spend(runs, rung), number, _mean(epoch_scores, runs, rung), rung, state
     for number, runs in _runs(frame).items():
         stop = stops.get(number)
         if stop is None:
             yield spend(runs), number, ends[number], None, "at its end"
         elif not rungs.waits(study):
             own = trainings[number]
-            yield spend(own, stop.epochs), number, _mean(standing, own, stop.epochs), None, "stopped"
+            yield spend(own, stop.epochs), number, _mean(epoch_scores, own, stop.epochs), None, "stopped"
 
 
-def _mean(standing: Standing, runs: Iterable[str], epochs: int) -> float:
-    known = [top1 for run in runs if not isnan(top1 := standing.top1(run, epochs))]
+def _mean(epoch_scores: EpochScores, runs: Iterable[str], epochs: int) -> float:
+    known = [top1 for run in runs if not isnan(top1 := epoch_scores.top1(run, epochs))]
     return sum(known) / len(known) if known else nan
 
 

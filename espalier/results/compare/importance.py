@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import log, nan
 from typing import TYPE_CHECKING, NamedTuple
 
+from espalier.counted import counted
 from espalier.results.compare.axis_values import Values, along
 from espalier.results.read.planned_study import Study
 from espalier.results.read.rungs import reached_by_all
@@ -108,7 +109,7 @@ def _refused(scores: "pd.Series", axes: Sequence[Values], planned: int) -> str:
         return f"No configuration has a result yet ({planned} planned)."
     least = max(LEAST, PER_AXIS * len(axes))
     if len(scores) < least:
-        axes_ = f"{len(axes)} {'axis' if len(axes) == 1 else 'axes'}"
+        axes_ = counted(len(axes), "axis", "axes")
         return (
             f"Importance of {axes_} takes {least} configurations with a result; there are {len(scores)} of {planned}."
         )

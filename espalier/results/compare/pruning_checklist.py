@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from espalier.counted import counted
 from espalier.results.format import numbers
 from espalier.results.read import trainings
 from espalier.results.read.planned_study import Study, headline
@@ -126,7 +127,8 @@ def _controls(pruned: list[Settings], control: str) -> tuple[str, str]:
 
     wanted = {key(one) for one in pruned if not _control(one)}
     there = {key(one) for one in pruned if _control(one) == control}
-    return answer(bool(wanted) and wanted <= there), f"{len(wanted & there)} of {len(wanted)} pruned networks"
+    told = f"{len(wanted & there)} of {counted(len(wanted), 'pruned network')}"
+    return answer(bool(wanted) and wanted <= there), told
 
 
 def _magnitude(pruned: list[Settings]) -> tuple[str, str]:
@@ -140,8 +142,4 @@ def _alike(pruned: list[Settings]) -> tuple[str, str]:
     methods = {_method(one) for one in own}
     tunings = {tuple((k, str(v)) for k, v in one.items() if k.startswith(("fine_tune.", "augment"))) for one in own}
     met = len(methods) >= 2 and len(tunings) == 1
-    return answer(met), f"{_counted(len(methods), 'method')}, {_counted(len(tunings), 'setting')} of fine-tuning"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return answer(met), f"{counted(len(methods), 'method')}, {counted(len(tunings), 'setting')} of fine-tuning"

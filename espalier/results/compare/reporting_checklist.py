@@ -7,6 +7,7 @@ gives no number ("substantially", "near"), the numbers below are ours.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.compare import pruning_checklist
 from espalier.results.compare.pruning_checklist import NO, NOTHING, Item, answer, points
 from espalier.results.read.planned_study import Study, headline
@@ -67,7 +68,7 @@ def _complete(frame: "pd.DataFrame", columns: list[str], words: str) -> tuple[st
     if done.empty:
         return NOTHING
     both = int(done[columns].notna().all(axis=1).sum()) if set(columns) <= set(done) else 0
-    return answer(both == len(done)), f"{both} of {len(done)} finished chains, {words}"
+    return answer(both == len(done)), f"{both} of {counted(len(done), 'finished chain')}, {words}"
 
 
 def _published(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
@@ -86,7 +87,8 @@ def _published(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
         return NO, "compared with no published accuracy"
     if not differences:
         return NOTHING
-    return answer(min(differences) >= -NEAR), f"{points(min(differences))}, the least of {len(differences)} networks"
+    told = f"{points(min(differences))}, the least of {counted(len(differences), 'network')}"
+    return answer(min(differences) >= -NEAR), told
 
 
 def _origin(study: Study) -> tuple[str, str]:
@@ -103,4 +105,4 @@ def _origin(study: Study) -> tuple[str, str]:
     if not done:
         return NOTHING
     changed = f", {kept - clean} with uncommitted changes" if kept > clean else ""
-    return answer(clean == done), f"{kept} of {done} runs{changed}"
+    return answer(clean == done), f"{kept} of {counted(done, 'run')}{changed}"

@@ -1,3 +1,4 @@
+from espalier.counted import counted
 from espalier.results.format import line_ends, loss_axis, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
@@ -40,7 +41,7 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
     style.percent(panels[1].yaxis)
     # Of all runs, since the best of a part of them need not be the best.
     started = len(asked & set(history["run"]))
-    notes = [] if started == len(asked) else [f"Incomplete: {started} of {len(asked)} runs have a history."]
+    notes = [style.missing(started, len(asked), what="history")]
     notes += [f"The {_MOST} of {len(begun)} values with the best validation top-1."] if len(begun) > _MOST else []
     notes.append(loss_axis.told(_beyond(panels[0], drawn)))
     style.note(figure, " ".join(filter(None, notes)))
@@ -56,7 +57,9 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
 
 def caption(study: dict, *, axis: str | None, best: int | None) -> Caption:
     """What the figure shows."""
-    which = "every run" if best is None else f"the {best} configurations of the highest mean validation top-1"
+    which = (
+        "every run" if best is None else f"the {counted(best, 'configuration')} of the highest mean validation top-1"
+    )
     told = "" if axis is None else f", told apart by {axis_names(study).get(axis, axis)}"
     return Caption(
         f"Validation loss and top-1 after each epoch, for {which}{told}",
@@ -98,12 +101,12 @@ def _beyond(panel, drawn: dict) -> dict[str, float]:
         highest = part.groupby("epoch")["validation_loss"].max()
         if loss := loss_axis.mark(panel, [*highest.index], [*highest], colour):
             peaks = part.groupby("run")["validation_loss"].max()
-            which = f"{(peaks > panel.get_ylim()[1]).sum()} of {len(peaks)} runs"
+            which = f"{(peaks > panel.get_ylim()[1]).sum()} of {counted(len(peaks), 'run')}"
             found[f"{which} of {name}" if name else which] = loss
     return found
 
 
 def _title(study: dict, axis: str | None, best: int | None) -> str:
     by = "" if axis is None else f", by {axis_names(study).get(axis, axis)}"
-    which = "each run" if best is None else f"the best {best} configurations"
+    which = "each run" if best is None else f"the best {counted(best, 'configuration')}"
     return f"Validation loss and top-1 of {which} against epoch{by}"

@@ -73,7 +73,7 @@ def _told(steps, study: dict) -> str:
 
 def _missing(steps, count: int) -> str:
     ended = {step.configuration for step in steps if step.state != "goes on" and not isnan(step.top1)}
-    return "" if len(ended) == count else f"Incomplete: {len(ended)} of {count} configurations have a result."
+    return style.missing(len(ended), count, "configuration")
 
 
 def caption(study: dict) -> Caption:

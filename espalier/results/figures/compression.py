@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.compare import pareto
 from espalier.results.compare.comparison import grouped
 from espalier.results.compare.costs import WORDS, costs, unit
@@ -42,7 +43,7 @@ def compression(
     # Of the whole frame, since all configurations share a spread.
     data = _means(frame, study, x, grouped(whole, "configuration", study))
     if data.empty:
-        return style.nothing(f"No pruned network has a result yet ({len(frame)} runs planned).", style.PAGE)
+        return style.nothing(f"No pruned network has a result yet ({counted(len(frame), 'run')} planned).", style.PAGE)
     divisor, label = unit(data["cost"], x)
     title = f"{headline_words(study, '')} against {WORDS[x]}, by pruning method"
     figure, (panel,) = style.canvas(style.PAGE, 3.2, title=title)

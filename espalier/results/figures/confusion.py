@@ -1,5 +1,6 @@
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.format import style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
@@ -42,7 +43,7 @@ def confusion(frame, history, study: dict, *, configuration: dict[str, str] | No
     figure, (panel,) = style.canvas(style.PAGE, 1.0 + 0.24 * max(6, len(shown)), title=title)
     _draw(panel, shown)
     done, images = rows["repeat"].nunique(), int(rows[rows["repeat"] == rows["repeat"].iloc[0]]["images"].sum())
-    notes = [f"n = {done} repeat{'s' if done > 1 else ''} of {images:,} test images.", style.missing(done, len(own))]
+    notes = [f"n = {counted(done, 'repeat')} of {counted(images, 'test image')}.", style.missing(done, len(own))]
     if len(chosen) < len(shares):
         notes.append(f"The {_MOST} of {len(shares)} classes that are recognized least.")
     style.note(figure, " ".join(filter(None, notes)))

@@ -32,7 +32,7 @@ def curves(frame, history, study: dict, *, axis: str | None = None, configuratio
         return style.nothing(f"No training run has finished an epoch yet ({planned} planned).", style.PAGE)
     begun = sum(part["run"].nunique() for part in parts.values())
     shown = sorted(parts, key=lambda label: -parts[label]["validation_top1"].max())[:_MOST]
-    notes = [] if begun == planned else [f"Incomplete: {begun} of {planned} runs have a history."]
+    notes = [style.missing(begun, planned, what="history")]
     notes += [f"The {_MOST} of {len(parts)} values with the best validation top-1."] if len(parts) > _MOST else []
     parts = {label: part for label, part in parts.items() if label in shown}
     which = f", by {axis_names(study).get(axis, axis)}" if axis else f" {_whose(study, configuration)}"

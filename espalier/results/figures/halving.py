@@ -1,3 +1,4 @@
+from espalier.counted import counted
 from espalier.results.format import line_ends, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
@@ -16,7 +17,7 @@ def halving(frame, history, study: dict):
     columns = [f"epoch_{each}" for each in epochs]
     known = data.dropna(subset=columns[:1]) if columns else data.iloc[:0]
     if known.empty:
-        return style.nothing(f"No rung is decided yet ({len(data)} configurations planned).", style.PAGE)
+        return style.nothing(f"No rung is decided yet ({counted(len(data), 'configuration')} planned).", style.PAGE)
     figure, (panel,) = style.canvas(style.PAGE, 3.0, title="Best validation so far by configuration, from rung to rung")
     named = names(study)
     # Those that came furthest last, and so on top.
@@ -40,7 +41,8 @@ def halving(frame, history, study: dict):
     if not line_ends.inside(panel, lines, {name: line.get_color() for name, line in ends.items()}):
         style.legend(figure, list(ends.values()), list(ends))
     dropped = int(data["stopped_at"].notna().sum())
-    style.note(figure, f"{dropped} of {len(data)} configurations were stopped; pale lines end there.")
+    configurations = counted(len(data), "configuration was", "configurations were")
+    style.note(figure, f"{dropped} of {configurations} stopped; pale lines end there.")
     return figure
 
 

@@ -1,3 +1,4 @@
+from espalier.counted import counted
 from espalier.results.compare.importance import EXPLAINED, compared, notes
 from espalier.results.compare.importance import importance as measured
 from espalier.results.format import numbers, style
@@ -45,7 +46,7 @@ _TEXT = {"va": "center", "ha": "left", "fontsize": 6.5, "color": style.GREY}
 
 
 def _counted(found) -> str:
-    return f"{found.scored} of {found.planned} configurations have a score"
+    return f"{found.scored} of {counted(found.planned, 'configuration has', 'configurations have')} a score"
 
 
 def caption(study: dict) -> Caption:

@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.compare.comparison import grouped
 from espalier.results.format import line_ends, numbers, point_labels, style
 from espalier.results.format.captions import Caption
@@ -23,7 +24,7 @@ def reduction(frame, history, study: dict):
     data = _means(frame, study, measure)
     data[["low", "high"]] = grouped(frame, "configuration", study)[[f"{measure}_low", f"{measure}_high"]]
     if data.empty or not (data["removed"] > 0).any():
-        return style.nothing(f"No pruned network has a result yet ({len(frame)} runs planned).", style.PAGE)
+        return style.nothing(f"No pruned network has a result yet ({counted(len(frame), 'run')} planned).", style.PAGE)
     title = f"{headline_words(study, '')} against parameters removed, by pruning method"
     figure, (panel,) = style.canvas(style.PAGE, 3.4, title=title)
     lines = [(name, line.sort_values("removed")) for name, line in _lines(data)]

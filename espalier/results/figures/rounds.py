@@ -1,3 +1,4 @@
+from espalier.counted import counted
 from espalier.results.format import line_ends, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
@@ -17,7 +18,7 @@ def rounds(frame, history, study: dict):
     found = {run: bit_cells.rows(study, run, "rounds.csv") for run in pruned["run.prune"]}
     done = [run for run, rows in found.items() if rows]
     if not done:
-        return style.nothing(f"No pruning has a result yet ({len(pruned)} runs planned).")
+        return style.nothing(f"No pruning has a result yet ({counted(len(pruned), 'run')} planned).")
     named = names(study)
     shown = list(dict.fromkeys(pruned.loc[pruned["run.prune"].isin(done), "configuration"]))
     title = "Validation top-1 against weights left after each round of pruning"

@@ -1,3 +1,4 @@
+from espalier.counted import counted
 from espalier.results.format import numbers, style
 from espalier.results.format.captions import Caption
 from espalier.results.read import coded_files
@@ -27,7 +28,7 @@ def size_anatomy(frame, history, study: dict):
     )
     planned = frame["run.encode"].nunique()
     if parts.empty:
-        return style.nothing(f"No coded network has a result yet ({planned} runs planned).", style.PAGE)
+        return style.nothing(f"No coded network has a result yet ({counted(planned, 'run')} planned).", style.PAGE)
     shown = parts.iloc[:_MOST]
     title = "Bytes of the file by what they are for, by coded network"
     figure, (panel,) = style.canvas(style.PAGE, 1.0 + 0.27 * len(shown), title=title)

@@ -52,7 +52,7 @@ def slices(frame, history, study: dict):
             panel.set_ylabel("Validation top-1 (%)")
     style.legend(figure, *panels[0].get_legend_handles_labels())
     if len(known) < len(scores):
-        notes.append(f"Incomplete: {len(known)} of {len(scores)} configurations have a result.")
+        notes.append(style.missing(len(known), len(scores), "configuration"))
     style.note(figure, " ".join(notes))
     return figure
 

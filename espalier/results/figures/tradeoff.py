@@ -1,3 +1,4 @@
+from espalier.counted import counted
 from espalier.plan import published_numbers as files
 from espalier.results.compare import pareto
 from espalier.results.compare.axis_values import LOG_RANGE
@@ -54,7 +55,7 @@ def tradeoff(
     data["cost"] = costs(frame, study, x).groupby(frame["configuration"], sort=False).mean()
     found = data[data["cost"].notna() & data[f"{measure}_mean"].notna()]
     if found.empty:
-        return style.nothing(f"No configuration has a result yet ({len(frame)} runs planned).", style.PAGE)
+        return style.nothing(f"No configuration has a result yet ({counted(len(frame), 'run')} planned).", style.PAGE)
     divisor, label = unit(found["cost"], x)
     cost, mean = found["cost"].to_numpy() / divisor, found[f"{measure}_mean"].to_numpy()
     bounds = found[[f"{measure}_low", f"{measure}_high"]].to_numpy()

@@ -2,6 +2,7 @@ from collections.abc import Iterable
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.compare.comparison import grouped, label_columns
 from espalier.results.format import numbers, style
 from espalier.results.format.captions import Caption
@@ -26,7 +27,7 @@ def tuning(frame, history, study: dict):
     data = grouped(frame, "configuration", study)
     done = data[data["validation_top1_n"] > 0]
     if done.empty:
-        return style.nothing(f"No configuration has a result yet ({len(frame)} runs planned).", style.PAGE)
+        return style.nothing(f"No configuration has a result yet ({counted(len(frame), 'run')} planned).", style.PAGE)
     shown = done.nlargest(_MOST, "validation_top1_mean", keep="first")
     tested = headline(study) == "test_top1"
     title = f"Validation {'and test ' if tested else ''}top-1 by configuration, the best by validation first"

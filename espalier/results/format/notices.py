@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import AXIS, MARK, PUBLISHED, optimistic, prepared, protocols
 from espalier.results.read.planned_study import Study
@@ -27,7 +28,10 @@ def noticed(caption: Caption, study: Study) -> Caption:
 def diverged(frame: "pd.DataFrame | None") -> list[str]:
     """A sentence that captions of tables print where chains diverged; none where none did."""
     count = 0 if frame is None else int((frame["state"] == "diverged").sum())
-    return [f"{count} of {len(frame)} chains diverged, and are in no mean."] if count else []
+    if not count:
+        return []
+    chains, are = counted(len(frame), "chain"), "is" if count == 1 else "are"
+    return [f"{count} of {chains} diverged, and {are} in no mean."]
 
 
 def protocol_notice(study: Study) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.files import replacing
 from espalier.results.read.run_state import STOPPED
 
@@ -193,15 +194,17 @@ def nothing(text: str, width: float = COLUMN) -> "Figure":
     return figure
 
 
-def missing(done: int, planned: int) -> str:
-    """What to say of runs that are not there yet; nothing when all are."""
-    return "" if done == planned else f"Incomplete: {done} of {planned} runs have a result."
+def missing(done: int, planned: int, one: str = "run", what: str = "result") -> str:
+    """What to say of things, each a `one`, that have no `what` yet; nothing when all have."""
+    have = counted(planned, f"{one} has", f"{one}s have")
+    return "" if done == planned else f"Incomplete: {done} of {have} a {what}."
 
 
 def unfinished(frame: "pd.DataFrame", measure: str) -> str:
     """What to say of rows of a frame that have no `measure`: those that are to come, and those that were stopped."""
     stopped = int((frame["state"] == STOPPED).sum())
-    said = f"{stopped} of {len(frame)} runs were stopped before their end, and are not shown." if stopped else ""
+    runs = counted(len(frame), "run was", "runs were")
+    said = f"{stopped} of {runs} stopped before the end, and not shown." if stopped else ""
     return " ".join(filter(None, [missing(int(frame[measure].notna().sum()), len(frame) - stopped), said]))
 
 

@@ -7,6 +7,7 @@ All are chosen on the validation split; the test split says how good they are.
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from espalier.counted import counted
 from espalier.results.compare import verdicts
 from espalier.results.compare.comparison import HEADINGS
 from espalier.results.format import numbers
@@ -129,7 +130,7 @@ def findings(frame: "pd.DataFrame", study: Study) -> list[tuple[str, str]]:
 def _unresolved(unsure: "pd.DataFrame", count: int, study: Study) -> str:
     needed = unsure["repeats"].dropna()
     more = f"; the clearest of them would take {needed.min():.0f} repeats ({unit(study)})" if len(needed) else ""
-    return f"{len(unsure)} of {count} configurations{more}"
+    return f"{len(unsure)} of {counted(count, 'configuration')}{more}"
 
 
 def _listed(items: list[str], between: str) -> str:

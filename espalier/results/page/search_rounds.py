@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.format import numbers
 from espalier.results.read.planned_study import Study
 
@@ -14,7 +15,7 @@ def told(frame: "pd.DataFrame", study: Study) -> list[str]:
     if not (search := study.get("rounds")):
         return []
     points, by = search["points"], search["by"].replace("_", " ")
-    drawn = f"{points} points drawn by Sobol, then {points} more a round, asked of {search['method']}"
+    drawn = f"{counted(points, 'point')} drawn by Sobol, then {points} more a round, asked of {search['method']}"
     text = f"A search in {search['of']} rounds: {drawn} by the {by} of all before."
     means = frame.groupby(["round", "configuration"])[search["by"]].mean()
     least = search["by"].endswith("_loss")

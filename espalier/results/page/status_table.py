@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from espalier.counted import counted
 from espalier.plan.manifest import digest
 from espalier.results.format.notices import protocol_notice
 from espalier.results.format.protocols import MARK
@@ -51,7 +52,7 @@ def told(study: Study, root: Path = Path()) -> str:
 def _paused(states: Mapping[str, State]) -> list[str]:
     """What was trained to a rung and waits for the others, which is as it should be."""
     counts = Counter(state.paused_at for state in states.values() if state.name == "paused")
-    return [f"  {where}: {count} training{'s' if count > 1 else ''}" for where, count in counts.items()]
+    return [f"  {where}: {counted(count, 'training')}" for where, count in counts.items()]
 
 
 def _open(study: Study, root: Path) -> list[str]:
@@ -77,8 +78,9 @@ def other_plan(study: Study) -> str:
     if digest(shown) == digest(study):
         return ""
     with_ = ", ".join(f"{key} = {json.dumps(value)}" for key, value in shown.get("overrides", {}).items())
+    runs = counted(len(shown["runs"]), "run")
     why = f"the study with {with_}" if with_ else "the study as it was then"
-    return f"\n  The last call of snakemake had {why}: {len(shown['runs'])} runs, and here are {len(study['runs'])}."
+    return f"\n  The last call of snakemake had {why}: {runs}, and here are {len(study['runs']):,}."
 
 
 def _counts(states: Mapping[str, State], ids: Mapping[str, State] | list[str], shown: list[str]) -> str:
@@ -96,7 +98,7 @@ def _spent(found: Hours) -> str:
     unit = "GPU-hours" if found.gpu else "run-hours"
     parts = [f"{_number(found.spent)} {unit} spent, {_number(found.to_go)} to go"]
     if found.unknown:
-        parts[0] += f" without the {found.unknown} runs of stages of which none has ended yet"
+        parts[0] += f" without the {counted(found.unknown, 'run')} of stages of which none has ended yet"
     if found.left is not None:
         parts.append(f"{duration(3600 * found.left)} left with as many runs at once as now")
     return "  " + "; ".join(parts)

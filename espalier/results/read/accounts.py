@@ -20,7 +20,7 @@ MEASURES = (
     "nonzeros",
     "bits",
     "file_bytes",
-    "ratio",
+    "file_ratio",
     "weight_ratio",
     "activation_mib",
     "activation_ratio",
@@ -44,8 +44,8 @@ Times = Mapping[str, Mapping[str, str]]
 def accounts(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
     """A row a stage of every point's chain: `configuration`, `repeat`, `stage` (words) and `MEASURES`.
 
-    Chains that are the beginning of another are left out. `bits` are those of a weight, zeros included; `ratio` is the
-    original's file over the network's own, `weight_ratio` the bits of the original's weights over those of its own
+    Chains that are the beginning of another are left out. `bits` are those of a weight, zeros included; `file_ratio` is
+    the original's file over the network's own, `weight_ratio` the bits of the original's weights over those of its own
     (channels removed count by the parameters), `activation_ratio` the original's activations over its own. What nothing
     has measured is missing.
     """
@@ -110,7 +110,7 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
             found["bits"] = number(row, "bits_per_weight")
         found |= {"validation_top1": number(row, "validation_top1"), "params": params}
         found |= {"nonzeros": params if stage in _TRAINED else number(row, "nonzeros")}
-        found |= {"file_bytes": size, "ratio": original / size}
+        found |= {"file_bytes": size, "file_ratio": original / size}
         found |= {"weight_ratio": FULL / found["bits"] * whole_params / left}
         found |= {"activation_ratio": read / found.get("activation_mib", nan)}
         yield found | {name: number(times.get(run, {}), name) for name in ("latency_1_ms", "latency_64_ms")}
@@ -118,7 +118,7 @@ def _chain(study: Study, runs: Mapping[str, str], floats: Mapping[str, float]) -
         size = number(row, "file_bytes")
         bits = _FORMS[form] or kept["bits"]
         found = {"stage": f"exported, {form}", "run": runs["export"], "format": form, "bits": bits}
-        found |= {"validation_top1": number(row, "validation_top1"), "file_bytes": size, "ratio": original / size}
+        found |= {"validation_top1": number(row, "validation_top1"), "file_bytes": size, "file_ratio": original / size}
         found |= {"weight_ratio": FULL / bits * whole_params / left}
         yield found | {name: number(row, name) for name in ("latency_1_ms", "latency_64_ms")}
 

@@ -11,9 +11,9 @@ import pandas as pd
 from espalier.errors import ArtifactError
 from espalier.files import write_text
 from espalier.results.read import convergence, rungs
+from espalier.results.read.epoch_scores import EpochScores
 from espalier.results.read.planned_study import Study, configurations, labels, stages
 from espalier.results.read.run_state import STATES, STOPPED, State, chain_state, state_of
-from espalier.results.read.standing import Standing
 from espalier.runs import record as records
 from espalier.runs.columns import HISTORY
 from espalier.runs.record import DONE
@@ -61,7 +61,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
     refuse_damaged(known)
     metrics = {id_: _metrics(study["runs"][id_]["stage"], state) for id_, state in known.items()}
     numbers, stopped, shared = configurations(study), rungs.stops(study), rungs.reached_by_all(study)
-    standing = _standing(study, root, known) if stopped else None
+    epoch_scores = _epoch_scores(study, root, known) if stopped else None
     flat = {id_: {key: _cell(value) for key, value in run["settings"].items()} for id_, run in study["runs"].items()}
     varying = _varying(study, flat)
     rows = []
@@ -80,10 +80,10 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         # What a rung has ended has no result here, though another study may have trained it to its end.
         row |= {} if stop else _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
         if shared:
-            row |= {"shared_epochs": shared, "shared_top1": standing.top1(point["runs"]["train"], shared)}
+            row |= {"shared_epochs": shared, "shared_top1": epoch_scores.top1(point["runs"]["train"], shared)}
         row |= {"stopped_at": stop.epochs, "stopped_score": stop.score} if stop else {}
         if stop and stop.score is not None:
-            row |= {"stopped_top1": standing.top1(point["runs"]["train"], stop.epochs)}
+            row |= {"stopped_top1": epoch_scores.top1(point["runs"]["train"], stop.epochs)}
         rows.append(row)
     # The train columns are always there, so that tables and figures of a plan without results find them empty.
     measured = [
@@ -137,10 +137,10 @@ def _courses(study: Study, root: Path, known: Mapping[str, State], frame: pd.Dat
     return convergence.courses(history({"runs": runs}, root), ended).reindex(frame.index)
 
 
-def _standing(study: Study, root: Path, known: Mapping[str, State]) -> Standing:
+def _epoch_scores(study: Study, root: Path, known: Mapping[str, State]) -> EpochScores:
     trainings = {id_: run for id_, run in study["runs"].items() if run["stage"] == "train"}
     ended = {id_ for id_ in trainings if known[id_].name == DONE}
-    return Standing(study, history({"runs": trainings}, root), ended)
+    return EpochScores(study, history({"runs": trainings}, root), ended)
 
 
 def write_runs(path: Path, frame: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan.build import Plan
 from espalier.plan.runs import Run
@@ -20,7 +21,8 @@ class Verification:
     wrong: tuple[str, ...]
 
     def told(self) -> str:
-        head = f"{self.files} files of {self.runs} complete runs were read; {self.incomplete} runs are not complete"
+        read = f"{counted(self.files, 'file')} of {counted(self.runs, 'complete run')}"
+        head = f"{read} were read; {counted(self.incomplete, 'run is', 'runs are')} not complete"
         return "\n".join([*self.wrong, f"{head}; {len(self.wrong) or 'nothing'} wrong"])
 
 

@@ -1,5 +1,6 @@
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.compare.comparison import label_columns, row_names, spread_words
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
@@ -52,14 +53,14 @@ def _printed(data: "pd.DataFrame") -> dict[str, list[str]]:
         cells |= [numbers.counts(name, data[column].tolist())]
     cells["Bits a weight"] = [_significant(value) for value in data["bits"]]
     cells |= [numbers.sizes("File", data["file_bytes"].tolist())]
-    cells["Ratio (×)"] = [numbers.plain(value, 1) for value in data["ratio"]]
+    cells["File (×)"] = [numbers.plain(value, 1) for value in data["file_ratio"]]
     cells["Weights (×)"] = [numbers.plain(value, 1) for value in data["weight_ratio"]]
     cells["Activations (MiB)"] = [_significant(value) for value in data["activation_mib"]]
     cells["Activations (×)"] = [numbers.plain(value, 1) for value in data["activation_ratio"]]
     for batch in (1, 64):
         column = data[f"latency_{batch}_ms"]
         if column.notna().any():
-            head = f"Latency, {batch} image{'s' if batch > 1 else ''} (ms)"
+            head = f"Latency, {counted(batch, 'image')} (ms)"
             cells[head] = [numbers.plain(value) for value in column]
     return cells
 
@@ -73,12 +74,12 @@ def caption(study: dict) -> Caption:
     tested = "; the test split is scored once for each network" if headline(study) == "test_top1" else ""
     return Caption(
         "What each stage of a chain leaves",
-        f"A row is a network as its stage wrote it. Ratio: the original's file over this one; beside it those "
-        f"of weights and activations. {spread_words(study)}",
+        f"A row is a network as its stage wrote it. ×: how many times smaller than the original's its file, "
+        f"weights and activations are. {spread_words(study)}",
         "A coded network is scored from its decoded file, an exported one as it runs. The file is the one that holds "
         "the weights (1 kB = 1,000 bytes), which until it is coded are floats on the disk, on their levels or not. "
         "Bits a weight are the width of a weight, in a coded file those that its stream of levels takes, over all "
-        "quantized weights, zeros included; the ratio of weights is 32 over these, times parameters before over "
+        "quantized weights, zeros included; Weights (×) is 32 over these, times parameters before over "
         "those left. Activations are the inputs of all convolutions and linear layers of one "
         "image, at their width (1 MiB = 2^20 bytes). Latency is a median on the CPU, measured in turn within a chain: "
         "with the exported files, or, without these, with the network before pruning. "

@@ -1,5 +1,6 @@
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.compare.comparison import headed
 from espalier.results.compare.statistics import estimate
 from espalier.results.format import numbers
@@ -84,7 +85,7 @@ def _printed(data: "pd.DataFrame") -> dict[str, list[str]]:
     bounds = zip(data["difference_low"], data["difference_high"], strict=True)
     cells["95 % interval (points)"] = [numbers.between(*pair) for pair in bounds]
     counts = zip(data["n"], data["clean_n"], data["published_n"], data["paired"], strict=True)
-    cells["n"] = [f"{n} pairs" if paired else f"{one}, {other}" for n, one, other, paired in counts]
+    cells["n"] = [counted(n, "pair") if paired else f"{one}, {other}" for n, one, other, paired in counts]
     return cells
 
 

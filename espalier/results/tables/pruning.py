@@ -1,5 +1,6 @@
 from typing import TYPE_CHECKING
 
+from espalier.counted import counted
 from espalier.results.compare.comparison import label_columns, row_names, spread_words
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
@@ -54,15 +55,13 @@ def _printed(data: "pd.DataFrame", study: dict) -> dict[str, list[str]]:
     cells["Compression (×)"] = [numbers.plain(value, 1) for value in data["compression"]]
     for column, name, left in (("params", "Params", "params_left"), ("macs", "MACs", "macs_left")):
         divisor, prefix = numbers.count_unit(data[column])
-        counted = [numbers.scaled(value, divisor, whole=True) for value in data[column]]
-        parts = [f"{value} ({share:.0f} %)" for value, share in zip(counted, data[left], strict=True)]
+        counts = [numbers.scaled(value, divisor, whole=True) for value in data[column]]
+        parts = [f"{value} ({share:.0f} %)" for value, share in zip(counts, data[left], strict=True)]
         cells[f"{name} ({prefix})" if prefix else name] = parts
     cells |= [numbers.sizes("File", data["file_bytes"].tolist())]
     for batch in (1, 64):
         times = zip(data[f"latency_{batch}_ms"], data[f"speedup_{batch}"], strict=True)
-        cells[f"Latency, {batch} image{'s' if batch > 1 else ''} (ms)"] = [
-            f"{ms:.2f} ({gain:.2f}×)" for ms, gain in times
-        ]
+        cells[f"Latency, {counted(batch, 'image')} (ms)"] = [f"{ms:.2f} ({gain:.2f}×)" for ms, gain in times]
     return cells
 
 

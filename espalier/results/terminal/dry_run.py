@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from logging import LogRecord
 from typing import NamedTuple
 
+from espalier.counted import counted
 from espalier.results.read.planned_study import Study
 from espalier.results.terminal.call import NOISE, SILENT
 from espalier.results.terminal.names import Names
@@ -64,7 +65,7 @@ class DryRun:
         lines = [f"  {row[0]:<{name}}  {row[1]:<{counts}}  {row[2]}" for row in rows]
         if rest := chosen[SHOWN:]:
             made = _counts([run for key in rest for run in of[key]])
-            lines.append(f"  … and {len(rest)} more configurations: {made}")
+            lines.append(f"  … and {counted(len(rest), 'more configuration')}: {made}")
         return "\n".join([_HEAD, *lines, _REST])
 
     def _words(self, study: str, number: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from espalier.counted import counted
 from espalier.site.preflight.finding import Finding, doubtful, right, wrong
 
 PACKAGES = ("snakemake", "snakemake_executor_plugin_slurm", "pydantic", "torch", "numpy", "pandas")
@@ -63,14 +64,15 @@ def _space(results: Path) -> Iterator[Finding]:
     free, files = shutil.disk_usage(place).free, os.statvfs(place)
     least = max(wanted.size, LEAST_GIB << 30)
     fact = f"{free / 2**30:,.0f} GiB free for results, {least / 2**30:,.0f} wanted"
-    fact += f" for {wanted.runs} runs to go" if wanted.size == least else ""
+    fact += f" for {counted(wanted.runs, 'run')} to go" if wanted.size == least else ""
     if free < least:
         yield wrong(fact, "make room, or put results/ on a larger file system by a link")
     else:
         yield right(fact)
     # File systems without a table of files tell of none.
     if files.f_files and files.f_favail < wanted.files:
-        fact = f"{files.f_favail:,} files may still be made, {wanted.files:,} wanted for {wanted.runs} runs to go"
+        runs = counted(wanted.runs, "run")
+        fact = f"{files.f_favail:,} files may still be made, {wanted.files:,} wanted for {runs} to go"
         yield wrong(fact, "ask for more files (inodes), or add `persistence-backend: db` to the profile")
 
 

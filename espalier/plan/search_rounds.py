@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan import chain_scores
 from espalier.plan.chain import Settings
@@ -37,8 +38,9 @@ class Round(Step):
 
     def told(self) -> str:
         """What is waited for, in words."""
-        points = f"the {self.asked['points']} points of round {self.asked['round']}"
-        return f"when {len(self.needs)} runs of {self.study} have ended, {self.asked['method']} is asked for {points}"
+        points = f"the {counted(self.asked['points'], 'point')} of round {self.asked['round']}"
+        ended = counted(len(self.needs), f"run of {self.study} has", f"runs of {self.study} have")
+        return f"when {ended} ended, {self.asked['method']} is asked for {points}"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """What was drawn before, with its scores, and what is drawn now.
@@ -163,7 +165,8 @@ def _chosen(
     if proposed < wanted:
         found += fresh([each.draw for each in drawing.first(study.sample.total)[0]])
     if len(found) < wanted:
-        raise Mistake(f"of round {number} {len(found)} of {wanted} points are left; ask for fewer, or widen space")
+        left = f"{len(found)} of {counted(wanted, 'point is', 'points are')} left"
+        raise Mistake(f"of round {number} {left}; ask for fewer, or widen space")
     return {"asks": asks, "proposed": proposed, "drawn": [dict(each.draw) for each in found]}
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Standing:
+class EpochScores:
     """Trainings of a study after any of their epochs, by their histories."""
 
     def __init__(self, study: Study, history: "pd.DataFrame", ended: Collection[str]) -> None:

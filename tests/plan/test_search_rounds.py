@@ -10,7 +10,6 @@ import pytest
 
 from espalier.errors import Mistake
 from espalier.plan import manifest as manifests
-from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.results.making import make
 from espalier.results.page import search_rounds
@@ -18,6 +17,7 @@ from espalier.results.page.leaderboard import leaderboard
 from espalier.results.page.status_table import told
 from espalier.results.read import tidy
 from support import ended_runs
+from support.written_studies import planner
 
 BASE = "title: t\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\ntrain: {epochs: 4}\n"
 SPACE = """space:
@@ -31,12 +31,7 @@ SMALL = BASE + "space: {train.batch_size: [8, 16, 24, 32, 40, 48]}\nsample: {poi
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def planned(text=STUDY, name="s", **overrides):
-        (tmp_path / f"{name}.yaml").write_text(text)
-        return build([name], tmp_path, overrides)
-
-    return planned
+    return planner(tmp_path, STUDY)
 
 
 def settle(plan, text=STUDY, measured=None):
