@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from espalier.counted import counted
 from espalier.data import class_counts, header
 from espalier.data import duplicates as copying
 from espalier.data.images import Files, Images
@@ -98,7 +99,7 @@ def _checked(dataset: Dataset) -> Tensor:
         raise DataError(f"{count} images, {len(labels)} labels, split indices up to {int(indices.max())}")
     labels = labels[indices]
     if labels.min() < 0 or labels.max() >= len(dataset.classes):
-        raise DataError(f"labels reach {int(labels.max())}, but there are {len(dataset.classes)} classes")
+        raise DataError(f"labels reach {int(labels.max())}, of {counted(len(dataset.classes), 'class', 'classes')}")
     return indices
 
 

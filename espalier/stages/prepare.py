@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from espalier.counted import counted
 from espalier.data import stated
 from espalier.errors import DataError, Mistake
 from espalier.files import leftovers
@@ -59,7 +60,9 @@ def prepare(output: Path, spec: PrepareStage, threads: int) -> None:
             images = dataset.build(Path(source) if source else None)
             if (own := images.images.shape[1]) != (said := stated.channels(dataset)):
                 mend = f"register it with the fact channels={own}, or a setting of that name"
-                raise DataError(f"dataset {dataset.name} states {said} channels, and its images have {own}; {mend}")
+                raise DataError(
+                    f"dataset {dataset.name} states {counted(said, 'channel')}, and its images have {own}; {mend}"
+                )
             if spec.protocol == "published":
                 images = published(images)
             metadata = write(output, images, dataset.model_dump(mode="json"), threads)

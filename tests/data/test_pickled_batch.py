@@ -54,7 +54,7 @@ class Shell:
         ({"data": np.zeros((2, 50), np.uint8)}, r"the shape \(2, 50\)"),
         ({"data": np.zeros((2, 4, 4, 2), np.uint8)}, "none of images of 1 or 3 channels"),
         ({"images": IMAGES}, "holds no data; its keys are images"),
-        ({"data": IMAGES, "ids": [1]}, "has 2 images and 1 ids"),
+        ({"data": IMAGES, "ids": [1]}, "has 2 images and 1 id"),
     ],
 )
 def test_what_is_no_plain_batch_is_refused(content, message, tmp_path, monkeypatch):

@@ -168,7 +168,7 @@ def _spoilt(name):
         ("empty", "the validation split is empty"),
         ("missing", "splits must be train, validation, test"),
         ("beyond", "split indices up to 99"),
-        ("classes", "labels reach 3, but there are 1 classes"),
+        ("classes", "labels reach 3, of 1 class"),
         ("dtype", "images must be uint8"),
     ],
 )

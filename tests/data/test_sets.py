@@ -266,7 +266,7 @@ def test_a_data_set_whose_images_have_other_channels_than_it_states_is_refused(t
     monkeypatch.setattr("espalier.data.sets.digits.digits", lambda source, **_: equal)
     with pytest.raises(SystemExit):
         prepared(monkeypatch, tmp_path, "dataset.name=digits")
-    told = "dataset digits states 1 channels, and its images have 3; register it with the fact channels=3"
+    told = "dataset digits states 1 channel, and its images have 3; register it with the fact channels=3"
     assert told in capsys.readouterr().err
     assert not (tmp_path / "out.safetensors").exists()
 

@@ -130,15 +130,15 @@ def test_classes_that_are_numbers_are_ordered_by_size(tmp_path):
         (rows(parts=("train",)), {"split": "part"}, "the column part needs train and test"),
         (rows(parts=("a", "b")), {"split": "part", "splits": {"train": "a"}}, "b in the column part is no split"),
         (rows(classes=("ash",)), {}, "the column species holds one class only, ash"),
-        (rows(60).replace("i/7.png,elm", "i/7.png,"), {}, "1 rows have no species, the first in line 9"),
-        (rows(60).replace("i/7.png,", ","), {}, "1 rows have no file, the first in line 9"),
+        (rows(60).replace("i/7.png,elm", "i/7.png,"), {}, "1 row has no species, the first in line 9"),
+        (rows(60).replace("i/7.png,", ","), {}, "1 row has no file, the first in line 9"),
         (HEAD + "\n", {}, "the table has no rows"),
         ("", {}, "no table that can be read"),
         (HEAD + '\na,"b', {}, "no table that can be read"),
         (b"\xff\xfe\x00\x01", {}, "no table that can be read"),
         (rows(3), {}, "class elm has too few images: 1 are left"),
         (rows(), {"keep": ["ash", "oak"]}, "unknown class 'oak'"),
-        (rows(60, patients=2), {"group": "patient"}, "1 groups of images cannot be in 2 parts, for validation"),
+        (rows(60, patients=2), {"group": "patient"}, "1 group of images cannot be in 2 parts, for validation"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_told_in_a_line(text, more, message, tmp_path):

@@ -237,11 +237,11 @@ REASONS = {
     ),
     "more": (
         lambda w: changed(w, **{"criterion.weight": torch.ones(10)}),
-        r"1 are unknown to the network \(criterion\.weight \(10,\)\): checkpoint\.rename: \{'\^criterion\\\.': null\}",
+        r"1 is unknown to the network \(criterion\.weight \(10,\)\): checkpoint\.rename: \{'\^criterion\\\.': null\}",
     ),
     "behind": (
         lambda w: {f"student.{name}": one for name, one in w.items()} | {"teacher.weight": torch.ones(3)},
-        r"behind 'student\.', beside 1 others: checkpoint\.rename: \{'\^student\\\.': '', '\^teacher\\\.': null\}",
+        r"behind 'student\.', beside 1 other: checkpoint\.rename: \{'\^student\\\.': '', '\^teacher\\\.': null\}",
     ),
     "headless": (
         lambda w: changed(w, "classifier.weight", "classifier.bias"),
