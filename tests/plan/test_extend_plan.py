@@ -108,7 +108,7 @@ def test_the_control_from_scratch_is_told_the_epochs_of_all_the_chain(tmp_path):
         ("extend: {epochs: 0}", "extend.epochs", "expected a number of at least 1"),
         ("extend: {epoch: 4}", "extend.epoch", "did you mean 'epochs'?"),
         ("extend: {epochs: 4, warmup_epochs: 4}", "extend.warmup_epochs", "leaves cosine nothing"),
-        ("extend: {epochs: 4, batch_size: 1, processes: 2}", "extend.batch_size", "leave some of 2 processes without"),
+        ("extend: {epochs: 4, batch_size: 1, processes: 2}", "extend.batch_size", "leaves some of 2 processes without"),
         ("extend: {epochs: 4, compile: true, processes: 2}", "extend.compile", "are not compiled"),
         ("extend: {epochs: 4, augment: [mixup, cutmix]}", "extend.augment", "both mix images"),
         ("extend: {epochs: 4, augment: [grayscale]}", "extend.augment", "needs RGB images"),
