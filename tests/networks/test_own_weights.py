@@ -233,7 +233,7 @@ REASONS = {
     ),
     "channels": (
         lambda w: changed(w, **{"stem.0.weight": w["stem.0.weight"].expand(-1, 3, -1, -1)}),
-        r"the first layer, stem\.0, takes 3 channel\(s\) and the images have 1",
+        r"the first layer, stem\.0, takes 3 channels and the images have 1",
     ),
     "more": (
         lambda w: changed(w, **{"criterion.weight": torch.ones(10)}),
