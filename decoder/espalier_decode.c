@@ -26,7 +26,7 @@
 #define FAIL(r, ...) (snprintf((r)->file->error, ESP_ERROR, __VA_ARGS__), longjmp((r)->back, 1))
 enum { HEADER = 45, SHA_AT = 13, VERSION = 3, TABLE_MOST = 1 << 22, NAME_MOST = 512, GAP = 32 };
 enum { ONE = 1 << 16, LEAST = 1 << 4, BLOCK = 1 << 16, FULL = 1 << 24, PER_BYTE = 1 << 15 };
-enum { RECENT = 3, INTERVALS = 64, CLASSES = 17, PARTS = 16, SETTINGS = 3 };
+enum { RECENT = 3, INTERVALS = 64, CLASSES = 17, PARTS = 16, SETTINGS = 4, BESIDE = 4 };
 enum { ROWS, CHANNELS, TAPS };                          /* a weight's shape; a line is a row or a channel */
 
 /* What a tensor holds: words of a plain type, scales or zero points; levels; zero points that are 0 and not stored. */
@@ -49,7 +49,7 @@ typedef struct row {
 typedef struct { uint64_t length, count; uint8_t *vectors[RECENT], *held; } history;
 
 /* What coded levels taught, and the tables of log-odds. */
-enum { MOST = 2047, MEMORY = 1023, INPUTS = 16, SETS = 277, CONTEXTS = 28761, EDGES = 33, KINDS = 9, STRENGTH = 8 };
+enum { MOST = 2047, MEMORY = 1023, INPUTS = 16, SETS = 287, CONTEXTS = 28761, EDGES = 33, KINDS = 9, STRENGTH = 8 };
 typedef struct {
     int32_t squash[2 * MOST + 1], stretch[4096];
     int32_t contexts[CONTEXTS], weights[SETS][INPUTS], last[KINDS * EDGES];
@@ -382,7 +382,7 @@ static row *add_row(reader *r, unsigned kind, esp_type type) {
 }
 
 static void read_levels(reader *r) {
-    static const int64_t GREATEST[SETTINGS] = {(1 << 17) - 1, (1 << 17) - 1, 34};
+    static const int64_t GREATEST[SETTINGS] = {(1 << 17) - 1, (1 << 17) - 1, 34, (1 << 16) - 1};
     row *one = add_row(r, LEVELS, ESP_INT32);
     esp_tensor *t = &one->tensor, *scale = &add_row(r, SCALE, ESP_FLOAT32)->tensor;
     t->name = name(r);
@@ -653,7 +653,8 @@ static int64_t shifted(int64_t a, unsigned bits) {
 static int64_t within(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
 
 static mixer *start_mixer(reader *r) {
-    static const struct { int sets; int32_t weight; } START[] = {{168, 13107}, {88, 9830}, {1, 26214}, {20, 13107}};
+    static const struct { int sets; int32_t weight; } START[] = {{168, 13107}, {88, 9830}, {1, 26214}, {20, 13107},
+                                                            {5, 8000}, {5, 20000}};
     mixer *m = take(r, 1, sizeof *m);
     uint64_t power = (uint64_t)1 << 32;
     for (int x = 0; x <= MOST; x++) {
@@ -666,7 +667,7 @@ static mixer *start_mixer(reader *r) {
         m->stretch[p] = x - MOST;
     }
     for (int k = 0; k < CONTEXTS; k++) m->contexts[k] = 1 << 21;
-    for (int part = 0, set = 0, k = 0; part < 4; part++, k = 0)
+    for (int part = 0, set = 0, k = 0; part < 6; part++, k = 0)
         for (; k < START[part].sets; k++, set++)
             for (int n = 0; n < INPUTS; n++) m->weights[set][n] = START[part].weight;
     for (int k = 0; k < KINDS * EDGES; k++) {
@@ -732,8 +733,8 @@ static unsigned code_mixed(mixed *c, int n, int count, int first, int second, in
 
 /* ---- levels by mixed predictions ---- */
 enum { SPAN = 256, PRIOR = 20, DOUBT = 4 };             /* of the forecast: cells, lines before the first, the same */
-enum { AT_SIGN = 16896, OWN = 17312, SHARED = 19872, AT_HALVES = 28256, AT_FLAGS = 28672 };
-enum { SETS_SIGN = 96, SETS_BINS = 168, SETS_HALVES = 256, SETS_FLAGS = 257, BINS = SHARED };
+enum { AT_BESIDE = 1536, AT_SIGN = 16896, OWN = 17312, SHARED = 19872, AT_HALVES = 28256, AT_FLAGS = 28672 };
+enum { SETS_SIGN = 96, SETS_BINS = 168, SETS_HALVES = 256, SETS_FLAGS = 257, SETS_BESIDE = 277, BINS = SHARED };
 
 static void forget(mixer *m, int from, int to) {
     for (int k = from; k < to; k++) {
@@ -912,7 +913,18 @@ typedef struct {
     const uint32_t *lines[TAPS];                        /* where they are in the tensor, 0 if none */
     const uint8_t *held[TAPS];                          /* what each held in a tensor before, 0 if none did */
     uint64_t steps[3];                                  /* from one outer line, tap and inner line to the next */
+    uint64_t width;                                     /* of the images that outer lines are places of, 0 if none */
 } view;
+
+/* Of an outer line the one to the left, above, above to the left and to the right, counted from 1; 0 if none. */
+static void find_beside(const view *v, const uint32_t *numbers, uint64_t i, uint32_t *found) {
+    static const int RIGHT[BESIDE] = {-1, 0, -1, 1}, DOWN[BESIDE] = {0, -1, -1, -1};
+    int64_t width = (int64_t)v->width, at = v->lines[0][i], x = at % width, y = at / width % width;
+    for (int k = 0; k < BESIDE; k++) {
+        int inside = x + RIGHT[k] >= 0 && x + RIGHT[k] < width && y + DOWN[k] >= 0;
+        found[k] = inside ? numbers[at + RIGHT[k] + DOWN[k] * width] : 0;
+    }
+}
 
 static void code_cells(mixed *c, int kind, const view *v, const int64_t *settings, int32_t *out) {
     reader *r = c->r;
@@ -933,10 +945,21 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
         diagonal[j] = (double)PRIOR * (double)((uint64_t)1 << settings[2]);
         squares[j] = (double)DOUBT * (double)((uint64_t)1 << settings[2]);
     }
+    uint32_t *numbers = 0;                              /* of the outer lines by their places */
+    int64_t *ones_of = take(r, v->sizes[0], sizeof *ones_of);
+    if (v->width) numbers = take(r, (uint64_t)v->lines[0][v->sizes[0] - 1] + 1, sizeof *numbers);
+    for (uint64_t i = 0; v->width && i < v->sizes[0]; i++) numbers[v->lines[0][i]] = (uint32_t)i + 1;
     forget(c->m, OWN, SHARED);
     for (uint64_t i = 0; i < v->sizes[0]; i++) {
         line row = {0};
         int outer_held = v->held[0] ? v->held[0][v->lines[0][i]] : 0, age = (int)smaller((uint64_t)bits(i), 15);
+        uint32_t beside[BESIDE] = {0};
+        int64_t beside_ones = 0, beside_all = 0;
+        if (v->width) find_beside(v, numbers, i, beside);
+        for (int k = 0; k < BESIDE; k++) {
+            beside_ones += beside[k] ? ones_of[beside[k] - 1] : 0;
+            beside_all += beside[k] ? (int64_t)inner : 0;
+        }
         for (uint64_t j = 0; j < inner; j++) at[j].tap_ones = at[j].tap_sign = 0;
         for (uint64_t tap = 0; tap < v->sizes[1]; tap++) {
             double weight = (double)lines++ + DOUBT;
@@ -948,6 +971,10 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
                 int64_t value = 0, mean = all.sum * 256 / (all.ones > 1 ? all.ones : 1);
                 whole = (all.ones * 2 + 1) * ONE / (all.all * 2 + 2);
                 p = rate(row.ones, row.all, whole);
+                if (v->width) {
+                    p = rate(beside_ones, beside_all, whole);
+                    p = (row.ones * ONE + 2 * STRENGTH * p) / (row.all + 2 * STRENGTH);
+                }
                 q = rate(column->ones, column->all, whole);
                 int in_row = place(c, p), in_column = place(c, q), base = kind * 5632;
                 int inner_held = v->held[1] ? v->held[1][v->lines[1][j]] : 0;
@@ -963,7 +990,22 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
                 c->places[5] = base + 1280 + ratio(mean_beside(&row, mean), mean) * 16;
                 c->places[5] += ratio(mean_beside(column, mean), mean);
                 c->places[6] = base + 1536 + (near_tap * 16 + (int)smaller(column->tap_ones, 15)) * 16 + in_column;
-                if (code_mixed(c, 3, v->sizes[1] > 1 ? 7 : 6, kind * 16 + age, 48 + kind * 16 + in_row, kind, 5)) {
+                int set = kind * 16 + age, near = 0, pattern = 0, signs = 0, balance = 0;
+                for (int k = 0; k < BESIDE; k++) {
+                    uint64_t line_at = beside[k] ? v->lines[0][beside[k] - 1] : 0;
+                    uint64_t cell = line_at * v->steps[0] + (v->lines[1] ? v->lines[1][j] : j) * v->steps[2];
+                    int32_t there = beside[k] ? out[cell] : 0;
+                    near += there != 0;
+                    pattern |= (there != 0) << k;
+                    signs |= (there < 0 ? 2 : there > 0) << 2 * k;
+                    balance += (there > 0) - (there < 0);
+                }
+                if (v->width) {
+                    set = SETS_BESIDE + near;
+                    c->places[6] = AT_BESIDE + pattern * 16 + in_column;
+                }
+                int count = v->width || v->sizes[1] > 1 ? 7 : 6;
+                if (code_mixed(c, 3, count, set, 48 + kind * 16 + in_row, kind, 5)) {
                     double typical = all.ones ? (double)all.sum / (double)all.ones : 0, odds = -512.0 * expected;
                     int away = distance(-expected, variance);
                     if (!all.ones) typical = (double)starts[0] + (double)(starts[intervals] - 1 - starts[0]) / 4;
@@ -977,8 +1019,10 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
                     c->places[0] = AT_SIGN + place(c, p) * 16 + place(c, q);
                     c->places[1] = AT_SIGN + 256 + kind * 32 + away;
                     c->places[2] = AT_SIGN + 352 + near_tap * 4 + (int)column->tap_sign;
-                    unsigned negative =
-                        code_mixed(c, 4, 3, SETS_SIGN + kind * 16 + age, SETS_SIGN + 48 + away, 3 + kind, 6);
+                    c->places[3] = AT_BESIDE + 256 + signs;
+                    c->places[4] = AT_BESIDE + 516 + balance;
+                    set = v->width ? SETS_BESIDE + 5 + near : SETS_SIGN + kind * 16 + age;
+                    unsigned negative = code_mixed(c, 4, v->width ? 5 : 3, set, SETS_SIGN + 48 + away, 3 + kind, 6);
                     int64_t size = code_magnitude(c, kind, &all, &row, column, starts, intervals,
                                                   negative ? -expected : expected, variance, seen);
                     line *each[3] = {&all, &row, column};
@@ -1010,6 +1054,7 @@ static void code_cells(mixed *c, int kind, const view *v, const int64_t *setting
             }
             update(factor, diagonal, inner, values);
         }
+        ones_of[i] = row.ones;
     }
 }
 
@@ -1033,12 +1078,12 @@ static void decode_mixed(reader *r, const row *one, const uint64_t *m, int32_t *
     uint64_t steps[3] = {m[CHANNELS] * m[TAPS], m[TAPS], 1};
     int tall = live[ROWS] >= live[CHANNELS];
     view v = {{live[!tall], live[TAPS], live[tall]}, {lines[!tall], lines[tall]}, {held[!tall], held[tall]},
-              {steps[!tall], 1, steps[tall]}};
+              {steps[!tall], 1, steps[tall]}, tall || live[TAPS] > 1 ? 0 : (uint64_t)one->settings[3]};
     if (live[CHANNELS] == 1) {                          /* a matrix of rows and taps */
         uint64_t from = lines[CHANNELS][0] * m[TAPS];
         tall = live[ROWS] >= live[TAPS];
         view single = {{live[tall ? ROWS : TAPS], 1, live[tall ? TAPS : ROWS]}, {0, 0}, {0, 0},
-                       {steps[tall ? 0 : 2], 0, steps[tall ? 2 : 0]}};
+                       {steps[tall ? 0 : 2], 0, steps[tall ? 2 : 0]}, 0};
         single.lines[!tall] = lines[ROWS];
         single.held[!tall] = held[ROWS];
         v = single;

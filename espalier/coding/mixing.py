@@ -213,13 +213,15 @@ _DISTANCES = np.concatenate([-_HALF[::-1], [0], _HALF])
 # Contexts, by what they are of. A tensor begins those from _OWN to _SHARED anew.
 _ZERO, _SIGN, _OWN, _SHARED = 0, 16896, 17312, 19872
 _BINS, _HALVES, _FLAGS, _ALL = 19872, 28256, 28672, 28761
+_PATTERN = 1536
+"""Of the places beside a cell. Those of several taps have the same number in other kinds: this one has one tap."""
 # Sets of weights.
-_W_ZERO, _W_SIGN, _W_BINS, _W_HALVES, _W_FLAGS = 0, 96, 168, 256, 257
+_W_ZERO, _W_SIGN, _W_BINS, _W_HALVES, _W_FLAGS, _W_BESIDE = 0, 96, 168, 256, 257, 277
 
 
 def memory() -> Memory:
     """What is learned, before the first tensor."""
-    sets = [(168, 13107), (88, 9830), (1, 26214), (20, 13107)]
+    sets = [(168, 13107), (88, 9830), (1, 26214), (20, 13107), (5, 8000), (5, 20000)]
     return fresh(_ALL, sets, 16, 2 * _KINDS + 3)
 
 
@@ -289,7 +291,7 @@ def code_flags(coder, data, memory, axis, before, flags, costs):
 
 
 @compiled
-def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, starts, spread, costs):
+def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, starts, spread, beside, costs):
     """Code all cells of a tensor; false where the buffer was too short.
 
     Args:
@@ -297,8 +299,10 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
         levels: int32 (outer lines, taps, inner lines), read or written
         outer_before: for each line, how much it held in a tensor before, 0 to 15
         starts: int64, where the intervals of magnitudes start, and one behind the greatest
+        beside: int64 (outer lines, neighbours), the earlier outer lines that lie beside each, or -1; of kind 0 alone
     """
     outer, taps, inner = levels.shape
+    flat = beside.shape[1] > 0
     intervals = len(starts) - 1
     least, width = starts[0], starts[intervals] - 1 - starts[0]
     inputs, places = np.zeros(16, np.int64), np.zeros(16, np.int64)
@@ -310,6 +314,7 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
     ones, cells, negatives, total, lines = 0, 0, 0, 0, 0
     factor = np.zeros((inner, min(inner, SPAN)))
     diagonal = np.full(inner, _PRIOR * float(1 << spread))
+    ones_of = np.zeros(outer, np.int64)
     # The forecast of each cell of the line, and the squares of its errors so far.
     forecast, squares = np.zeros(inner), np.full(inner, _DOUBT * float(1 << spread))
     for i in range(outer):
@@ -317,13 +322,22 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
         tap_ones[:] = 0
         tap_sign[:] = 0
         row = _bits(i)
+        beside_ones, beside_all = 0, 0
+        for line in beside[i]:
+            if line >= 0:
+                beside_ones += ones_of[line]
+                beside_all += inner
         for tap in range(taps):
             forecast[:] = 0.0
             weight = lines + _DOUBT
             lines += 1
             for j in range(inner):
                 whole = (ones * 2 + 1 << 16) // (cells * 2 + 2)
-                p = ((line_ones << 16) + _STRENGTH * whole) // (line_all + _STRENGTH)
+                if flat:
+                    p = ((beside_ones << 16) + _STRENGTH * whole) // (beside_all + _STRENGTH)
+                    p = ((line_ones << 16) + 2 * _STRENGTH * p) // (line_all + 2 * _STRENGTH)
+                else:
+                    p = ((line_ones << 16) + _STRENGTH * whole) // (line_all + _STRENGTH)
                 q = ((ones_at[j] << 16) + _STRENGTH * whole) // (all_at[j] + _STRENGTH)
                 expected, variance = forecast[j], squares[j] / weight
                 in_line, in_column = _place(p), _place(q)
@@ -338,10 +352,22 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                 places[5] = base + 1280
                 places[5] += _ratio(((line_sum << 8) + 4 * mean) // (line_ones + 4), mean) * 16
                 places[5] += _ratio(((sum_at[j] << 8) + 4 * mean) // (ones_at[j] + 4), mean)
-                places[6] = base + 1536 + (min(tap, 15) * 16 + min(tap_ones[j], 15)) * 16 + in_column
+                near, signs, balance, pattern, first_set = 0, 0, 0, 0, kind * 16 + min(row, 15)
+                if flat:
+                    for k in range(beside.shape[1]):
+                        value = levels[beside[i, k], 0, j] if beside[i, k] >= 0 else 0
+                        if value != 0:
+                            near += 1
+                            pattern |= 1 << k
+                            signs |= (2 if value < 0 else 1) << 2 * k
+                            balance += -1 if value < 0 else 1
+                    places[6] = _PATTERN + pattern * 16 + in_column
+                    first_set = _W_BESIDE + near
+                else:
+                    places[6] = base + 1536 + (min(tap, 15) * 16 + min(tap_ones[j], 15)) * 16 + in_column
                 given = levels[i, tap, j]
                 bit = code_mixed(
-                    coder, data, memory, inputs, 3, places, 7 if taps > 1 else 6, _W_ZERO + kind * 16 + min(row, 15),
+                    coder, data, memory, inputs, 3, places, 7 if flat or taps > 1 else 6, _W_ZERO + first_set,
                     _W_ZERO + 48 + kind * 16 + in_line, kind, 5, 1 if given != 0 else 0, costs, 0,
                 )  # fmt: skip
                 cells += 1
@@ -367,8 +393,11 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
                     places[0] = _SIGN + _place(p) * 16 + _place(q)
                     places[1] = _SIGN + 256 + kind * 32 + away
                     places[2] = _SIGN + 352 + min(tap, 15) * 4 + tap_sign[j]
+                    places[3] = _PATTERN + 256 + signs
+                    places[4] = _PATTERN + 516 + balance
                     negative = code_mixed(
-                        coder, data, memory, inputs, 4, places, 3, _W_SIGN + kind * 16 + min(row, 15),
+                        coder, data, memory, inputs, 4, places, 5 if flat else 3,
+                        _W_BESIDE + 5 + near if flat else _W_SIGN + kind * 16 + min(row, 15),
                         _W_SIGN + 48 + away, _KINDS + kind, 6, 1 if given < 0 else 0, costs, 1,
                     )  # fmt: skip
                     towards = -expected if negative else expected
@@ -449,6 +478,7 @@ def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, st
             if coder[FULL]:
                 return False
             _update(factor, diagonal, levels[i, tap], forecast)
+        ones_of[i] = line_ones
     return True
 
 
