@@ -8,7 +8,8 @@ _DICTIONARY = 1 << 24
 
 
 def _filters(dictionary: int) -> list[dict[str, int]]:
-    return [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": dictionary}]
+    # Without lc and pb, fewer probabilities are learned: the texts and words here are short.
+    return [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": dictionary, "lc": 0, "pb": 0}]
 
 
 def compress(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from espalier.coding.decoder import LIMIT, Contents, decode
 from espalier.coding.encoder import encode
 from espalier.coding.memory_limit import Bounded
 from espalier.coding.network_record import Record, parse
-from espalier.data.feed import Feed
+from espalier.data.feed import RESIZE, Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
@@ -80,7 +80,7 @@ def tensors_of(
         folded=pairs,
         activations=ends,
         dynamic=[dynamic.get(path) for path in paths] if dynamic else [],
-        feed=network.feed.said() if network.feed else {},
+        feed=_unusual(network) if network.feed else {},
     )
     return tensors, record.plain()
 
@@ -132,7 +132,7 @@ def rebuild(contents: Contents, path: Path) -> Network:
 @torch.no_grad()
 def _rebuilt(contents: Contents) -> Network:
     record = parse(contents.record)
-    feed = Feed.model_validate(record.feed) if record.feed else None
+    feed = Feed.model_validate(_usual(record.num_classes, record.image_size) | record.feed) if record.feed else None
     with Bounded(LIMIT):
         model = structure(record.model, record.num_classes, record.image_size, channels_of(feed), record.shapes)
     fold_in(model, record.folded)
@@ -155,6 +155,17 @@ def _rebuilt(contents: Contents) -> Network:
     install(model, quantization)
     sizes = record.num_classes, record.image_size
     return Network(model.eval(), record.model, *sizes, record.shapes, quantization if any(quantization) else None, feed)
+
+
+def _usual(num_classes: int, image_size: int) -> dict[str, Any]:
+    """What a feed says that does not say otherwise."""
+    classes = [str(number) for number in range(num_classes)]
+    return {"image_size": image_size, "classes": classes, "grayscale": False, "resize": RESIZE}
+
+
+def _unusual(network: Network) -> dict[str, Any]:
+    usual = _usual(network.num_classes, network.image_size)
+    return {key: value for key, value in network.feed.said().items() if usual.get(key) != value}
 
 
 def _rounded(name: str, tensor: Quantized | Tensor, bits: int, floats: str) -> Quantized | Tensor:

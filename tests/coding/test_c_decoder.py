@@ -31,7 +31,7 @@ from espalier.quantization.quantized import Quantization
 from espalier.quantization.weights import nearest
 from espalier.seeding import key
 from espalier.settings.registry import choice, entries
-from support.coded_networks import RECORD, network, quantized, same, sealed, sparse, taken_apart
+from support.coded_networks import RECORD, image_weights, network, quantized, same, sealed, sparse, taken_apart
 
 SOURCE = Path(__file__).parents[2] / "decoder/espalier_decode.c"
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-fsanitize=address,undefined"]
@@ -143,6 +143,14 @@ def test_every_width_and_codec(program, tmp_path, codec, bits):
     coded(program, tmp_path, tensors, (codec,))
     table, _ = taken_apart(tmp_path / "a.esp")
     assert {CODECS[row[6]] for row in table["levels"]} >= {codec}
+
+
+@pytest.mark.parametrize(("rows", "channels", "width"), [(12, 196, 14), (40, 320, 8), (60, 49, 7), (1, 36, 6)])
+def test_a_layer_behind_an_image(program, tmp_path, rows, channels, width):
+    tensors = {"a": quantized(image_weights(rows, channels, width))}
+    coded(program, tmp_path, tensors | {"b": quantized(sparse((rows, channels), 4, 0.3, width), 4)}, ("mixed",))
+    table, _ = taken_apart(tmp_path / "a.esp")
+    assert (table["levels"][0][9][3] == width) == (1 < rows < channels)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -315,10 +323,11 @@ def test_the_record_is_passed_on_whatever_its_strings_hold(program, tmp_path):
         ("levels", 7, 1 << 40, "low"),
         ("levels", 9, [1, 127] + [0] * 10, "settings of another codec"),
         ("levels", 9, [1, 127], "a setting"),
-        ("levels", 9, [1, 2, 35], "a setting"),
-        ("levels", 9, [1, 1 << 20, 0], "a setting"),
-        ("levels", 9, [9, 8, 0], "a setting"),
-        ("levels", 9, [0, 8, 0], "a setting"),
+        ("levels", 9, [1, 2, 35, 0], "a setting"),
+        ("levels", 9, [1, 1 << 20, 0, 0], "a setting"),
+        ("levels", 9, [9, 8, 0, 0], "a setting"),
+        ("levels", 9, [0, 8, 0, 0], "a setting"),
+        ("levels", 9, [1, 8, 0, 1 << 16], "a setting"),
         ("levels", 10, 1 << 30, "do not add up"),
         ("plain", 2, "float64", "streams of words are not those"),
         ("plain", 2, "object", "no such type"),

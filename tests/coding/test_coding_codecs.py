@@ -14,7 +14,7 @@ from espalier.coding.entropy import bound_bytes, conditional_bytes, entropy_bits
 from espalier.coding.flags import Flags
 from espalier.errors import Damaged
 from espalier.seeding import key
-from support.coded_networks import sparse
+from support.coded_networks import image_weights, sparse
 
 GOLDEN = [
     (449, "52a5fd28f007d882"),
@@ -130,6 +130,17 @@ def test_structure_takes_less_than_order_0_entropy():
     rates = np.outer(draw.beta(0.3, 3, 256), draw.beta(0.5, 1, 256))
     levels = np.where(draw.random(rates.shape) < rates, draw.integers(10, 100, rates.shape), 0).astype(np.int32)
     assert len(codecs.encode(levels, Flags()).stream) < 0.97 * bound_bytes(levels)
+
+
+@pytest.mark.parametrize(("width", "share"), [(5, 0.95), (14, 0.8)])
+def test_weights_beside_each_other_in_an_image_take_less(width, share):
+    levels = image_weights(90, 4 * width * width, width)
+    coded = codecs.encode(levels, Flags())
+    assert coded.settings[3] == width
+    order = np.random.default_rng(key("mixed up")).permutation(levels.shape[1])
+    moved = codecs.encode(levels[:, order], Flags())
+    assert len(coded.stream) < share * len(moved.stream)
+    np.testing.assert_array_equal(codecs.decode(coded, levels.shape, Flags()), levels)
 
 
 def test_rows_that_another_tensor_had_cost_next_to_nothing():

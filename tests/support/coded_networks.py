@@ -29,6 +29,15 @@ def sparse(shape, bits, density, *words):
     return levels
 
 
+def image_weights(rows, channels, width):
+    """Sparse levels of a layer behind square images, each row's in one spot of each image and of one sign."""
+    draw = np.random.default_rng(key("image", rows, channels, width))
+    place = np.arange(channels)
+    x, y = draw.uniform(0, width, (2, rows, 1))
+    spot = np.hypot(place % width - x, place // width % width - y) < 0.2 * width
+    return np.where(spot, draw.integers(1, 4, (rows, channels)) * draw.choice([-1, 1], (rows, 1)), 0).astype(np.int32)
+
+
 def quantized(levels, bits=8, axis=None):
     shape = [size if place == axis else 1 for place, size in enumerate(levels.shape)] if axis is not None else []
     scale = torch.arange(1, 1 + int(np.prod(shape)), dtype=torch.float32).reshape(shape) / 1000
