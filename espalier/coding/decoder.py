@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 LIMIT = 1 << 30
 """Bytes of decoded tensors, and of a file, above which a file is refused unless its reader says otherwise.
 
-It bounds time and memory too: a cell takes 0.1 to 2 microseconds, and the tensors are held about twice. Below it, a
-coded stream may claim no more cells than its bytes could hold (`SYMBOLS_PER_BYTE`).
+It bounds time and memory too: a cell takes 0.1 to 7 microseconds, the most where levels are wide and none is zero, and
+the tensors are held about twice. A file made to harm can so hold its reader for half an hour at this limit: who reads
+files of strangers gives a lower one. A coded stream may claim no more cells than its bytes could hold
+(`SYMBOLS_PER_BYTE`).
 """
 _LEVEL_BYTES = 4
 

@@ -11,10 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from espalier.coding.decoder import decode
 from espalier.coding.encoder import encode
 from espalier.coding.memory_limit import Bounded
+from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.networks import artifact, coded_network
 from espalier.networks.coded_network import differing, half, shortened
+from espalier.networks.network import Network
 from espalier.pruning.shapes import shapes
 from espalier.pruning.structured import prune
 from espalier.quantization.qparams import Quantized
@@ -39,6 +41,25 @@ SCHEMES = {
     "asymmetric": calibrated(symmetric_weights=False, rounding="nearest", first_bits=8, classifier_bits=16),
     "naive": naive(classifier_bits=8),
 }
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        ({}, {"channels", "mean", "std"}),
+        ({"image_size": 14}, {"channels", "mean", "std", "image_size"}),
+        ({"classes": ["ash", "beech", "oak"], "grayscale": True}, {"channels", "mean", "std", "classes", "grayscale"}),
+    ],
+)
+def test_a_feed_comes_back_and_what_it_says_as_usual_takes_no_bytes(tmp_path, more, left):
+    made = TypeAdapter(choice("model")).validate_python({"name": "mlp", "hidden": [4]})
+    said = {"image_size": SIZE, "channels": 3, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": ["0", "1", "2"]}
+    feed = Feed(**said | more)
+    network = Network(made.build(3, SIZE).eval(), made, 3, SIZE, feed=feed)
+    tensors, record = coded_network.tensors_of(network)
+    assert record["feed"].keys() == left
+    encode(tensors, record, tmp_path / "a.esp")
+    assert coded_network.load(tmp_path / "a.esp").feed == feed
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
