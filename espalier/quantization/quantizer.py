@@ -21,8 +21,8 @@ from espalier.quantization.schemes import Scheme
 from espalier.quantization.sensitivity import sensitivities
 from espalier.quantization.weights import nearest
 
-IMAGES = 128
-"""How many of the images are looked at layer by layer, for ranges and for compensation; the statistics use all."""
+IMAGES = {"nearest": 128, "compensated": 128, "rate_distortion": 512}
+"""How many of the images are looked at layer by layer, by the way to round; the statistics use all."""
 
 
 class _Weights(NamedTuple):
@@ -52,7 +52,7 @@ class Quantizer:
             raise ValueError("this scheme is calibrated on training images, and there are none")
         self.model, self.scheme, self.batches = model.eval(), scheme, batches
         self.inputs = Inputs(model)
-        self._few = batches[: -(-IMAGES // len(batches[0]))] if batches else ()
+        self._few = batches[: -(-IMAGES[scheme.rounding] // len(batches[0]))] if batches else ()
         self._floats = {path: layer.weight.data for path, layer in self.inputs.layers.items()}
         self._before = statistics(self.model)
         self._whole = _Weights(None, {}, self._floats, self._before)

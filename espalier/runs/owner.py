@@ -145,7 +145,7 @@ def await_all(folders: Iterable[Path], told: Callable[[str], None], every_s: flo
         return
     who = "; ".join(words(found) for found in list(owners.values())[:10])
     being = counted(len(owners), "run of an earlier call is", "runs of an earlier call are")
-    told(f"{being} still being made, by {who}. Their end is waited for; kill brings it")
+    told(f"{being} still being made, by {who}. This call goes on behind that; kill ends it sooner")
     for folder in owners:
         while owner(folder) is not None:
             time.sleep(every_s)
