@@ -25,10 +25,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import torch
 from demo import PARTS, PYTHON, ROOT, SNAKEMAKE, timed
@@ -83,7 +84,7 @@ class Copies:
     def step_ended(self, state: State) -> None:
         """Nothing is saved."""
 
-    def epoch_ended(self, state: State) -> None:
+    def epoch_ended(self, state: State, best: Mapping[str, Any] | None = None) -> None:
         if len(state.history) in self._epochs:
             self.found[len(state.history)] = copy.deepcopy(state.state_dict())
 

@@ -13,6 +13,7 @@ from espalier.quantization.weights import Granularity
 
 _DAMPING = 0.01
 """Share of the mean of the second moments' diagonal that is added to it."""
+_TINY = 1e-30
 _ROUNDS = 4
 """How often levels are chosen by the bits that the levels before say, and steps fitted to the levels."""
 
@@ -27,13 +28,12 @@ def rate_distortion(
 ) -> Quantized:
     """Levels and scales of a weight, so that error + price × bits is small.
 
-    The error is the mean square by which the logits change: g eᵀ H e for the error e of a row. A step begins where one
-    more bit a weight would save as much error as it costs, sqrt(6 price / (ln 2 g h)) for uniform errors with h the
-    mean of H's diagonal. Then each level in turn becomes the best one beside the others, of 0 and those around the
+    The error is about the mean square by which the logits change: g eᵀ H e for the error e of a row. A step begins
+    where one more bit a weight would save as much error as it costs, sqrt(6 price / (ln 2 g h)) for uniform errors with
+    h the mean of H's diagonal. Then each level in turn becomes the best one beside the others: 0, or one next to the
     number that the rest of its row would have it (rate-distortion optimization as in DeepCABAC, Wiedemann et al. 2019,
-    arXiv 1907.11900, with the error of outputs in place of that of weights); the bits are those of `level_bits`. In
-    turn with this, a step becomes that of least squares for its levels. A weight that is 0 stays 0; others may
-    become 0.
+    arXiv 1907.11900, with the error of outputs in place of that of weights). Bits are those of `level_bits`. In turn
+    with this, a step becomes that of least squares for its levels. A weight that is 0 stays 0; others may become 0.
 
     Args:
         weight: float32 (rows, ...)
@@ -45,11 +45,12 @@ def rate_distortion(
     """
     rows = weight.detach().cpu().double().flatten(1).numpy()
     moments = _damped(second.detach().cpu().double().numpy())
-    g = np.maximum(sensitivity.cpu().double().numpy(), 1e-300)
     group = np.arange(len(rows)) // (len(rows) // len(moments))
-    diagonal = moments.diagonal(axis1=1, axis2=2)[group]
+    count = (rows != 0).sum(1)
+    read = (moments.diagonal(axis1=1, axis2=2)[group] * (rows != 0)).sum(1)
+    g = _tempered(sensitivity.cpu().double().numpy(), read, count)
     shared = granularity == "tensor"
-    steps = _first_steps(rows, (diagonal * (rows != 0)).sum(1) * g, price, highest, shared)
+    steps = _first_steps(rows, read * g, price, highest, shared)
     levels = np.clip(np.rint(rows / steps[:, None]), -highest, highest).astype(np.int64)
     for _ in range(_ROUNDS):
         slope = _times(levels * steps[:, None] - rows, moments)
@@ -70,6 +71,21 @@ def rate_distortion(
 def _damped(second: np.ndarray) -> np.ndarray:
     mean = second.diagonal(axis1=1, axis2=2).mean(1)[:, None, None]
     return second + _DAMPING * np.where(mean > 0, mean, 1.0) * np.eye(second.shape[1])
+
+
+def _tempered(g: np.ndarray, read: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Sensitivities half way, on a logarithmic scale, between those measured and that of a middling row, (rows,).
+
+    Errors of one layer change what those of the next one do, and a few images measure a row with noise.
+
+    Args:
+        read: sum of H's diagonal over the weights of a row that are not zero, (rows,)
+        count: how many these are, (rows,)
+    """
+    share = np.where(read > 0, read, 1.0) / np.maximum(count, 1)
+    own = np.maximum(g * share, _TINY)
+    live = (count > 0) & (g > 0)
+    return np.sqrt(own * (np.median(own[live]) if live.any() else 1.0)) / share
 
 
 def _first_steps(rows: np.ndarray, weighed: np.ndarray, price: float, highest: int, shared: bool) -> np.ndarray:

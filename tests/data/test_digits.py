@@ -57,8 +57,8 @@ def test_splits_follow_the_seed_and_the_test_split_the_seed_alone():
         ({"validation": 0.9, "test": 0.9}, "leave nothing to train on"),
         ({"validation": 0.0}, "dataset.validation is 0"),
         ({"test": 0.0}, "dataset.test is 0"),
-        ({"validation": 0.001}, "2 of 1437 images for validation are fewer than the 10 classes"),
-        ({"validation": 0.7, "test": 0.2999}, "0 of 1258 images for all but validation are fewer"),
+        ({"validation": 0.001}, "2 of 1,437 images for validation are fewer than the 10 classes"),
+        ({"validation": 0.7, "test": 0.2999}, "0 of 1,258 images for all but validation are fewer"),
     ],
 )
 def test_fractions_that_leave_a_split_empty_are_refused(fractions, message):

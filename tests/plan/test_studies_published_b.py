@@ -24,7 +24,7 @@ RUNS = {
         {"prepare": 1, "train": 1, "prune": 1, "quantize": 2, "export": 2, "encode": 4, "evaluate": 6},
     ),
     # Two networks before, three pruned ones, each coded too, of five seeds.
-    "deep-compression": (40, {"prepare": 1, "train": 10, "prune": 15, "quantize": 15, "encode": 15, "evaluate": 40}),
+    "deep-compression": (40, {"prepare": 1, "train": 10, "prune": 10, "quantize": 20, "encode": 20, "evaluate": 40}),
 }
 
 

@@ -91,7 +91,7 @@ def test_rows_that_matter_more_get_finer_steps():
     weight, second = layer()
     found = rate_distortion(weight, second, torch.cat([torch.ones(20), torch.full((20,), 100.0)]), 1e-2, 127)
     coarse, fine = found.qparams.scale.flatten().split(20)
-    assert fine.median() < 0.3 * coarse.median()
+    assert fine.median() < 0.5 * coarse.median()
 
 
 def test_rows_and_columns_of_zeros_and_an_input_that_never_varies_do_no_harm():

@@ -28,7 +28,7 @@ WORDS = [
 class Unwatched:
     """Watches nothing."""
 
-    def epoch_begins(self, state):
+    def epoch_begins(self, state, best=None):
         """No pause."""
 
     step_ended = epoch_ended = epoch_begins
