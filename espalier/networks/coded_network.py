@@ -192,7 +192,7 @@ def half(name: str, tensor: Tensor) -> Tensor:
     return found
 
 
-def shortened(floats: Tensor, bits: int = 11) -> Tensor:
+def shortened(floats: Tensor, bits: int = _FLOAT_BITS["fp16"]) -> Tensor:
     """Numbers, float32, rounded to so many significant bits, with the exponents of 32 bits: a small one stays.
 
     Scales take no more bytes so than in float16: the coder pays for the exponents that occur, and next to nothing for

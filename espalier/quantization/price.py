@@ -11,6 +11,8 @@ from espalier.quantization.quantizer import Quantizer
 _LEAST, _MOST = 1e-10, 1e2
 _CLOSE = 1.03
 """Two prices so near each other, as a ratio, are one."""
+_FLOATS = 0.0
+"""In place of a price: the network of floats."""
 _ROUNDING = 1e-9
 """Of a difference of two percentages."""
 
@@ -23,6 +25,7 @@ def solved(
     top1: Callable[[], float],
     coded_bytes: Callable[[Quantization], int],
     measured: dict[float, float],
+    after: Callable[[], None] = lambda: None,
 ) -> float | None:
     """The price with which the quantizer's scheme keeps to its `file_bytes` or `drop`; its own where it has one.
 
@@ -33,18 +36,21 @@ def solved(
         top1: of the network as it is set, in percent, on images that choices are made on
         coded_bytes: size of the file of the network as it is set
         measured: price → what was measured before, 0 of the network of floats; what is measured is added
+        after: called whenever something was added; it may save that, and stop by an error
 
     Raises:
         Mistake: no price keeps to it.
     """
     scheme = quantizer.scheme
-    if scheme.file_bytes is None and scheme.drop is None:
+    if not scheme.searches:
         return scheme.price
 
     def value(price: float) -> float:
         if price not in measured:
-            quantizer.set(weight_bits, activation_bits, price)
+            widths = (weight_bits, activation_bits, price) if price else (FULL, FULL)
+            quantizer.set(*widths)
             measured[price] = top1() if scheme.drop is not None else coded_bytes(quantizer.quantization())
+            after()
         return measured[price]
 
     if scheme.file_bytes is not None:
@@ -52,16 +58,13 @@ def solved(
             least = f"the least is {value(_MOST):.0f}, most of it no weights"
             raise Mistake(f"quantize.scheme.bytes: no price makes a file of {scheme.file_bytes}; {least}. Allow more")
         return _found(lambda price: value(price) <= scheme.file_bytes)[1]
-    if 0.0 not in measured:
-        quantizer.set(FULL, FULL)
-        measured[0.0] = top1()
 
     def falls(price: float) -> bool:
-        return measured[0.0] - value(price) > scheme.drop + _ROUNDING
+        return value(_FLOATS) - value(price) > scheme.drop + _ROUNDING
 
     if falls(_LEAST):
         least = (
-            f"at {weight_bits} and {activation_bits} bits it falls by {measured[0.0] - value(_LEAST):.2f} at any price"
+            f"at {weight_bits} and {activation_bits} bits it falls by {value(_FLOATS) - value(_LEAST):.2f} at any price"
         )
         raise Mistake(
             f"quantize.scheme.drop: {scheme.drop} points cannot be kept to; {least}. Allow more bits, or more"

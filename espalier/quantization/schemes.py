@@ -1,6 +1,6 @@
 """Named ways to quantize a network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from espalier.quantization.batchnorm import Correction
@@ -33,6 +33,11 @@ class Scheme:
     """in place of a price: the file is at most so large"""
     drop: float | None = None
     """in place of a price: validation top-1 falls by at most so many points"""
+
+    @property
+    def searches(self) -> bool:
+        """Whether it has to find its price."""
+        return self.file_bytes is not None or self.drop is not None
 
     @property
     def calibrates(self) -> bool:
@@ -143,19 +148,14 @@ def rate_distortion(
         first_bits: least width of the first layer's weights and of the image, where the network is quantized
         classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
     """
-    return Scheme(
+    plain = calibrated(
         granularity=granularity,
-        symmetric_weights=True,
-        weight_range="minmax",
-        rounding="rate_distortion",
-        activations="static",
         symmetric_activations=symmetric_activations,
+        weight_range="minmax",
         activation_range=activation_range,
         percentile=percentile,
         statistics=statistics,
         first_bits=first_bits,
         classifier_bits=classifier_bits,
-        price=price,
-        file_bytes=bytes,
-        drop=drop,
     )
+    return replace(plain, rounding="rate_distortion", price=price, file_bytes=bytes, drop=drop)

@@ -46,6 +46,7 @@ class BitGrid:
         """width of weights → price of a bit, where the scheme has one"""
         self.resumed = 0
         self._checkpoints, self._every_s, self._coded_bytes = checkpoints, every_s, coded_bytes
+        self._saved = time.monotonic()
         self._measured: dict[int, dict[float, float]] = {}
 
     def resume(self, saved: dict[str, Any]) -> None:
@@ -79,13 +80,17 @@ class BitGrid:
     def price(
         self, model: nn.Module, data: Resident, seed: int, interruption: Interruption, heartbeat: Heartbeat
     ) -> float | None:
-        """The price of a bit at the widths that are kept, where the scheme has one; the network is left as it was.
+        """The price of a bit at the widths that are kept, where the scheme has one or is to find one; the network is
+        left as it was.
 
         Raises:
             Interrupted: the run was asked to stop.
             Mistake: no price keeps to what is asked for.
         """
         weight_bits = self.settings.kept().weight_bits
+        scheme = self.settings.scheme.build()
+        if weight_bits == FULL or not scheme.searches:
+            self.prices[weight_bits] = None if weight_bits == FULL else scheme.price
         if weight_bits not in self.prices:
             quantizer = self._quantizer(model, data, seed)
             self._saved = time.monotonic()
@@ -109,10 +114,9 @@ class BitGrid:
     def _solve(
         self, quantizer: Quantizer, weight_bits: int, data: Resident, interruption: Interruption, heartbeat: Heartbeat
     ) -> None:
-        def tried(value: float) -> float:
+        def after() -> None:
             heartbeat.beat()
             self._pause(interruption, "some of the prices of a bit")
-            return value
 
         self.prices[weight_bits] = (
             None
@@ -121,9 +125,10 @@ class BitGrid:
                 quantizer,
                 weight_bits,
                 self.settings.kept().activation_bits,
-                top1=lambda: tried(score(quantizer.model, data.batches("validation", EVALUATION_BATCH))["top1"]),
-                coded_bytes=lambda made: tried(self._coded_bytes(quantizer.model, made)),
+                top1=lambda: score(quantizer.model, data.batches("validation", EVALUATION_BATCH))["top1"],
+                coded_bytes=lambda made: self._coded_bytes(quantizer.model, made),
                 measured=self._measured.setdefault(weight_bits, {}),
+                after=after,
             )
         )
 

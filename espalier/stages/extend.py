@@ -84,7 +84,7 @@ def extend(run: "StageRun", spec: ExtendStage) -> Outcome | None:
     teacher = run.taught_by(train)
     checkpoints = run.checkpoints()
     saved = checkpoints.load()
-    counted = {"params": cost.params(model), "macs": cost.macs(model, data.image_size, data.channels)}
+    counts = {"params": cost.params(model), "macs": cost.macs(model, data.image_size, data.channels)}
     run.ready()
     steps = data.steps_per_epoch(train.batch_size)
     state = State.begin(model, train, steps, scaler=accelerator.scaler, clock=run.clock)
@@ -102,8 +102,8 @@ def extend(run: "StageRun", spec: ExtendStage) -> Outcome | None:
     artifact.save(run.folder, state.best, network.choice, *sizes, network.shapes, feed=Feed.of(data))
     write_rows(run.folder / "history.csv", HISTORY, state.history)
     chosen = best(state.history, train.select)
-    row = counted | {name: chosen[name] for name in BEST_EPOCH}
+    row = counts | {name: chosen[name] for name in BEST_EPOCH}
     row |= {"epochs": len(state.history), "best_epoch": chosen["epoch"]}
     row |= {"file_bytes": (run.folder / "model.safetensors").stat().st_size}
     said = f"best epoch {chosen['epoch']} of the extension: validation top-1 {chosen['validation_top1']:.2f} %"
-    return Outcome(row, said, counted | {"resumed": state.resumed})
+    return Outcome(row, said, counts | {"resumed": state.resumed})

@@ -162,8 +162,8 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
     grid.cells.write(run.folder / "cells.safetensors")
     write_rows(run.folder / "grid.csv", GRID, rows)
     write_rows(run.folder / "history.csv", HISTORY, history)
-    counted = {"params": cost.params(model), "macs": cost.macs(model, data.image_size, data.channels)}
-    row = counted | {"nonzeros": nonzeros(model), "sparsity": sparsity(model)}
+    counts = {"params": cost.params(model), "macs": cost.macs(model, data.image_size, data.channels)}
+    row = counts | {"nonzeros": nonzeros(model), "sparsity": sparsity(model)}
     row |= widths | sizes.row(made) | scores | {name: trained.get(name, "") for name in _TRAINED}
     price = grid.prices.get(kept.weight_bits)
     row |= {"price": "" if price is None else price}
@@ -172,4 +172,4 @@ def quantize(run: "StageRun", spec: QuantizeStage) -> Outcome:
         f"{kept.weight_bits}-bit weights and {kept.activation_bits}-bit activations are kept: "
         f"validation top-1 {found['top1']:.2f} %"
     )
-    return Outcome(row, said, counted | {"resumed": resumed})
+    return Outcome(row, said, counts | {"resumed": resumed})

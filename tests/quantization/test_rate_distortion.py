@@ -233,6 +233,23 @@ def test_what_was_measured_before_is_not_measured_again():
     assert len(fake.tried) == len(measured)
 
 
+def test_a_search_that_is_stopped_again_and_again_comes_to_its_end():
+    measured: dict[float, float] = {}
+
+    def stop():
+        raise InterruptedError
+
+    for stops in range(40):
+        fake = Fake(drop=1.5)
+        try:
+            found = solved(fake, 8, 32, top1=fake.top1, coded_bytes=fake.coded_bytes, measured=measured, after=stop)
+        except InterruptedError:
+            assert len(measured) == stops + 1
+        else:
+            break
+    assert found == solve(Fake(drop=1.5))
+
+
 @pytest.mark.parametrize(("aim", "said"), [({"bytes": 2_000}, "scheme.bytes"), ({"drop": 0.0}, "scheme.drop")])
 def test_what_no_price_keeps_to_is_said(aim, said):
     fake = Fake(**aim)
