@@ -73,21 +73,36 @@ def images(split: str, count: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ..
     return inputs.split(BATCH), torch.tensor(read.targets[chosen]).split(BATCH)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(doc: str, calibration: int) -> argparse.ArgumentParser:
+    """What every program on this network takes.
+
+    Args:
+        calibration: training images that are looked at unless told
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--split", choices=["test", "train-tail"], default="test", help="images that are scored")
     parser.add_argument("--images", type=int, help="of the split, from its beginning; all unless told")
-    parser.add_argument("--calibration", type=int, default=512, help="training images")
+    parser.add_argument("--calibration", type=int, default=calibration, help="training images")
+    return parser
+
+
+def asked(split: str, count: int | None) -> list[tuple[Tensor, Tensor]]:
+    """Batches of inputs and labels of a split, from its beginning; all of them unless a count is given."""
+    return list(zip(*images(split, count or (TAIL if split == "train-tail" else 10_000)), strict=True))
+
+
+def main() -> None:
+    parser = arguments(__doc__, 512)
     parser.add_argument("--weight-bits", type=int, nargs="+", default=[8, 4])
     parser.add_argument("--activation-bits", type=int, nargs="+", default=[8, 6, 4])
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["naive", "calibrated"])
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = network(args.weights)
-    count = args.images or (TAIL if args.split == "train-tail" else 10_000)
     calibration, _ = images("train", args.calibration)
-    scored = list(zip(*images(args.split, count), strict=True))
+    scored = asked(args.split, args.images)
+    count = sum(len(labels) for _, labels in scored)
     command = shlex.join(["python", "benchmarks/report004_grid.py", args.weights.name, *sys.argv[2:]])
     print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}; {hardware(torch.device('cpu'))}; {versions()}\n")
     row("scheme", "weight bits", "activation bits", f"top-1 of {count} {args.split} images", "loss")

@@ -11,7 +11,6 @@ train-tail, the last 2,000 training images, on which the network was trained; th
 that are chosen. --keep leaves the file of the last line. One thread.
 """
 
-import argparse
 import shlex
 import sys
 import time
@@ -21,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from demo import ROOT
-from report004_grid import TAIL, images, network
+from report004_grid import arguments, asked, images, network
 from turns import hardware, row, versions
 
 sys.path.insert(0, str(ROOT))
@@ -32,19 +31,14 @@ from espalier.coding.encoder import encode
 from espalier.metrics.accuracy import score
 from espalier.networks import coded_network
 from espalier.networks.network import Network
+from espalier.quantization.qparams import FULL
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated, rate_distortion
 from espalier.settings.registry import choice
 
-FLOATS = 32
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--split", choices=["test", "train-tail"], default="test", help="images that are scored")
-    parser.add_argument("--images", type=int, help="of the split, from its beginning; all unless told")
-    parser.add_argument("--calibration", type=int, default=1024, help="training images")
+    parser = arguments(__doc__, 1024)
     parser.add_argument("--prices", type=float, nargs="*", default=[], help="of a bit, in squared logits")
     parser.add_argument("--plain", type=int, nargs="*", default=[], help="widths of compensated rounding")
     parser.add_argument("--significant-bits", type=int, nargs="+", default=[11], help="of what is no level")
@@ -54,9 +48,7 @@ def main() -> None:
     model = network(args.weights)
     named = TypeAdapter(choice("model")).validate_python("mobilenetv2")
     calibration, _ = images("train", args.calibration)
-    scored = list(
-        zip(*images(args.split, args.images or (TAIL if args.split == "train-tail" else 10_000)), strict=True)
-    )
+    scored = asked(args.split, args.images)
     command = shlex.join(["python", "benchmarks/report004_size.py", args.weights.name, *sys.argv[2:]])
     print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}; {hardware(torch.device('cpu'))}; {versions()}\n")
     row("rounding", "price", "significant bits", "bytes", "MiB", f"top-1 of {args.split}", "loss", "seconds")
@@ -64,7 +56,7 @@ def main() -> None:
 
     def told(name: str, quantizer: Quantizer, bits: int, price: float | None = None) -> None:
         begun = time.perf_counter()
-        quantizer.set(bits, FLOATS, price)
+        quantizer.set(bits, FULL, price)
         network = Network(model, named, 10, 32, None, quantizer.quantization())
         seconds = time.perf_counter() - begun
         for significant in args.significant_bits:
