@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from espalier.coding import dense, mixed
-from espalier.coding.flags import Flags
+from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.coding.mixed import Settings
 from espalier.errors import Damaged
 
@@ -32,22 +32,22 @@ def matrix(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[0], shape[1], int(np.prod(shape[2:], dtype=object))
 
 
-def encode(levels: np.ndarray, flags: Flags, allowed: Collection[str] = CODECS) -> Coded:
+def encode(levels: np.ndarray, earlier: EarlierTensors, allowed: Collection[str] = CODECS) -> Coded:
     """The shortest stream of those allowed; `dense` is always there to fall back on. Levels around 0, of any shape."""
     low, high = (int(levels.min()), int(levels.max())) if levels.size else (0, 0)
     inner = np.asarray(levels, np.int32).reshape(matrix(levels.shape))
     size = dense.size(levels.size, low, high)
     # Nothing but zeros takes no byte when dense.
-    found = mixed.encode(inner, flags, size - 1) if "mixed" in allowed and size and inner.any() else None
+    found = mixed.encode(inner, earlier, size - 1) if "mixed" in allowed and size and inner.any() else None
     if found is None:
         coded = Coded("dense", low, high, (), dense.encode(inner, low, high))
     else:
         coded = Coded("mixed", low, high, tuple(found[0]), found[1])
-    flags.add(inner)
+    earlier.add(inner)
     return coded
 
 
-def decode(coded: Coded, shape: tuple[int, ...], flags: Flags) -> np.ndarray:
+def decode(coded: Coded, shape: tuple[int, ...], earlier: EarlierTensors) -> np.ndarray:
     """The levels, int32, exactly.
 
     Raises:
@@ -62,13 +62,13 @@ def decode(coded: Coded, shape: tuple[int, ...], flags: Flags) -> np.ndarray:
     if codec == "dense":
         found = dense.decode(stream, count, low, high)
     elif count:
-        found = mixed.decode(stream, inner, Settings(*settings), flags)
+        found = mixed.decode(stream, inner, Settings(*settings), earlier)
     else:
         raise Damaged("an empty tensor is coded by mixing")
     found = found.reshape(inner).astype(np.int32, copy=False)
     if found.size and (int(found.min()) < low or int(found.max()) > high):
         raise Damaged(f"levels beyond {low} to {high}")
-    flags.add(found)
+    earlier.add(found)
     return found.reshape(shape)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from espalier.coding import codecs, container, plain_tensors
 from espalier.coding.codecs import CODECS, Coded
-from espalier.coding.flags import Flags
+from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.coding.plain_tensors import Item
 from espalier.coding.raw_tensors import KINDS, Raw, RawLevels
 from espalier.coding.tensor_table import Levels, Table, broadcasts, parse
@@ -102,12 +102,12 @@ def open_parts(path: Path, limit: int = LIMIT) -> Parts:
         table = parse(frame.table)
         _check_size(table, _groups(table), limit)
         streams, crcs = _split(frame.rest, [row.bytes for row in (*table.levels, *table.words)])
-        flags, levels, shares = Flags(), [], []
+        earlier, levels, shares = EarlierTensors(), [], []
         for row, stream, crc in zip(table.levels, streams, crcs, strict=False):
             coded = Coded(CODECS[row.codec], row.low, row.high, row.settings, stream)
-            levels.append(codecs.decode(coded, row.shape, flags))
+            levels.append(codecs.decode(coded, row.shape, earlier))
             _check(row.name, crc, codecs.checksum(levels[-1]))
-            index, value = flags.spent if coded.codec == "mixed" else (0.0, 1.0)
+            index, value = earlier.spent if coded.codec == "mixed" else (0.0, 1.0)
             shares.append(float(index / (index + value)))
         return Parts(path, table, frame.table_bytes, streams, crcs, levels, shares)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from espalier.coding import codecs, container, plain_tensors
 from espalier.coding.codecs import CODECS, Coded
-from espalier.coding.flags import Flags
+from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.coding.plain_tensors import Item
 from espalier.coding.raw_tensors import DTYPES
 from espalier.coding.tensor_table import Levels, Plain, Table, Words, broadcasts
@@ -32,13 +32,13 @@ def encode(
     Raises:
         ValueError: a tensor has a name or type, or levels, that the format does not hold.
     """
-    flags, rows, plain, order, streams = Flags(), [], [], [], []
+    earlier, rows, plain, order, streams = EarlierTensors(), [], [], [], []
     by_kind: dict[str, list[tuple[Item, Tensor]]] = {}
     for name, tensor in tensors.items():
         order.append(int(not isinstance(tensor, Quantized)))
         if isinstance(tensor, Quantized):
             levels = centred(name, tensor)
-            coded = codecs.encode(levels, flags, allowed)
+            coded = codecs.encode(levels, earlier, allowed)
             zero_points = bool(tensor.qparams.zero_point.any())
             rows.append(_row(name, tensor, zero_points, coded))
             streams.append(container.Stream(coded.stream, codecs.checksum(levels)))

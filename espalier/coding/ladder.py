@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from espalier.coding import codecs
+from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.coding.encoder import centred
 from espalier.coding.entropy import bound_bytes, conditional_bytes
-from espalier.coding.flags import Flags
 from espalier.coding.xz import compress
 from espalier.quantization.qparams import Quantized
 
@@ -68,8 +68,8 @@ def ladder(tensors: Mapping[str, Quantized | Tensor], coded: int | None = None) 
     found.append(Rung("bitmap + xz", sum(map(_bitmap_bytes, levels.values()))))
     found.append(Rung("relative index + Huffman", sum(map(_relative_bytes, levels.values()))))
     if coded is None:
-        flags = Flags()
-        coded = sum(len(codecs.encode(one, flags).stream) for one in levels.values())
+        earlier = EarlierTensors()
+        coded = sum(len(codecs.encode(one, earlier).stream) for one in levels.values())
     found.append(Rung("espalier", coded))
     found.append(Rung("entropy given row and column", sum(conditional_bytes(one) for one in levels.values())))
     found.append(Rung("order-0 entropy", sum(bound_bytes(one) for one in levels.values())))

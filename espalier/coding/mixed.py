@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from espalier.coding import mixing
-from espalier.coding.flags import Flags
+from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.coding.mixing import Memory
 from espalier.coding.range_coder import SYMBOLS_PER_BYTE
 from espalier.errors import Damaged
@@ -31,7 +31,7 @@ class Settings(NamedTuple):
     """channels from a place of an image to the one below, where they are those of flattened square images; or 0"""
 
 
-def encode(levels: np.ndarray, flags: Flags, most: int) -> tuple[Settings, bytes] | None:
+def encode(levels: np.ndarray, earlier: EarlierTensors, most: int) -> tuple[Settings, bytes] | None:
     """Code an integer tensor of rows, channels, taps that is not all zero, and learn it for those that follow.
 
     Above `most` bytes there is None, and nothing is learned.
@@ -40,23 +40,23 @@ def encode(levels: np.ndarray, flags: Flags, most: int) -> tuple[Settings, bytes
     cells = levels[live.any(1)][:, live.any(0)].astype(np.int64)
     magnitudes = np.abs(cells[cells != 0])
     spread = int((cells * cells).sum() // cells.size).bit_length()
-    before = _copy(flags.memory)
-    best, learned, spent = None, before, flags.spent
+    before = _copy(earlier.memory)
+    best, learned, spent = None, before, earlier.spent
     for width in (0, *_widths(levels)):
-        _restore(flags.memory, before)
+        _restore(earlier.memory, before)
         settings = Settings(int(magnitudes.min()), int(magnitudes.max()), spread, width)
         coder, data = mixing.encoder(most)
-        _run(coder, data, levels.shape, settings, flags, levels)
+        _run(coder, data, levels.shape, settings, earlier, levels)
         stream = mixing.finish(coder, data)
         if stream is not None and len(stream) <= most:
             best, most = (settings, stream), len(stream) - 1
-            learned, spent = _copy(flags.memory), flags.spent
-    _restore(flags.memory, learned)
-    flags.spent = spent
+            learned, spent = _copy(earlier.memory), earlier.spent
+    _restore(earlier.memory, learned)
+    earlier.spent = spent
     return best
 
 
-def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, flags: Flags) -> np.ndarray:
+def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, earlier: EarlierTensors) -> np.ndarray:
     """The levels, int32.
 
     Raises:
@@ -68,7 +68,7 @@ def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, flags
     most = (len(stream) + 8) * SYMBOLS_PER_BYTE
     if shape[0] + shape[1] > most:
         raise Damaged("a stream is too short for its shape")
-    return _run(*mixing.decoder(stream), shape, settings, flags, None, most)
+    return _run(*mixing.decoder(stream), shape, settings, earlier, None, most)
 
 
 def starts(least: int, greatest: int) -> np.ndarray:
@@ -84,18 +84,18 @@ def _run(
     data: np.ndarray,
     shape: tuple[int, int, int],
     settings: Settings,
-    flags: Flags,
+    earlier: EarlierTensors,
     levels: np.ndarray | None,
     most: int | None = None,
 ) -> np.ndarray:
-    memory, lines, costs = flags.memory, [], np.zeros(2)
-    flags.spent = costs
+    memory, lines, costs = earlier.memory, [], np.zeros(2)
+    earlier.spent = costs
     for axis in (0, 1):
         given = np.zeros(shape[axis], np.int64) if levels is None else levels.any((1 - axis, 2)).astype(np.int64)
         if axis and shape[1] == 1:
             given[:] = lines[0].any()
         else:
-            mixing.code_flags(coder, data, memory, axis, flags.live(shape[axis]), given, costs)
+            mixing.code_flags(coder, data, memory, axis, earlier.live(shape[axis]), given, costs)
         lines.append(given > 0)
     rows, channels = lines
     size = int(rows.sum()), int(channels.sum()), shape[2]
@@ -105,7 +105,7 @@ def _run(
     if not all(size):
         return found
     # Lines of the longer axis one after another; along the other is forecast. A single channel is rows and taps.
-    held = flags.held(shape[0])[rows], flags.held(shape[1])[channels]
+    held = earlier.held(shape[0])[rows], earlier.held(shape[1])[channels]
     if size[1] == 1:
         kind, tall, orders = int(size[2] > 1), size[0] >= size[2], ((0, 1, 2), (2, 1, 0))
         held = held[0], np.zeros(size[2], np.int64)

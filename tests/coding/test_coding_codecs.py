@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from espalier.coding import adaptive_models, byte_planes, codecs, dense, ladder, mixed, mixing, xz
+from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.coding.entropy import bound_bytes, conditional_bytes, entropy_bits, value_bits
-from espalier.coding.flags import Flags
 from espalier.errors import Damaged
 from espalier.seeding import key
 from support.coded_networks import image_weights, sparse
@@ -40,7 +40,7 @@ TENSORS = st.integers(2, 17).flatmap(
 @example(np.full((3, 5), -128, np.int32))
 @example(np.eye(64, dtype=np.int32) * 127)
 def test_what_is_decoded_is_what_was_encoded(allowed, levels):
-    there, back = Flags(), Flags()
+    there, back = EarlierTensors(), EarlierTensors()
     for one in (levels, np.roll(levels, 1), -levels):
         coded = codecs.encode(one, there, allowed)
         found = codecs.decode(coded, one.shape, back)
@@ -52,7 +52,7 @@ def test_what_is_decoded_is_what_was_encoded(allowed, levels):
 @pytest.mark.parametrize("shape", [(64, 40, 2), (40, 64, 3), (40, 1, 9), (1, 3, 50), (600, 300, 1), (1, 500, 1)])
 @pytest.mark.parametrize("width", [2, 4, 8, 16])
 def test_mixing_is_exact_over_every_kind_of_tensor(width, shape):
-    there, back = Flags(), Flags()
+    there, back = EarlierTensors(), EarlierTensors()
     for one, density in enumerate((0.02, 0.02, 0.5, 1.0)):
         levels = sparse(shape, width, density, width, one // 2).astype(np.int32)
         if levels.any():
@@ -65,20 +65,20 @@ def test_mixing_is_exact_over_every_kind_of_tensor(width, shape):
 
 
 def test_a_stream_that_would_be_too_long_teaches_nothing():
-    levels, flags = sparse((64, 40, 2), 8, 0.5, "too long"), Flags()
+    levels, earlier = sparse((64, 40, 2), 8, 0.5, "too long"), EarlierTensors()
     fresh = mixing.memory()
-    assert mixed.encode(levels, flags, 100) is None
-    assert all((one == other).all() for one, other in zip(flags.memory, fresh, strict=True))
-    assert mixed.encode(levels, flags, 10_000) is not None
-    assert (flags.memory.contexts != fresh.contexts).any()
+    assert mixed.encode(levels, earlier, 100) is None
+    assert all((one == other).all() for one, other in zip(earlier.memory, fresh, strict=True))
+    assert mixed.encode(levels, earlier, 10_000) is not None
+    assert (earlier.memory.contexts != fresh.contexts).any()
 
 
 def test_what_is_spent_is_the_length_of_the_stream():
-    flags = Flags()
+    earlier = EarlierTensors()
     for one in range(3):
         levels = sparse((200, 100), 8, 0.2, "spent", one)[:, :, None]
-        _, stream = mixed.encode(levels, flags, 1 << 20)
-        index, value = flags.spent
+        _, stream = mixed.encode(levels, earlier, 1 << 20)
+        index, value = earlier.spent
         assert index > 0 < value
         assert (index + value) / 8 == pytest.approx(len(stream), abs=2)
 
@@ -90,7 +90,7 @@ def test_rows_that_others_add_up_to_take_less():
     sizes = []
     for last in (-levels[:5].sum(0), np.rint(draw.normal(0, 20 * 5**0.5, 900))):
         levels[5] = last
-        sizes.append(len(codecs.encode(levels, Flags()).stream))
+        sizes.append(len(codecs.encode(levels, EarlierTensors()).stream))
     assert sizes[0] < sizes[1] - 0.3 * value_bits(levels[5]) / 8
 
 
@@ -106,14 +106,14 @@ def test_the_entropy_given_row_and_column():
 
 def test_the_smallest_stream_is_chosen():
     levels = sparse((200, 100), 8, 0.05, "chosen")
-    sizes = {one: len(codecs.encode(levels, Flags(), (one,)).stream) for one in codecs.CODECS}
-    best = codecs.encode(levels, Flags())
+    sizes = {one: len(codecs.encode(levels, EarlierTensors(), (one,)).stream) for one in codecs.CODECS}
+    best = codecs.encode(levels, EarlierTensors())
     assert best.codec == "mixed" == min(sizes, key=sizes.get)
     assert len(best.stream) == min(sizes.values())
     whole = np.random.default_rng(key("whole")).integers(-8, 8, (40, 40)).astype(np.int32)
-    assert codecs.encode(whole, Flags()).codec == "dense"
+    assert codecs.encode(whole, EarlierTensors()).codec == "dense"
     for value in (0, 3):
-        constant = codecs.encode(np.full((50, 50), value, np.int32), Flags())
+        constant = codecs.encode(np.full((50, 50), value, np.int32), EarlierTensors())
         assert (constant.codec, constant.stream) == ("dense", b"")
 
 
@@ -121,7 +121,7 @@ def test_independent_levels_take_their_entropy_and_little_more():
     draw = np.random.default_rng(key("independent"))
     levels = np.rint(draw.normal(0, 40, (512, 512))).clip(-127, 127).astype(np.int32)
     levels[draw.random(levels.shape) < 0.95] = 0
-    size = len(codecs.encode(levels, Flags()).stream)
+    size = len(codecs.encode(levels, EarlierTensors()).stream)
     assert bound_bytes(levels) < size < 1.015 * bound_bytes(levels)
 
 
@@ -129,27 +129,27 @@ def test_structure_takes_less_than_order_0_entropy():
     draw = np.random.default_rng(key("structure"))
     rates = np.outer(draw.beta(0.3, 3, 256), draw.beta(0.5, 1, 256))
     levels = np.where(draw.random(rates.shape) < rates, draw.integers(10, 100, rates.shape), 0).astype(np.int32)
-    assert len(codecs.encode(levels, Flags()).stream) < 0.97 * bound_bytes(levels)
+    assert len(codecs.encode(levels, EarlierTensors()).stream) < 0.97 * bound_bytes(levels)
 
 
 @pytest.mark.parametrize(("width", "share"), [(5, 0.95), (14, 0.8)])
 def test_weights_beside_each_other_in_an_image_take_less(width, share):
     levels = image_weights(90, 4 * width * width, width)
-    coded = codecs.encode(levels, Flags())
+    coded = codecs.encode(levels, EarlierTensors())
     assert coded.settings[3] == width
     order = np.random.default_rng(key("mixed up")).permutation(levels.shape[1])
-    moved = codecs.encode(levels[:, order], Flags())
+    moved = codecs.encode(levels[:, order], EarlierTensors())
     assert len(coded.stream) < share * len(moved.stream)
-    np.testing.assert_array_equal(codecs.decode(coded, levels.shape, Flags()), levels)
+    np.testing.assert_array_equal(codecs.decode(coded, levels.shape, EarlierTensors()), levels)
 
 
 def test_rows_that_another_tensor_had_cost_next_to_nothing():
     draw = np.random.default_rng(key("rows"))
     live = draw.random(4000) < 0.3
     first, second = (np.where(live, draw.integers(1, 3, 4000), 0).astype(np.int32)[:, None, None] for _ in range(2))
-    flags = Flags()
-    flags.add(first)
-    alone, beside = (len(mixed.encode(second, each, 10_000)[1]) for each in (Flags(), flags))
+    earlier = EarlierTensors()
+    earlier.add(first)
+    alone, beside = (len(mixed.encode(second, each, 10_000)[1]) for each in (EarlierTensors(), earlier))
     entropy = entropy_bits(np.bincount(live.astype(int))) / 8
     assert alone - beside > 0.9 * entropy
 
@@ -234,10 +234,10 @@ def test_a_stream_is_the_same_on_every_machine():
     i, j = np.mgrid[:60, :50]
     number = i * 7919 + j * 104729 + i * j * 31
     levels = np.where((number % 11 < 2) & (i % 3 > 0) & (j % 7 > 1), number % 201 - 100, 0).astype(np.int32)
-    digests, flags = [], Flags()
+    digests, earlier = [], EarlierTensors()
     for part in (levels[:, :, None], levels[:48].reshape(16, 3, 50), levels.reshape(-1, 1, 5)):
-        _, stream = mixed.encode(part, flags, 10_000)
-        flags.add(part)
+        _, stream = mixed.encode(part, earlier, 10_000)
+        earlier.add(part)
         digests.append((len(stream), hashlib.sha256(stream).hexdigest()[:16]))
     words = byte_planes.words((number.reshape(-1) * 2654435761 % 2**32 // 1000).astype(np.uint32), True)
     stream = byte_planes.encode_range(words, [1000, 1000, 1000], [0, 1, 0])

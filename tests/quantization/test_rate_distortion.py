@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from espalier.coding import codecs
-from espalier.coding.flags import Flags
+from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.errors import Mistake
 from espalier.models.resnet import resnet
 from espalier.quantization.hessian import hessians
@@ -45,7 +45,7 @@ def bits(levels: torch.Tensor) -> float:
 def test_a_greater_price_makes_fewer_bits_and_a_greater_error():
     weight, second = layer()
     found = [rate_distortion(weight, second, torch.ones(len(weight)), price, 127) for price in (1e-3, 1e-2, 1e-1, 1.0)]
-    sizes = [len(codecs.encode(each.levels.numpy(), Flags()).stream) for each in found]
+    sizes = [len(codecs.encode(each.levels.numpy(), EarlierTensors()).stream) for each in found]
     errors = [error(weight, second, each) for each in found]
     assert sizes == sorted(sizes, reverse=True)
     assert errors == sorted(errors)
@@ -109,7 +109,7 @@ def test_bits_are_about_what_the_coder_takes():
     rng = np.random.default_rng(0)
     rates = rng.uniform(0.02, 0.6, (120, 1)) * rng.uniform(0.3, 1.0, (1, 200))
     levels = np.where(rng.random((120, 200)) < rates, np.rint(rng.laplace(0, 4, (120, 200))), 0).astype(np.int64)
-    coded = 8 * len(codecs.encode(levels.astype(np.int32), Flags()).stream)
+    coded = 8 * len(codecs.encode(levels.astype(np.int32), EarlierTensors()).stream)
     assert bits(torch.from_numpy(levels)) == pytest.approx(coded, rel=0.06)
 
 

@@ -12,7 +12,7 @@ _EDGES = np.array([2, 3, 4, 6, 7, 9, 11, 14, 18, 24, 36])
 _RECENT = 3
 
 
-class Flags:
+class EarlierTensors:
     """Lines (rows and channels) of the tensors before, by how many a tensor had: layers in a row share them."""
 
     def __init__(self) -> None:
