@@ -149,3 +149,17 @@ def test_quantized_networks_have_no_latency_of_their_own(study):
     found = costs(frame, study, "latency_64")
     assert found[frame["run.quantize"].notna()].isna().all()
     assert found[frame["run.prune"].notna() & frame["run.quantize"].isna()].notna().all()
+
+
+def test_beside_chains_that_are_done_those_under_way_cost_nothing_yet(study):
+    frame = tidy.runs(study)
+    pruned = frame.index[frame["run.prune"].notna()]
+    one = pruned[0]
+    other = next(row for row in pruned if frame.loc[row, "configuration"] != frame.loc[one, "configuration"])
+    frame.loc[one, "state"] = "waiting"
+    alone = frame["configuration"] == frame.loc[other, "configuration"]
+    frame.loc[alone, "state"] = "waiting"
+    found = costs(frame, study, "file_bytes")
+    assert np.isnan(found[one])
+    assert found[frame["configuration"] == frame.loc[one, "configuration"]].notna().sum() == 2
+    assert found[alone].notna().all(), "of a configuration under way alone it is what there is so far"

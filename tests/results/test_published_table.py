@@ -1,5 +1,7 @@
 """Our accuracies beside published ones: rows matched by settings, missing runs, and files that do not fit."""
 
+import shutil
+
 import pytest
 
 from espalier.errors import Mistake
@@ -76,6 +78,22 @@ def test_sizes_of_files_stand_beside_each_other_where_they_are_published(folder)
             (folder / run["path"] / "model.safetensors").write_bytes(b"\0" * 1234)
     printed = made(folder, study).printed[["Ours, file (bytes)", "Published file (bytes)"]].to_numpy().tolist()
     assert printed == [["1,234", "27,000"]] * 3 + [["–", "–"]]
+
+
+def test_a_network_that_is_not_scored_has_no_size_of_a_stage_before(folder):
+    rows = "model,train.optimizer,top1_pct,file_bytes\nLeNet,SGD,97.5,27000\n"
+    (files.FOLDER / "nets.csv").write_text(rows)
+    study = disk.plan(disk.product())
+    disk.finish(folder, study)
+    for run in study["runs"].values():
+        if run["stage"] == "train":
+            (folder / run["path"] / "model.safetensors").write_bytes(b"\0" * 1234)
+        elif run["stage"] == "evaluate":
+            shutil.rmtree(folder / run["path"])
+    found = made(folder, study)
+    assert set(found.printed["Ours, test top-1 (%)"]) == {"not run"}
+    assert found.data["file_bytes"].isna().all()
+    assert "Ours, file (bytes)" not in found.printed, "a column of which nothing is known"
 
 
 def test_missing_runs_are_not_run_and_published_numbers_stay(folder):

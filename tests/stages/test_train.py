@@ -41,7 +41,7 @@ def digits(tmp_path_factory):
     return path
 
 
-def train(folder, digits, *words, minutes=0.001):
+def train(folder, digits, *words, minutes=1e-9):
     return script("train", folder, "--data", digits, "--checkpoint-minutes", minutes, *words)
 
 
@@ -72,8 +72,8 @@ def test_interrupted_again_and_again_a_run_ends_with_the_same_bits(words, number
             done = subprocess.run(train(cut, digits, *words), env=preloaded(), capture_output=True, check=False)
             assert done.returncode == 0, done.stderr
             break
-        # Moments are counted in saves, not seconds, so that a slow machine is interrupted as often as a fast one.
-        saves, seconds = draw.randint(1, 4), draw.uniform(0, 0.05)
+        # Moments are counted in saves, one a step, so that a slow machine is interrupted where a fast one is.
+        saves, seconds = draw.randint(5, 30), draw.uniform(0, 0.05)
         # One that imports torch for itself is killed; signals reach a forked one through its client.
         env = ENVIRONMENT if number == signal.SIGKILL else preloaded()
         codes.append(interrupt(train(cut, digits, *words), cut, number, saves, seconds, env))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from espalier.results.format import numbers
 from espalier.results.read import convergence, trainings
 from espalier.results.read.planned_study import Study, ending_in
+from espalier.runs.record import DONE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,14 @@ def costs(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
     """The cost `x` (a key of `WORDS`) of every row of the frame, in ones, bytes, milliseconds, seconds or epochs.
 
     A trained network that nothing has changed has no zeros, and the file its run has left. Its latency is that measured
-    in turn with the networks pruned from it; of quantized ones, which run in floats here, it is missing.
+    in turn with the networks pruned from it; of quantized ones, which run in floats here, it is missing. Where chains
+    of a configuration are done, those that are not have no cost: the stage they have come to is another network's.
     """
+    done = frame["state"] == DONE
+    return _so_far(frame, study, x).where(done | ~done.groupby(frame["configuration"]).transform("any"))
+
+
+def _so_far(frame: "pd.DataFrame", study: Study, x: str) -> "pd.Series":
     import pandas as pd
 
     if x == "train_time":

@@ -94,7 +94,7 @@ def _lines(row: dict, groups: list, named: dict, widths: list, value: str) -> li
             counts = [] if group is None else group["params"].dropna().unique()
             line |= {"params": counts[0] if len(counts) == 1 else float("nan"), "published_params": row["params"]}
         if _SIZE in row:
-            line |= {_SIZE: float("nan") if group is None else group[_SIZE].mean()}
+            line |= {_SIZE: group[_SIZE].mean() if line["n"] else float("nan")}
             line["published_file_bytes"] = float(row[_SIZE] or "nan")
         lines.append(line)
     return lines
