@@ -44,8 +44,7 @@ def refuse_damaged(known: Mapping[str, State]) -> None:
 def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = None) -> pd.DataFrame:
     """A row a point: `configuration` (number), `repeat`, `seed`, `round` of a search that has rounds, `state`,
     `label.<axis>`, `run.<stage>` (ids), `spoken.<stage>` (their spoken names), `folder.<stage>` (of prepared data the
-    file),
-    every setting that varies under its key path, the metrics of the runs that are done, and of their histories
+    file), every setting that varies under its key path, the metrics of the runs that are done, and of their histories
     `epochs_to_convergence` and `epoch_s`.
 
     Where trainings were stopped: `stopped_at` (epochs), `stopped_score` (what was compared, a mean over seeds),
