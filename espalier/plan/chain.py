@@ -24,7 +24,7 @@ def _sections() -> dict[str, tuple[Any, FieldInfo]]:
 
 
 class Taught(Spec):
-    """Settings whose teachers are what the chain is, but for what is said of them."""
+    """Settings with teachers: what a study leaves out of a teacher is taken from the chain."""
 
     @model_validator(mode="before")
     @classmethod
@@ -49,8 +49,11 @@ class Settings(Sections):
         return kind(**{key: getattr(self, key) for key in kind.model_fields})
 
     def unread(self) -> set[str]:
-        """Sections that only stages left out of the chain read, and what only another control reads; the one whose null
-        leaves a stage out is read."""
+        """Names of the sections that no stage of this chain reads.
+
+        `control_epochs` is among them unless the control is `scratch`. The section of an optional stage never is, since
+        setting it to null is what leaves the stage out.
+        """
         read = {key for name in self.stages() for key in STAGES[name].settings.model_fields}
         read -= {"control_epochs"} if self.control != "scratch" else set()
         return set(type(self).model_fields) - read - {stage.name for stage in STAGES.values() if stage.optional}

@@ -34,18 +34,18 @@ def problems(study: Study, source: Source) -> list[Problem]:
 def joined(
     study: Study, members: Mapping[str, "PlannedStudy"], place: str, key: str = ""
 ) -> "tuple[Study, tuple[str, ...], Mapping[str, str] | None, tuple[Point, ...]]":
-    """The study with the repeats of its members, the axes of all, the labels of the first one's baseline, and all
-    points, each once.
+    """Combine several studies into one: its settings, axes, the labels of its baseline, and its points, each once.
 
-    A point has a label on every axis: where its study does not vary one, that of its own setting there.
+    Repeats, folds and scale come from the members; the baseline is the first member's. A point has a label on every
+    axis: on an axis that its own study does not vary, the label of its setting there.
 
     Args:
         members: name → a study, planned
-        place: where they are named
+        place: file and line that name them, for messages
         key: the key that names them, in a file
 
     Raises:
-        StudyError: they have other data, or give one label to two settings.
+        StudyError: they have different data, or give one label to two settings.
     """
     if wrong := [*_other_data(members), *_two_meanings(members)]:
         raise StudyError([Problem(key, message, place) for message in wrong])
@@ -78,7 +78,7 @@ def with_answers(planned: "PlannedStudy", members: Mapping[str, "PlannedStudy"])
 
 
 def asked(study: Study, axes: Sequence[str], source: Source) -> list[Problem]:
-    """What its tables and figures ask for that there is not."""
+    """Problems of a study that compares others: its tables and figures ask for something that does not exist."""
     return [Problem(key, message, source.place(keys)) for keys, key, message in unmet(study, axes, (), None)]
 
 
@@ -118,7 +118,7 @@ def _named(point: "Point", axis: str, known: Mapping[tuple[str, Any], str]) -> s
 
 
 def _setting(point: "Point", axis: str) -> Any:
-    """What a point has at a key path; None where no run of its chain reads one."""
+    """The setting of a point at a key path, from the last run of its chain that has it; None where none has."""
     for run in reversed(point.runs.values()):
         try:
             return attribute(run.spec, axis)

@@ -39,11 +39,16 @@ class Drawing:
         self._known: dict[tuple, list[list[Settings]] | None] = {}
 
     def first(self, wanted: int) -> tuple[list[Drawn], Wrong, int]:
-        """The first draws that the seed gives of which any configuration is left, two that are the same counted once;
-        what is wrong with conditions and budgets; and how many draws were looked at, 0 where one cannot be run.
+        """Take the first `wanted` draws of the seed that keep at least one configuration; equal draws count once.
+
+        More draws are looked at, up to a limit, until there are enough.
+
+        Returns:
+            the draws; every mistake in conditions and budgets; and how many draws were looked at, 0 where the settings
+            of one of them are not valid
 
         Raises:
-            Mistake: this scipy draws other points than were drawn before.
+            Mistake: this version of scipy draws other points than the study drew before.
         """
         count, most = limits.draws(wanted, sum(map(len, self._expanded)))
         while True:
@@ -59,7 +64,7 @@ class Drawing:
             count = min(most, count + min(count, more))
 
     def left(self, found: Sequence[Draw]) -> list[Drawn]:
-        """Draws with what conditions and budgets leave of them; nothing of one that cannot be run."""
+        """Each draw with the configurations that conditions and budgets keep; none if its settings are not valid."""
         return self._left(found)[0]
 
     def _left(self, found: Sequence[Draw]) -> tuple[list[Drawn], Wrong]:

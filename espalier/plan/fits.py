@@ -12,8 +12,11 @@ from espalier.stages.prune import started
 
 
 def misfits(settings: Settings) -> Misfits:
-    """Every (key path, message) of one point's settings that no run could use: of each stage, of two together, and of
-    its teachers, less what these have from the chain."""
+    """Every (key path, message) of settings with which a run would fail.
+
+    Checked are each stage alone, the stages together, and the teachers. A mistake that a teacher takes over from the
+    chain is told once.
+    """
     known = [*_of_chain(settings)]
     yield from known
     for path, _, spec in teachers.asked(settings, settings.stages()):

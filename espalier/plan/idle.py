@@ -1,4 +1,4 @@
-"""What a study says in vain: no mistake, and told before any job."""
+"""Finds overrides and schedules of a study that have no effect, and warns of them before any job."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any

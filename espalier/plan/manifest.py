@@ -112,7 +112,10 @@ def _rounds_of_search(planned: PlannedStudy) -> dict[str, Any]:
 
 
 def _settings(run: Run) -> Iterator[tuple[str, Any]]:
-    """Every setting of a run under its key path; what is null of a teacher its own run tells."""
+    """Every (key path, value) of a run's settings.
+
+    Null settings of its teacher are left out: they are listed with the teacher's own run.
+    """
     for key, value in flat(run.spec.model_dump(mode="json")):
         if value is not None or ".teacher." not in key:
             yield key, value

@@ -1,4 +1,4 @@
-"""How large the networks of a study are, as far as its settings and its own images tell before a run."""
+"""Sizes of a study's networks before training, from its settings and the user's own images."""
 
 from typing import Any
 
@@ -34,7 +34,10 @@ def structure(settings: Settings) -> Choice | None:
 
 
 def tried(settings: Settings) -> Choice | None:
-    """What of structured pruning can be tried before any training: all whose widths are known, else its heads alone."""
+    """The part of a structured pruning that can be checked before training; None where no part can.
+
+    It is the whole pruning where the widths do not depend on the weights, and the pruning of heads alone otherwise.
+    """
     if structure(settings) or not getattr(settings.prune, "head_ratio", None):
         return structure(settings)
     return settings.prune.model_copy(update={"ratio": 0.0, "scope": "local"})

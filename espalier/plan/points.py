@@ -107,7 +107,7 @@ class StudyPoints:
             return []
 
     def _plain(self) -> int:
-        """How many blocks select nothing; they stand first."""
+        """The number of blocks without `select`; they come first."""
         blocks = self.study.grid or (Block(),)
         return next((index for index, block in enumerate(blocks) if block.select), len(blocks))
 

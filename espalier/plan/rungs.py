@@ -58,7 +58,7 @@ def compared(candidates: Sequence[Sequence[str]], scores: Mapping[str, float | N
 
 
 def _score(path: Path) -> float | None:
-    """What a training is compared by at a rung, the larger the better; None of one that diverged."""
+    """The score of a training at a rung, larger is better; None of one that diverged or was not run."""
     found = rung_file.read(path)
     if found.best is None or found.outcome in (records.DIVERGED, records.NOT_RUN):
         return None
@@ -66,13 +66,13 @@ def _score(path: Path) -> float | None:
 
 
 def stepped(planned: "PlannedStudy", first: int, root: Path = Path()) -> "PlannedStudy":
-    """The study with what its rungs have decided by now, and the first rung that is open.
+    """A planned study with the answers of its rungs so far, and with the first rung that is still open as `pending`.
 
     Args:
-        first: how many points the rungs are of, from the first one on; others start from what was selected
+        first: how many points, from the first one on, the rungs compare; later points start from a selection
 
     Raises:
-        ArtifactError: the file of an answer holds something else.
+        ArtifactError: the file of an answer is damaged, or answers another question.
     """
     asked, ends_itself = planned.study.halving, trials.rule(planned.study)
     if not planned.points or (asked is None and ends_itself is None):
@@ -140,7 +140,7 @@ def _candidates(points: "Sequence[Point]") -> list[list[Run]]:
 
 
 def decided(answers: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What the answers of a study say of who went on: an epoch each, with its candidates."""
+    """Yield what was decided at every rung of a study: its epoch, the epochs of a whole training, its candidates."""
     for answer in answers:
         if trials.is_trials(answer):
             yield from trials.as_rungs(answer)

@@ -1,4 +1,4 @@
-"""The sample that a study asks for: what may not be said together, the points drawn, and what the plan says of it."""
+"""The points of a study that samples a space or a grid: checks of its keys, the points drawn, a line for the plan."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,17 +47,21 @@ def chosen(
     labels: Labels,
     asking: search_rounds.Rounds | None,
 ) -> Found:
-    """The points of a study, in the order of its grid or as they are drawn, every mistake in what leaves them, and what
-    is said of a study without mistakes that leaves too few.
+    """Choose the points of a study: its whole grid, or a sample of its space or grid.
 
     Args:
         expanded: the points of each block of the grid
-        resolve: points → their settings, without those of points that are wrong, which it tells
+        resolve: points → their settings; it reports wrong points itself and leaves them out
         labels: the labels of a point
-        asking: what results tell of later points; None where they are not asked
+        asking: the rounds of a search whose later points depend on results; None leaves them unasked
+
+    Returns:
+        the settings of the points, in the order of the grid or of the draws; every mistake in conditions, budgets and
+        pruning; and a message where fewer points are left than the study asks for
 
     Raises:
-        Mistake: this scipy draws other points than were drawn before, or what results are to tell has no clear meaning.
+        Mistake: this version of scipy draws other points than the study drew before, or the metric of a search is
+            ambiguous.
     """
     if study.sample and study.space:
         return _of_space(study, Drawing(study, expanded, resolve, labels), asking)

@@ -39,8 +39,10 @@ Shape = tuple[int | None, int | None, int]
 def cut(
     chosen: Sequence[Settings], study: Study, shapes: Sequence[Shape]
 ) -> tuple[list[Settings | None], list[tuple[str, str]]]:
-    """The smoke run of every configuration, None where the study runs in full, and every (key path, message) of what
-    is wrong in the study's own `smoke`."""
+    """The smoke run of every configuration (None where the study runs at full scale), and every mistake in `smoke`.
+
+    A mistake is (key path, message).
+    """
     wrong = [(path, message) for path in study.smoke for message in _unfit(path, chosen)]
     if study.scale == "full" or wrong:
         return [None] * len(chosen), wrong
@@ -59,11 +61,11 @@ def cut(
 
 
 def smoke(settings: Settings, shape: tuple[int, int, int], own: Mapping[str, Any]) -> Settings:
-    """One configuration cut to what takes seconds.
+    """A configuration reduced so that it runs within seconds: a small stand-in data set, one epoch, small batches.
 
     Args:
         shape: classes, image side and channels of the smoke run
-        own: key paths that the study itself sets; those that these settings have not are left out
+        own: key path → value of the study's own `smoke`; keys that this configuration does not have are skipped
 
     Raises:
         ValidationError: a value of `own` is not allowed.

@@ -150,8 +150,13 @@ def _settings(found: Iterable[Drawn]) -> Iterator[Settings]:
 def _chosen(
     proposals: Iterator[Draw], study: Study, number: int, before: frozenset[Settings], drawing: Drawing
 ) -> dict[str, Any]:
-    """The first proposals that conditions and budgets leave and that are new; where a model names too few, the next
-    points of the sequence that the first round is of."""
+    """Choose the draws of a round: the first proposals that are new and keep a configuration.
+
+    Where the model proposes too few, the next draws of the first round's sequence (Sobol) fill the rest.
+
+    Raises:
+        Mistake: fewer draws than asked for are left.
+    """
     wanted, found, asks = study.sample.points, [], 0
 
     def fresh(draws: Sequence[Draw]) -> list[Drawn]:

@@ -1,4 +1,7 @@
-"""The best of other blocks or of another study, from which a block of a grid starts: asked of results, then known."""
+"""Blocks of a grid that start from the best configurations of other blocks, or of another study.
+
+The best ones are known once the candidates have results; until then the plan waits.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,13 +48,13 @@ class Best(Step):
 
 
 class Selections:
-    """What the blocks of one study select, as far as results tell it by now.
+    """Resolves the `select` of the blocks of one study, as far as there are results.
 
     Args:
         name: of the study
-        partly: the study with some of its configurations alone; those whose trainings its rungs compare stand first, so
-            many of them
-        planned: plans another study as its file stands, or raises a Mistake
+        partly: (configurations, count) → the study planned with these configurations only; its rungs compare the
+            trainings of the first `count` of them
+        planned: plans another study from its file, or raises a Mistake
     """
 
     def __init__(
@@ -65,15 +68,14 @@ class Selections:
         self.pending: Step | None = None
 
     def of_blocks(self, select: Select, before: Configured, first: int) -> list[int] | None:
-        """Which configurations of the blocks before are selected, by their place, the best first; None while that is
-        not known.
+        """Indices in `before` of the configurations that are selected, the best first; None while results are missing.
 
         Args:
-            before: the configurations of the blocks before, those of blocks that select nothing first
-            first: how many these are
+            before: the configurations of all earlier blocks; those of blocks without a selection come first
+            first: how many configurations come from blocks without a selection
 
         Raises:
-            Mistake: there are fewer than are asked for.
+            Mistake: there are fewer configurations than are asked for.
         """
         if self.pending:
             return None
@@ -83,11 +85,12 @@ class Selections:
         return None if found is None else [places[labels] for labels in found]
 
     def of_study(self, select: Select) -> tuple[tuple[str, ...], list[GridPoint] | None]:
-        """The axes of another study, and what its best configurations change of its own settings, the best first; None
-        while that is not known.
+        """The axes of another study, and the settings that its best configurations change, the best first.
+
+        The second is None while results are missing.
 
         Raises:
-            Mistake: that study cannot be planned, or has fewer than are asked for.
+            Mistake: the other study cannot be planned, or has fewer configurations than are asked for.
         """
         other = self._planned(select.study)
         found = None if self.pending else self._best(other, select)
@@ -126,5 +129,5 @@ class Selections:
 
 
 def _name(planned: "PlannedStudy", labels: tuple[str, ...]) -> str:
-    """What tells a configuration from others, in its own study's words."""
+    """The labels of a configuration as one text, without empty ones; the name of its study where none is left."""
     return " · ".join(label for label in labels if label not in ("none", "–")) or planned.name

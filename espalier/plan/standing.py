@@ -1,4 +1,7 @@
-"""What of a plan stands on disk, judged by records alone: times of files and Snakemake's notes decide nothing."""
+"""Which runs of a plan are complete on disk, and which cannot be used.
+
+Records alone decide; modification times and Snakemake's metadata do not count.
+"""
 
 from collections.abc import Iterator
 from functools import cache, cached_property
@@ -28,7 +31,7 @@ class Standing:
         self._known: dict[Run, Record | Mistake | None] = {}
 
     def record(self, run: Run) -> Record | None:
-        """The record of a run; None where it has none, or one that cannot be used."""
+        """The record of a run; None where there is none, or where it is damaged."""
         found = self._found(run)
         return None if isinstance(found, Mistake) else found
 
@@ -50,8 +53,12 @@ class Standing:
 
     @cached_property
     def problems(self) -> dict[Run, str]:
-        """Run → what is wrong with what lies there of it, in words: a damaged record; or one of other data, or of other
-        networks before it, than lie there now. No such run is used, and none is made again over something whole."""
+        """Run → a message, for each run whose files on disk cannot be used.
+
+        The record is damaged; the data or networks that the run was made from have changed since; or a file is gone
+        that a run still to be made needs. Such a run is not used, and nothing is made over it: the message says what to
+        do.
+        """
         found = {}
         for run in (run for runs in self._plan.runs.values() for run in runs.values() if run.parent):
             known = self._found(run)

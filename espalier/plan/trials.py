@@ -65,7 +65,7 @@ class Trials(Step):
 
 
 def rule(study: Study) -> dict[str, Any] | None:
-    """By what the trainings of a study end themselves, as a question holds it; None where they do not."""
+    """The rule by which a study's trainings stop early without waiting for one another; None where there is none."""
     if study.median_stopping:
         return {"name": "median", **study.median_stopping.model_dump()}
     if study.halving and not study.halving.wait:

@@ -1,4 +1,4 @@
-"""What a study's tables and figures ask for, held against the points of its grid."""
+"""Checks that a study's points can fill the tables and figures that it asks for."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What choosing among several adds by chance."""
+"""How much the best of several candidates exceeds its own true mean by chance."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -17,13 +17,15 @@ def highest(count: int) -> float:
 
 
 def optimism(scores: Sequence[Sequence[float | None]]) -> float | None:
-    """How much the best mean of candidates that are all equally good lies above their own, by their seeds alone.
+    """The amount by which the best mean lies above the true one, by chance, if all candidates are equally good.
+
+    The spread of scores over seeds is pooled over the candidates and taken as normal.
 
     Args:
-        scores: of each candidate, one a seed
+        scores: for each candidate one score a seed
 
     Returns:
-        The expected maximum under no effect, in the unit of the scores; None where no candidate has two seeds.
+        the expected maximum under no effect, in the unit of the scores; None where no candidate has two seeds
     """
     known = [[score for score in own if score is not None] for own in scores]
     spreads = [variance(own) for own in known if len(own) > 1]

@@ -10,11 +10,11 @@ from statistics import fmean
 
 
 def kept(scores: Sequence[Sequence[float | None]], most: int) -> list[bool]:
-    """Whether each candidate goes on: those of the best mean over their seeds, the earlier of equals.
+    """Whether each candidate goes on: the `most` with the highest mean over seeds; the earlier of equal ones.
 
     Args:
-        scores: of each candidate, one a seed, the larger the better; None of a seed that has diverged, with which its
-            candidate does not go on
+        scores: for each candidate one score a seed, larger is better; None for a seed that diverged, which drops the
+            candidate
         most: how many go on
     """
     means = [mean(own) for own in scores]

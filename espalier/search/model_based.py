@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 def proposals(
     space: Space, results: Sequence[tuple[Draw, float | None]], method: str, seed: int, number: int
 ) -> Iterator[Draw]:
-    """Draws that a model proposes, one after the other without end, rounded as all draws are.
+    """Yield points that a model of the results proposes, without end, rounded as all draws are.
 
-    Each is taken as being under way by those after it, so that they lie elsewhere. Two may be the same once rounded.
+    Each proposal counts as running for those after it, so that they lie elsewhere. Two may be equal after rounding.
 
     Args:
-        space: of the draws
-        results: what was drawn so far, with scores, the larger the better; None of one that has none, which counts as
-            the worst of the others
+        space: axes of the points
+        results: points evaluated so far with their scores, larger is better; None for a point without a score, which
+            counts as the worst
         method: `tpe` or `gp`
         seed: of the search
-        number: of its round
+        number: of the round, which changes the seed
     """
     import optuna
 

@@ -1,7 +1,7 @@
-"""The file of a rung: how a run stood at the end of an epoch, by which it is decided whether it goes on.
+"""The file of a rung: the state of a run at the end of an epoch, which decides whether the run goes on.
 
-It tells of the run as it was then, also where the run has gone on since: whoever asks later is told the same, but for
-the times. Its own SHA-256 stands in it.
+It keeps the state at that epoch even if the run has gone on since, so that it always reads the same but for the times.
+It contains its own SHA-256.
 """
 
 from collections.abc import Mapping

@@ -43,7 +43,7 @@ class Distribution:
         return self.name.startswith("log_")
 
     def at(self, share: float) -> float | int:
-        """The number below which a `share` (at least 0, less than 1) of all draws lie; rounded, but for whole ones."""
+        """The quantile at `share` in [0, 1): a number to `DIGITS` significant digits, or a whole number."""
         # A whole number is what is left of the next one.
         high = self.high + 1 if self.whole else self.high
         if self.log:
@@ -60,8 +60,7 @@ class Distribution:
 
 
 def at(axis: Distribution | Mapping[str, Any], share: float) -> float | int:
-    """What a draw has on an axis: the number below which a `share` (at least 0, less than 1) of all lie, or the place
-    of a value."""
+    """The value of an axis at a quantile `share` in [0, 1): a number of a distribution, or the index of a value."""
     return axis.at(share) if isinstance(axis, Distribution) else int(share * len(axis))
 
 

@@ -1,7 +1,7 @@
-"""Rules by which a training ends itself, since others are better: it is compared with those that are there by then.
+"""Rules that stop a training early, by comparing it with the trainings that have come as far.
 
-Sources: asynchronous successive halving, Li et al. 2020 (arXiv 1810.05934), as its form that stops trainings and takes
-none up again; the median stopping rule, Golovin et al. 2017 (Google Vizier, KDD).
+Sources: asynchronous successive halving, Li et al. 2020 (arXiv 1810.05934), in the form that stops trainings and
+resumes none; the median stopping rule, Golovin et al. 2017 (Google Vizier, KDD).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from espalier.search.trial_file import Look, Trial
 
 @dataclass(frozen=True)
 class AsynchronousHalving:
-    """At a rung a training goes on if it is among the best of those that have come there by then."""
+    """A training goes on after a rung if it is among the best `keep` of those that have reached the rung so far."""
 
     epochs: tuple[int, ...]
     """the rungs, without the end of training"""
@@ -28,11 +28,11 @@ class AsynchronousHalving:
         return [epoch for epoch in self.epochs if epoch < epochs]
 
     def look(self, epoch: int, place: int, trials: Sequence[Trial | None]) -> Look:
-        """How a training stands at an epoch.
+        """Compare a training with the others at an epoch.
 
         Args:
-            place: of the training among all, in the order of the study
-            trials: all as far as they are, this one among them; None of one that has not begun
+            place: index of the training in `trials`
+            trials: every training as far as it is, in the order of the study; None for one that has not begun
         """
         scores = [trial.at(epoch) if trial else None for trial in trials]
         # One that diverged has been compared, and lost.
@@ -45,7 +45,7 @@ class AsynchronousHalving:
 
 @dataclass(frozen=True)
 class Median:
-    """A training ends when its best so far is below the median of what those that finished had at the same epoch."""
+    """A training ends if its best score so far is below the median of the finished trainings' at the same epoch."""
 
     first: int
     every: int
@@ -57,7 +57,7 @@ class Median:
         return list(range(self.first, epochs, self.every))
 
     def look(self, epoch: int, place: int, trials: Sequence[Trial | None]) -> Look:
-        """How a training stands at an epoch; the arguments are those of the other rule."""
+        """Compare a training with the finished ones at an epoch; arguments as for `AsynchronousHalving.look`."""
         own = trials[place].at(epoch)
         others = [trial for at, trial in enumerate(trials) if trial and trial.finished and at != place]
         bar = median(trial.at(epoch) for trial in others) if len(others) >= self.finished else None

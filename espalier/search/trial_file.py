@@ -59,14 +59,14 @@ class Trial:
         return self.outcome in (record.DIVERGED, record.NOT_RUN)
 
     def at(self, epoch: int) -> float | None:
-        """The score after an epoch; that of its end, where it finished before; None where it has not come there."""
+        """The score after an epoch, or the final one if the training finished earlier; None if it is not there yet."""
         if epoch <= len(self.scores):
             return self.scores[epoch - 1]
         return self.scores[-1] if self.finished else None
 
     @property
     def score(self) -> float | None:
-        """That of its end, or of the epoch at which it was stopped; None of one that diverged."""
+        """The score at the end, or at the epoch that stopped the training; None if it diverged or has no epoch yet."""
         if self.diverged or not self.scores:
             return None
         return self.looks[-1].score if self.outcome == STOPPED else self.scores[-1]
@@ -88,7 +88,10 @@ def path(run: str, key: str) -> Path:
 
 
 def under_way(file: Path) -> Path:
-    """Where it lies before that; Snakemake removes the outputs of a job that begins."""
+    """The file that holds a trial while the training runs.
+
+    It has another name than the final file, since Snakemake removes the outputs of a job that begins.
+    """
     return file.with_suffix(".running")
 
 
