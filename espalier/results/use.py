@@ -57,12 +57,13 @@ def save(frame: "pd.DataFrame", output: Path) -> None:
 
 
 def load(path: str | Path | None = None, *, study: str | None = None, best: bool = False) -> "Classifier":
-    """A network to use: of a run, of a coded file (.esp) or an ONNX file of ours, or the best of a study.
+    """Load a network to use: of a run, from a coded file (.esp), from an ONNX file of ours, or the best of a study.
 
     Args:
-        path: of the file or of the run's folder, or the run's id, name or spoken name
-        study: name of a study: of the configuration with the highest mean validation top-1 the best seed is taken
-        best: said with `study`, since nothing else is chosen there
+        path: the file, or the run: its folder, id, name or spoken name
+        study: name of a study; its best configuration has the highest mean validation top-1, and of its seeds the one
+            with the highest validation top-1 is taken
+        best: must be True with `study`
 
     Raises:
         Mistake: there is no such network, or it is damaged.

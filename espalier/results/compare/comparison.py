@@ -64,11 +64,14 @@ def spread_words(study: Study) -> str:
 
 
 def grouped(frame: "pd.DataFrame", by: str, study: Study) -> "pd.DataFrame":
-    """A row a group, in the order of the plan: estimates of the accuracies over seeds, `params` and `macs` where the
-    group agrees on them, mean `train_wall_s` with that of extensions, mean and spread of what a study may ask for, and
-    how many of its points are `done` or have `diverged` of those `planned`.
+    """Summarize the frame by the column `by`: a row a group, in the order of the plan.
 
-    Groups share one spread: who shows a part of a study gives the whole frame, and takes its rows from what comes back.
+    Columns are estimates of the accuracies over seeds; `params` and `macs` where all of a group have the same; the mean
+    `train_wall_s`, extensions included; mean and standard deviation of the other measures; and the numbers of points:
+    `done`, `diverged` and `planned`.
+
+    All groups share one estimate of the spread. To show a part of a study, give the whole frame and take its rows from
+    the result.
     """
     # Captions come from modules that import this one, and must not wait for pandas.
     import pandas as pd

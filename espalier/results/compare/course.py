@@ -1,7 +1,7 @@
-"""What a search has found by the epochs that it has spent, in an order that is defined and not that of the clock.
+"""The best score of a search as a function of the epochs spent, in an order that does not depend on the clock.
 
-One configuration after the other, in the order of the study, each to where it ended. Where all wait for one another at
-rungs, rung by rung: at each, all that were trained so far.
+Configurations come in the order of the study, each trained to where it ended. Where all wait for one another at rungs,
+the order is rung by rung, and within a rung that of the study.
 """
 
 from collections import Counter

@@ -16,15 +16,15 @@ _TREES = 30
 # Table, page and figure ask for the same.
 @lru_cache(maxsize=4)
 def fitted(columns: tuple[tuple, ...], scores: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """How well forests foretell scores, and how much worse where an axis is shuffled.
+    """Fit random forests that predict scores from settings, and measure the permutation importance of every axis.
 
     Args:
-        columns: of each axis the value of every configuration, a number, NaN where it has none, or a word
+        columns: for each axis the value of every configuration: a number, NaN where it has none, or a word
         scores: of every configuration
 
     Returns:
-        R² of every forest on configurations that it has not seen, float (forests,), and what of it is lost with each
-        axis shuffled, float (axes, SHUFFLES).
+        R² of every forest by cross-validation, float (forests,), and the decrease of R² with each axis shuffled, float
+        (axes, SHUFFLES)
     """
     # The import takes seconds.
     from sklearn.inspection import permutation_importance
@@ -48,9 +48,9 @@ def fitted(columns: tuple[tuple, ...], scores: tuple[float, ...]) -> tuple[np.nd
 
 
 class _Unseen:
-    """Forests that foretell each configuration's score from other configurations alone.
+    """Random forests of a cross-validation: each configuration's score is predicted by a forest not fitted to it.
 
-    Axes of words are one column a word inside, so that they have no order, and one column outside, so that they are
+    An axis of words is one-hot encoded inside, so that its words have no order. Outside it is one column, so that it is
     shuffled as a whole.
     """
 

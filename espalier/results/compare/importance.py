@@ -28,7 +28,7 @@ _RANGE = (2.5, 97.5)
 
 
 class Part(NamedTuple):
-    """What one axis explains of the variance, 1 for all of it, alone and with others: mean and range over shuffles."""
+    """The share of variance (1 is all) that an axis explains, alone and with others: mean and range over shuffles."""
 
     values: Values
     mean: float
@@ -62,8 +62,11 @@ def shared(frame: "pd.DataFrame") -> bool:
 
 
 def importance(frame: "pd.DataFrame", study: Study) -> Importance:
-    """The importance of every axis for validation top-1 at the end; or, where a search has stopped some configurations,
-    after the epochs that all have reached, of the trained networks."""
+    """How much every axis matters for the final validation top-1, by permutation importance in random forests.
+
+    Where a search stopped some configurations, the score is the trained network's validation top-1 after the epochs
+    that all have reached.
+    """
     if shared(frame):
         frame, study = until(frame, study, "train")
     column = "shared_top1" if shared(frame) else "validation_top1"

@@ -17,7 +17,10 @@ def logits(percent: np.ndarray, images: np.ndarray | float) -> np.ndarray:
 
 
 def percents(values: np.ndarray, images: np.ndarray | float) -> np.ndarray:
-    """Accuracies of logits; never below 0 or above 100, where a logit is that of less than no image."""
+    """Accuracies in percent from logits, clipped to 0 and 100.
+
+    A logit counts half an image more on either side, so that its exact inverse can lie beyond these.
+    """
     values = np.asarray(values, dtype=float)
     right = (images + 1) / (1 + np.exp(-values)) - 0.5
     return np.clip(100 * right / images, 0, 100)

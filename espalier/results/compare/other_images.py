@@ -26,8 +26,9 @@ Answers = tuple[tuple[str, ...], np.ndarray]
 
 
 def answers(frame: "pd.DataFrame", study: Study) -> dict[Hashable, Answers]:
-    """Configuration → its data and, float (images,), the share of its seeds that answered each test image rightly; left
-    out are those whose evaluations did not write that.
+    """Configuration → its data sets, and the share of its seeds that classified each test image correctly.
+
+    The shares are float (images,). Configurations whose evaluations did not write them are left out.
 
     Raises:
         ArtifactError: the record of an evaluation, or its file, is damaged.

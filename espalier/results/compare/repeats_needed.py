@@ -1,4 +1,4 @@
-"""How many repeats would tell whether two configurations differ, or that they do not: the power of the next study.
+"""Power analysis: how many repeats a next study needs to tell whether two configurations differ or are equivalent.
 
 Source: Cohen 1988 (power); for equivalence Schuirmann 1987.
 """
@@ -17,16 +17,17 @@ MOST = 1000
 def repeats(
     logits: tuple[float, float], sd: float, images: float, groups: int, compared: int, margin: float
 ) -> int | None:
-    """Repeats of each configuration that would make the difference significant, or else, if they are fewer, show it to
-    be within the margin; None where more than `MOST` would.
+    """The fewest repeats of each configuration that resolve a difference with power `POWER`; None beyond `MOST`.
+
+    Resolved means that the difference is significant, or that it lies within the margin.
 
     Args:
-        logits: the two means that are compared, taken for the true ones
+        logits: the two mean logits compared, taken as true
         sd: standard deviation of logits over seeds
-        images: that an accuracy is of
-        groups: that share the spread
-        compared: groups that are compared with the same one
-        margin: in points
+        images: number of images that an accuracy is measured on
+        groups: number of groups that share the spread
+        compared: number of groups compared with the same baseline, for the correction
+        margin: in points of accuracy
     """
     # Normal and t-distributions, without the import of scipy.stats.
     from scipy.special import ndtri, stdtrit

@@ -12,8 +12,11 @@ WAYS = ("built", "pruned")
 
 
 def sizes(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
-    """A row a configuration, ended by training or pruning, whose size both ways have reached: what `grouped` says of
-    it, and its `way`; large networks first, the built one of a size before the pruned one."""
+    """The configurations whose number of parameters both a built and a pruned network have: a row each.
+
+    Columns are those of `grouped`, and `way`: `built` for a network trained at that size, or `pruned`. Large networks
+    come first; of one size, the built one before the pruned one.
+    """
     data = grouped(frame, "configuration", study)
     pruned = frame.groupby("configuration", sort=False)["run.prune"].first().notna()
     data["way"] = pruned.map({False: WAYS[0], True: WAYS[1]})

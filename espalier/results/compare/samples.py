@@ -64,7 +64,7 @@ def by_seed(frame: "pd.DataFrame", by: str, column: str) -> "pd.DataFrame":
 
 
 def image_counts(frame: "pd.DataFrame", measure: str) -> "pd.Series":
-    """Images that the accuracy of every row is of; missing where neither its evaluation nor its data can tell."""
+    """The number of images that each row's accuracy was measured on; missing where it is not known."""
     import pandas as pd
 
     if measure.startswith("test") and "images" in frame:

@@ -95,16 +95,16 @@ def welch_freedom(error: np.ndarray, counts: np.ndarray, control: int) -> np.nda
 
 
 def points(middle: np.ndarray, radii: np.ndarray, images: np.ndarray) -> tuple[float, float]:
-    """The least and largest difference in points of two accuracies whose logits lie in an ellipse.
+    """Bounds of the difference of two accuracies, in points, while their logits lie in an ellipse.
 
-    Its half axes are critical t times standard error, so that it holds a pair of equal logits where, and only where,
-    their difference is not significant; to first order the bounds cover as an interval of the accuracies would, and
-    they imply no accuracy below 0 or above 100.
+    The half axes of the ellipse are critical t times standard error. It then contains a pair of equal logits if and
+    only if the difference is not significant. To first order the bounds cover as an interval of the accuracies would,
+    and they imply no accuracy below 0 or above 100.
 
     Args:
         middle: the two mean logits
         radii: the two half axes
-        images: of each accuracy
+        images: number of images of each accuracy
     """
     if not np.isfinite([*middle, *radii]).all() or not (radii > 0).any():
         return np.nan, np.nan
@@ -131,8 +131,14 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def worse_than(values: np.ndarray, best: int, spread: Spread, pairs: float) -> np.ndarray:
-    """Whether each group is significantly worse than the best one, bool (groups,), corrected for all `pairs` that could
-    have been the ones compared (Bonferroni)."""
+    """Whether each group is significantly worse than the best one: bool (groups,), with Bonferroni's correction.
+
+    Args:
+        values: logits of each group and repeat
+        best: index of the best group
+        spread: of the logits over repeats
+        pairs: number of pairs that the correction counts, since any of them could have been compared
+    """
     from scipy.special import stdtr
 
     counts, own = each(values)

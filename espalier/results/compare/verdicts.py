@@ -42,9 +42,10 @@ def against(
     margin: float,
     images: Mapping[Hashable, tuple[float, float]] | None = None,
 ) -> "pd.DataFrame":
-    """A row a group with `COLUMNS`: its difference from `baseline` in points, the simultaneous 95 % interval over seeds
-    and its corrected p, the 95 % interval over test images, the repeats that would resolve it, and the verdict. Without
-    a baseline nothing can be said.
+    """Compare every group with the baseline: a row a group with `COLUMNS`.
+
+    These are the difference in points, its simultaneous 95 % interval over seeds and corrected p, its 95 % interval
+    over test images, the repeats that would resolve it, and the verdict. Without a baseline nothing is compared.
 
     Args:
         margin: points within which a group is equivalent to the baseline

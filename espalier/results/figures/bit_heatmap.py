@@ -59,8 +59,10 @@ def bit_grid(frame, history, study: dict, *, split: Literal["test", "validation"
 
 
 def _panels(shown: "pd.DataFrame", title: str, names: list[str]):
-    """A figure, axes for a map of each name, side by side where their cells leave room, and the names in lines that
-    stand above them."""
+    """A figure with a panel for each name, its panels, and the names broken into lines.
+
+    Panels lie side by side as far as the width of a page allows.
+    """
     rows, columns = shown["weight_bits"].nunique(), shown["activation_bits"].nunique()
     wide = _BESIDE + _CELL[0] * max(_LEAST, columns)
     beside = min(len(names), max(1, int((style.PAGE - _SCALE) / wide)))

@@ -57,8 +57,11 @@ def reliability(frame, history, study: dict):
 
 
 def _pooled(own: "pd.DataFrame") -> "pd.DataFrame":
-    """The bins of one configuration that hold images, those of all repeats together; `share` in percent of them, and
-    the `lowest` and `highest` top-1 of a repeat."""
+    """The non-empty confidence bins of one configuration, with the images of all repeats pooled.
+
+    Columns: `images`, mean `confidence` and `top1`, `share` of the images in percent, and the `lowest` and `highest`
+    top-1 of a repeat.
+    """
     ends = own[own["images"] > 0].groupby(["low", "high"])["top1"].agg(["min", "max"]).reset_index()
     weighted = own.assign(confidence=own["confidence"] * own["images"], top1=own["top1"] * own["images"])
     sums = weighted.groupby(["low", "high"])[["images", "confidence", "top1"]].sum()

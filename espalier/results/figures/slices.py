@@ -76,7 +76,10 @@ def _chosen(axes: list[Values], frame: "pd.DataFrame", study: dict) -> list[Valu
 
 
 def _across(panel, values: Values, scores: "pd.Series") -> tuple[list[float], str]:
-    """Where each configuration stands on an axis, NaN where it is not shown; and what is to be told of that."""
+    """Set up the x axis of a panel; the place of each configuration on it, and a note on those left out.
+
+    A configuration that is not shown is at NaN.
+    """
     panel.set_xlabel(values.head)
     if values.numbers is None:
         return _words(panel, values, scores)

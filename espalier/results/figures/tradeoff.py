@@ -128,7 +128,7 @@ def _points(panel, cost, mean, bounds, look: dict) -> None:
 
 
 def _named(panel, cost, mean, first, names: list[str]) -> str:
-    """Write the names, those of the points that are `first` before the others; what to say where some find no room."""
+    """Write the names of points, those that are `first` before the others; a note if some have no room."""
     import numpy as np
 
     from espalier.results.format.point_labels import place

@@ -1,4 +1,4 @@
-"""What stands beside a table or figure: a title, what a reader must know, and how its numbers came about."""
+"""Captions of tables and figures: a title, sentences a reader needs, and notes on how the numbers were made."""
 
 from typing import NamedTuple
 

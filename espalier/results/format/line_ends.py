@@ -26,9 +26,9 @@ _BETWEEN = 9
 
 
 def apart(axes: "Axes", ends: Sequence[tuple[float, float]], names: Sequence[str], size: float = 6.0) -> bool:
-    """Whether the ends are so far apart that each name can stand close to its own; else a legend tells more.
+    """Whether the names fit beside the ends of their lines without being moved far; if not, use a legend.
 
-    Call it when the limits of the axes stand.
+    Call it once the limits of the axes are set.
     """
     axes.figure.draw_without_rendering()
     box, gap = axes.get_window_extent(), size * _GAP * axes.figure.dpi / 72
@@ -48,7 +48,10 @@ def beside(
     colours: Sequence[str],
     markers: Sequence[str],
 ) -> bool:
-    """Write the names beside the first of some panels of the same lines in which they find room; whether one had it."""
+    """Write the names beside the lines of the first panel that has room for them.
+
+    The panels show the same lines. Returns whether one of them had room.
+    """
     for panel, own in zip(panels, ends, strict=True):
         if apart(panel, own, names):
             name(panel, own, names, colours, markers)

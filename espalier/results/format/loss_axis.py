@@ -1,5 +1,7 @@
-"""An axis of losses whose scale the ordinary runs set: logarithmic where they span decades, and marks at its upper end
-where a run that explodes leaves it."""
+"""Scales the axis of losses by the ordinary runs, and marks runs whose loss explodes at its upper end.
+
+The axis is logarithmic where the ordinary losses span more than a decade.
+"""
 
 from collections.abc import Iterable, Sequence
 from math import isfinite

@@ -1,4 +1,4 @@
-"""What must be read beside every accuracy of a study that is no clean result: its protocol, its splits, its scale."""
+"""Warnings that a page and its captions print with accuracies: overrides, a smoke run, the protocol, the splits."""
 
 import json
 from typing import TYPE_CHECKING
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 def notices(study: Study) -> list[str]:
-    """What the page prints; none where every accuracy is a clean one of official splits. The first sentence of each
-    says it in short."""
+    """The warnings of a study: overrides, a smoke run, the published protocol, splits of 80/10/10.
+
+    The first sentence of each is a short form. A study without any of these has no warning.
+    """
     return [said for said in (_overrides(study), _scale(study), protocol_notice(study), _splits(study)) if said]
 
 
@@ -35,7 +37,7 @@ def diverged(frame: "pd.DataFrame | None") -> list[str]:
 
 
 def protocol_notice(study: Study) -> str:
-    """What the mark means; nothing where no accuracy bears it."""
+    """A sentence that explains the mark of accuracies under the protocol published; empty where no accuracy has it."""
     if PUBLISHED not in protocols(study):
         return ""
     mark, here = MARK.strip(), (study.get("baseline") or {}).get(AXIS) == PUBLISHED

@@ -1,4 +1,4 @@
-"""Which columns of a table are printed: those that the study names, or those that tell its rows apart."""
+"""Chooses the columns of a table that are printed: those that a study names, or those whose values vary."""
 
 import re
 from dataclasses import replace
@@ -13,8 +13,10 @@ _COUNT = "n"
 
 
 def telling(table: Table) -> Table:
-    """The table without columns that say the same in every row, which its caption says once, and without those that
-    only a study asks for."""
+    """The table without columns that are the same in every row; its caption gives their values once.
+
+    Columns that are printed only if a study names them are left out too.
+    """
     table = table.of_columns(place for place, head in enumerate(table.printed) if head not in table.asked_for)
     if len(table.printed) < 2 or table.matrix:
         return table

@@ -44,7 +44,7 @@ def chosen(study: Study, what: str = "The epoch is", scored: str = "") -> str:
 
 
 def rest(study: Study, axis: str) -> str:
-    """Beside the values of an axis: what the rows or points that are compared share, or are means over."""
+    """Words for a comparison along an axis: what the compared rows have in common, or are means over."""
     if along(study, axis)[1]:
         return "all else as in the baseline"
     both = mixed(study) and AXIS in study["axes"] and axis != AXIS

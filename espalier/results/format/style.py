@@ -201,7 +201,7 @@ def missing(done: int, planned: int, one: str = "run", what: str = "result") -> 
 
 
 def unfinished(frame: "pd.DataFrame", measure: str) -> str:
-    """What to say of rows of a frame that have no `measure`: those that are to come, and those that were stopped."""
+    """A sentence that counts the rows without `measure`: runs still to come, and runs stopped early."""
     stopped = int((frame["state"] == STOPPED).sum())
     runs = counted(len(frame), "run was", "runs were")
     said = f"{stopped} of {runs} stopped before the end, and not shown." if stopped else ""

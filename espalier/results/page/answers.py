@@ -1,7 +1,7 @@
-"""What a reader of a study's page asks first: the best network, the smallest and the fastest ones nearly as good, and
-what the baseline is not to be told from.
+"""Short answers at the top of a study's page: the best network, the smallest and the fastest ones nearly as good, and
+how the configurations compare with the baseline.
 
-All are chosen on the validation split; the test split says how good they are.
+Networks are chosen on the validation split; the test split scores them.
 """
 
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""A report that opens on the pages of its studies: they and all that they link to, beside what Snakemake tells of how
-it ran."""
+"""Adds the pages of studies, and every file they link to, to the archive of Snakemake's report."""
 
 import os
 import zipfile

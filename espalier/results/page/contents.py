@@ -1,4 +1,4 @@
-"""The contents that stand beside both pages of a study: the same parts, and below each what is on the page itself."""
+"""The table of contents beside the two pages of a study, index.html and explore.html."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

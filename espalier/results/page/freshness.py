@@ -1,4 +1,4 @@
-"""What a study's page was made from, as `page.json` beside it says: a page is current while that is what lies there."""
+"""Whether a study's page is current: `page.json` beside it holds digests of all that the page was made from."""
 
 import json
 from collections.abc import Mapping

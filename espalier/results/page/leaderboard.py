@@ -33,7 +33,7 @@ _CALLED = "Trainings"
 
 
 class Cell(NamedTuple):
-    """What is printed, and the number that the row is sorted by; none where nothing was measured."""
+    """A cell of the leaderboard: the text, and the number that rows are sorted by (None where nothing was measured)."""
 
     text: str
     value: float | None

@@ -1,5 +1,6 @@
-"""Pictures of a study's augmentation policies: samples down, the original and the epochs of training across; and
-samples across, the original, each augmentation alone and all of them down."""
+"""Draws a study's augmentation policies: one picture with a row a sample and a column an epoch, and one with a column a
+sample and a row for each augmentation alone and for all of them.
+"""
 
 import json
 import re
@@ -101,12 +102,13 @@ def draw(previewed: Previewed, samples: "Sequence[Sample]") -> "Figure":
 
 
 def draw_alone(previewed: Previewed, samples: "Sequence[Sample]", each: "Sequence[Sequence[Sample]]") -> "Figure":
-    """One picture at page width: before, after each augmentation alone, and after all of them in the first epoch; where
-    images are mixed, the shares of their labels stand under them.
+    """Draw the samples before augmentation, under each augmentation alone, and under all of them in the first epoch.
+
+    The picture is as wide as the page. Where images are mixed, the shares of their labels stand below them.
 
     Args:
         samples: as training sees them, at least one epoch
-        each: the same ones under each augmentation alone, in the policy's order
+        each: the same samples under each augmentation alone, in the policy's order
     """
     seen = [[sample.seen[0] for sample in one] for one in (*each, samples)]
     told = [_told(one) for one in previewed.spec.augment]

@@ -1,4 +1,6 @@
-"""What blocks of a study have started from: which were chosen, among how many, and what that is worth."""
+"""Sentences on the configurations that a block of a study started from: which were selected, among how many, and how
+optimistic the selection is.
+"""
 
 from typing import NamedTuple
 

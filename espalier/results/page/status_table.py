@@ -50,7 +50,7 @@ def told(study: Study, root: Path = Path()) -> str:
 
 
 def _paused(states: Mapping[str, State]) -> list[str]:
-    """What was trained to a rung and waits for the others, which is as it should be."""
+    """Lines that count the trainings paused at a rung, which wait for the others."""
     counts = Counter(state.paused_at for state in states.values() if state.name == "paused")
     return [f"  {where}: {counted(count, 'training')}" for where, count in counts.items()]
 
@@ -70,7 +70,7 @@ def over(study: Study, root: Path = Path()) -> bool:
 
 
 def other_plan(study: Study) -> str:
-    """A line that says where the page of the study shows another plan than this one; empty where it does not."""
+    """A line that says if the last call of snakemake had another plan of this study than this one; else empty."""
     page = Path("results/studies") / study["study"] / "plan.json"
     if not page.exists():
         return ""
@@ -89,7 +89,7 @@ def _counts(states: Mapping[str, State], ids: Mapping[str, State] | list[str], s
 
 
 def _best(known: Mapping[str, Facts], ids: list[str]) -> str:
-    """On the validation split; of the test split the tables alone tell."""
+    """The highest validation top-1 of some runs as a cell; the status shows no test scores."""
     found = [known[id_].top1 for id_ in ids if known[id_].top1 is not None]
     return f"{max(found):>14.2f}" if found else f"{'-':>14}"
 

@@ -42,12 +42,12 @@ Times = Mapping[str, Mapping[str, str]]
 
 
 def accounts(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
-    """A row a stage of every point's chain: `configuration`, `repeat`, `stage` (words) and `MEASURES`.
+    """Sizes, speed and accuracy along every chain: `configuration`, `repeat`, `stage` (words) and `MEASURES`.
 
-    Chains that are the beginning of another are left out. `bits` are those of a weight, zeros included; `file_ratio` is
-    the original's file over the network's own, `weight_ratio` the bits of the original's weights over those of its own
-    (channels removed count by the parameters), `activation_ratio` the original's activations over its own. What nothing
-    has measured is missing.
+    The table has a row for each stage of a point's chain. Chains that are the beginning of a longer one are left out.
+    `bits` are bits a weight, zeros included. Ratios divide the original network by this one: `file_ratio` bytes of
+    files, `weight_ratio` bits of weights (bits a weight times parameters), `activation_ratio` sizes of activations.
+    What was not measured is missing.
     """
     import pandas as pd
 

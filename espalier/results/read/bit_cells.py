@@ -57,10 +57,11 @@ def scores(study: Study) -> "pd.DataFrame":
 
 
 def cells(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
-    """A row a setting of widths that a study asks for, those of one quantized network once.
+    """Sizes and accuracies of every pair of bit widths that a study asks for; each quantized network counts once.
 
-    `configuration` is the first that holds the network; `kept` whether its chain goes on with the setting; accuracies
-    and `before_*`, those of the network before, and sizes are missing where nothing has measured them.
+    A row is one pair of one network. `configuration` is the first one that has the network; `kept` says whether the
+    chain goes on with this pair; `before_*` are accuracies of the network before quantization. What was not measured is
+    missing.
     """
     import pandas as pd
 

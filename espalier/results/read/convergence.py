@@ -1,5 +1,4 @@
-"""What the histories of trainings say beyond their best epoch, computed whenever runs are read: how soon one was nearly
-as good as it would get, and how long an epoch took."""
+"""Epochs to convergence and seconds an epoch, computed from the histories of trainings whenever runs are read."""
 
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,10 @@ DEFINITION = (
 
 
 def courses(history: "pd.DataFrame", runs: "pd.DataFrame") -> "pd.DataFrame":
-    """`epochs_to_convergence`, the first epoch, counted from 1, that is within `NEAR` of the highest validation top-1,
-    and `epoch_s`, the mean seconds of an epoch; float, in the order of `runs`.
+    """Epochs to convergence and mean seconds an epoch of every chain; float, in the order of `runs`.
+
+    `epochs_to_convergence` is the first epoch, counted from 1, whose validation top-1 is within `NEAR` points of the
+    highest.
 
     Args:
         history: a row an epoch of every training: `run`, `validation_top1` in percent, `epoch_s` in seconds

@@ -42,8 +42,11 @@ def table(frame: "pd.DataFrame", study: Study, metric: str, words: tuple[str, ..
 
 
 def corruptions(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
-    """A row a network of every chain that was scored on corrupted images, less the chains that another goes on from:
-    `configuration`, `repeat`, `stage` (words), `clean_top1` and `mean_corruption_error`."""
+    """Accuracy on corrupted test images: a row for each network of every chain that was scored on them.
+
+    Columns are `configuration`, `repeat`, `stage` (words), `clean_top1` and `mean_corruption_error`, both in percent.
+    Chains that are the beginning of a longer one are left out.
+    """
     import pandas as pd
 
     found = []
@@ -64,8 +67,9 @@ def _means(rows: "pd.DataFrame") -> dict[str, float]:
 
 
 def shown(study: Study, named: Mapping[str, str] | None) -> int:
-    """The number of the configuration with some labels and else those of the baseline; without any, the baseline's, or
-    the first where that is no point of the grid.
+    """The number of the configuration with the labels `named`, on other axes with the baseline's.
+
+    Without `named` it is the baseline, or the first configuration where the baseline is no point of the grid.
 
     Raises:
         Mistake: no point of the grid has the labels.

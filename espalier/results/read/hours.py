@@ -131,7 +131,7 @@ def _alike(run: Mapping[str, Any]) -> tuple:
 
 
 def _processes(run: Mapping[str, Any]) -> int:
-    """Of the section by which a run trains; what is said of its teacher is another run's."""
+    """The number of processes of a run's training; settings of its teacher do not count."""
     asked = {key: value for key, value in run["settings"].items() if ".teacher." not in key}
     return max([1, *_numbers(value for key, value in asked.items() if key.endswith(".processes"))])
 

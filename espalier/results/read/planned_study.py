@@ -103,8 +103,11 @@ def short_names(study: Study) -> dict[int, str]:
 
 
 def changes(study: Study) -> dict[int, tuple[str, ...]]:
-    """Configuration → each of its labels that is another than the baseline's; all where the baseline is no point of the
-    study, as in one that is drawn: what is not said there, a reader would have to look up."""
+    """Configuration → those of its labels that differ from the baseline's.
+
+    All labels are listed where the baseline is no point of the study, as in a study that is drawn from a space. A label
+    that says nothing alone comes with the name of its axis.
+    """
     baseline = study.get("baseline") or {} if baseline_number(study) is not None else {}
     varying, names = _varying(study), axis_names(study)
     columns = [set(column) for column in zip(*configurations(study), strict=True)]
@@ -123,7 +126,7 @@ def changes(study: Study) -> dict[int, tuple[str, ...]]:
 
 
 def _same(label: str, baseline: str | None) -> bool:
-    """Whether a point is at its baseline here; none of a thing is what a chain has that does not read the setting."""
+    """Whether a label is the baseline's; "none" and "–" (no stage of the chain reads the setting) count as equal."""
     return label == baseline or {label, baseline} == {"none", "–"}
 
 

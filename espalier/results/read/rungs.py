@@ -1,4 +1,4 @@
-"""Trainings that a rung has ended, since others were better: what a study's plan says of them."""
+"""Reads from a study's plan which trainings were stopped early, and where."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -41,13 +41,15 @@ def compared(study: Study) -> set[str]:
 
 
 def reached_by_all(study: Study) -> int | None:
-    """Epochs after which the first trainings were stopped for their scores, so that all that did not diverge have come
-    so far; None where none was."""
+    """The earliest epoch at which a training was stopped for its score; None where none was.
+
+    Every training that did not diverge has reached it, so that all of them can be compared there.
+    """
     return min((stop.epochs for stop in stops(study).values() if stop.score is not None), default=None)
 
 
 def waits(study: Study) -> bool:
-    """Whether all trainings wait for one another at each rung; else each is compared with those that were there."""
+    """Whether halving compares all trainings at once at each rung; False where each is compared when it arrives."""
     return "halving" in study and study["halving"].get("wait", True)
 
 
@@ -96,8 +98,11 @@ def _all(study: Study, point: Mapping[str, Any]) -> list[str]:
 
 
 def reached(frame: "pd.DataFrame", study: Study) -> "tuple[pd.DataFrame, list[int]]":
-    """A row a configuration: `epoch_<n>` for each rung and the end, the mean of its seeds there, and `stopped_at`; what
-    is not known yet is missing. Beside it the epochs, in their order."""
+    """Scores at the rungs, and the rungs' epochs in ascending order.
+
+    The table has a row a configuration: `epoch_<n>` for each rung and for the end, a mean over its seeds, and
+    `stopped_at` (epochs). What is not known yet is missing.
+    """
     import pandas as pd
 
     decided = study.get("rungs", ())

@@ -42,16 +42,20 @@ def refuse_damaged(known: Mapping[str, State]) -> None:
 
 
 def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = None) -> pd.DataFrame:
-    """A row a point: `configuration` (number), `repeat`, `seed`, `round` of a search that has rounds, `state`,
-    `label.<axis>`, `run.<stage>` (ids), `spoken.<stage>` (their spoken names), `folder.<stage>` (of prepared data the
-    file), every setting that varies under its key path, the metrics of the runs that are done, and of their histories
-    `epochs_to_convergence` and `epoch_s`.
+    """All results of a study as one frame, a row a point.
 
-    Where trainings were stopped: `stopped_at` (epochs), `stopped_score` (what was compared, a mean over seeds),
-    `stopped_top1` (the training's own validation top-1 there, in percent), and of all trainings `shared_top1`, that
-    after `shared_epochs`, which all have reached.
+    Columns:
 
-    Lists and mappings among the settings are JSON. Whatever does not exist yet is missing.
+    - `configuration` (number), `repeat`, `seed`, `state`; `round` in a search that has rounds;
+    - `label.<axis>`; `run.<stage>` (ids), `spoken.<stage>` (spoken names), `folder.<stage>` (paths; of prepared data
+      the file);
+    - every setting that varies, under its key path; lists and mappings as JSON;
+    - the metrics of the runs that are done, and `epochs_to_convergence` and `epoch_s` from their histories;
+    - where trainings were stopped early: `stopped_at` (epochs), `stopped_score` (what was compared, a mean over seeds),
+      `stopped_top1` (the training's validation top-1 there, in percent); and for all trainings `shared_epochs`, which
+      all have reached, and `shared_top1`, the validation top-1 after them.
+
+    What does not exist yet is missing.
 
     Raises:
         ArtifactError: a run's record or metrics are damaged.

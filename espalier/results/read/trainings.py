@@ -1,4 +1,4 @@
-"""The training of a chain's network: that of `train`, and the extension that goes on from it where there is one."""
+"""Finds the training that made a chain's network: the run of `train`, or of `extend` where the chain has one."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -41,8 +41,11 @@ def wall_s(frame: "pd.DataFrame") -> "pd.Series":
 
 
 def joined(history: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":
-    """A history in which the epochs of each extension that has begun are numbered on from those of its training, which
-    stand before them as the extension's own where no row of the frame ends with that training: it would hide it."""
+    """A history in which the epochs of every extension are numbered on from those of its training.
+
+    Where no row of `frame` ends with that training, so that it has no line of its own, its epochs are copied in front
+    of the extension's.
+    """
     import pandas as pd
 
     if "run.extend" not in frame:

@@ -13,7 +13,7 @@ from espalier.runs.record import Record
 
 @dataclass(frozen=True)
 class Verification:
-    """What was read, and what is not as it was written."""
+    """What a verification read, and the files whose content is not what was written."""
 
     runs: int
     files: int

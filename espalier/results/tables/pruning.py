@@ -29,8 +29,11 @@ def pruning(frame, study: dict) -> Table:
 
 
 def measured(frame: "pd.DataFrame", study: dict) -> "pd.DataFrame":
-    """A row a pruned configuration: `n`, mean and sample standard deviation of its accuracy (`top1`) and of its
-    difference from the network before, repeat by repeat (`change`), and means of its costs."""
+    """Results of every pruned configuration: a row each.
+
+    Columns are `n`, mean and sample standard deviation of the accuracy (`top1`) and of its difference from the unpruned
+    network of the same repeat (`change`), and mean costs.
+    """
     main = headline(study)
     before = trainings.accuracy(frame, study, main)
     pruned = frame[frame["run.prune"].notna()].copy()

@@ -75,8 +75,10 @@ def _ours(frame: "pd.DataFrame", study: dict, *, cells: bool) -> "pd.DataFrame":
 
 
 def _lines(row: dict, groups: list, named: dict, widths: list, value: str) -> list[dict]:
-    """What the configurations that a published row is of have reached; one line without numbers where there are
-    none."""
+    """Lines that compare a published row with each configuration that it describes.
+
+    Where it describes none, one line has the published numbers alone.
+    """
 
     wanted = {f"label.{axis}": row[column] for column, axis in named.items()} | {name: row[name] for name in widths}
     met = [each for each in groups if all(files.meets(cell, str(each[0][key])) for key, cell in wanted.items())]

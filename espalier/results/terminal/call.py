@@ -1,4 +1,4 @@
-"""What a call that makes runs says: a line for each that has ended, and all of one that has failed."""
+"""What the terminal shows of a call of Snakemake: a line for each run that ended, and the log of each that failed."""
 
 import re
 from collections.abc import Iterable, Mapping

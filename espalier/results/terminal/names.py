@@ -40,10 +40,13 @@ class Names:
         return max(map(len, map(self.of, self._served)), default=0)
 
     def of(self, run: str) -> str:
-        """The words for a run, which is called as its folder is; its own name where it is none of a configuration: a
-        data set, or what is no run.
+        """The name of a run in the terminal, from the labels that tell its configuration from the baseline.
 
-        A run that several configurations share is called by what tells all of them from the baseline.
+        A run that several configurations share is named by the labels that all of them have. A data set, a teacher, and
+        a run that is in no plan keep the name of their folder.
+
+        Args:
+            run: the name of its folder
         """
         if run not in self._served or run in self._data:
             return f"teacher {run}" if run in self._teachers else run

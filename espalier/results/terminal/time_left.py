@@ -9,13 +9,12 @@ LEAST = 3
 
 
 class TimeLeft:
-    """Counts the runs of a call and the seconds of those that have ended.
+    """Estimates the time left in a call from the runs that have ended.
 
-    A run to come takes as long as those of its stage have taken on average; and as many go on at once as until now,
-    however the machine shares its cores, or the cluster its nodes.
+    It assumes that a run takes the mean time of its stage, and that as many runs go on at once as so far.
 
     Args:
-        submits: whether jobs wait in a queue before they run, so that the time since they began says nothing
+        submits: whether jobs wait in a queue; the time since a job began is not counted then
     """
 
     def __init__(self, submits: bool = False):

@@ -37,8 +37,11 @@ class Axis(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A plot: lines by name with their colours on light and on dark paper (#rrggbb), the worst first, so that the best
-    are drawn over them; before them grey ones, of configurations that were stopped."""
+    """A plot of parallel coordinates: names, colours and accuracies of its lines, and its axes.
+
+    Colours are #rrggbb, for a light and for a dark page. Lines of stopped configurations come first, in grey. The
+    others follow, the worst first, so that the best are drawn on top.
+    """
 
     title: str
     names: list[str]
@@ -53,8 +56,13 @@ class Lines(NamedTuple):
 
 
 def of_grid(frame: "pd.DataFrame", study: Study) -> Lines | None:
-    """All configurations that have a result, over the axes of the grid, their costs and accuracies, and those that a
-    rung has stopped, at the validation top-1 that they had reached; None below two, or where none has a result."""
+    """Parallel coordinates of all configurations with a result: axes of the grid, sizes and accuracies.
+
+    Configurations that a rung stopped are drawn grey, at the validation top-1 that they had reached.
+
+    Returns:
+        the plot; None where there are fewer than two lines, or no configuration has a result
+    """
     measure = headline(study)
     main, validation = f"{measure}_mean", "validation_top1_mean"
     data, stops = _with_stopped(measured(frame, study), frame, study, main)
@@ -81,8 +89,11 @@ def of_grid(frame: "pd.DataFrame", study: Study) -> Lines | None:
 def _with_stopped(
     data: "pd.DataFrame", frame: "pd.DataFrame", study: Study, main: str
 ) -> tuple["pd.DataFrame", list[rungs.Stop | None]]:
-    """The rows that have a result, the best last, behind those that a rung has stopped, at the validation top-1 that
-    these had reached; and where each was stopped. No row where none has a result."""
+    """The rows with a result, ascending by `main`, and for each row where it was stopped (None if it was not).
+
+    Configurations that a rung stopped come before them, at the validation top-1 that they had reached. There is no row
+    at all where no configuration has a result.
+    """
     import pandas as pd
 
     finished, known = data[data[main].notna()].sort_values(main), rungs.of_configurations(study)
