@@ -9,12 +9,12 @@ _MANY = 64
 
 
 class Choices:
-    """Symbols of several contexts, from their own counts and those of all contexts together.
+    """An adaptive model of symbols in several contexts: a context's own counts, and those of all contexts as its prior.
 
     Args:
-        prior: a weight of each symbol before any was seen, int64
-        worth: symbols that the prior counts for
-        pooled: symbols that all contexts together count for in one of them
+        prior: weight of each symbol before any was seen, int64
+        worth: number of symbols that the prior counts as
+        pooled: number of symbols that the counts of all contexts count as in each of them
     """
 
     def __init__(self, prior: np.ndarray, contexts: int, worth: int, pooled: int) -> None:

@@ -1,9 +1,10 @@
-"""The frame of an `.esp` file: which bytes stand where, and that none of them has changed.
+"""The layout of an `.esp` file, and checks that none of its bytes has changed.
 
     magic 4 | version 1 | bytes of the table, packed 4 | and unpacked 4 | SHA-256 of all the rest 32 |
     table (canonical JSON, LZMA2) | streams, each with the CRC-32 of the shapes and values that it decodes to
 
-Whole numbers are little-endian. Streams have lengths and no offsets, so that they can neither overlap nor leave gaps.
+Numbers are bytes; whole numbers are little-endian. Streams have lengths and no offsets, so that they can neither
+overlap nor leave gaps.
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""What the tensors of a file so far taught: which lines were live and how much they held, and the coder's memory."""
+"""Statistics of the tensors coded so far in a file: live rows and channels, their magnitudes, the model's memory.
+
+They are the context of the tensors that follow.
+"""
 
 from functools import cached_property
 
@@ -13,7 +16,7 @@ _RECENT = 3
 
 
 class EarlierTensors:
-    """Lines (rows and channels) of the tensors before, by how many a tensor had: layers in a row share them."""
+    """Remembers the lines (rows and channels) of earlier tensors by their number: consecutive layers share channels."""
 
     def __init__(self) -> None:
         self.spent = np.zeros(2)
@@ -39,12 +42,18 @@ class EarlierTensors:
             self._held[len(held)] = found.astype(np.int64)
 
     def live(self, length: int) -> np.ndarray:
-        """For each line, int64, in which of the three latest tensors with so many lines it was live: 1, 2 and 4."""
+        """Flags of each line, int64 (length,): bit k says whether the line was live in the k-th latest tensor.
+
+        Only tensors with so many lines count; three are remembered, and k is 0 for the latest.
+        """
         found = np.zeros(length, np.int64)
         for place, live in enumerate(self._live.get(length, ())):
             found |= live.astype(np.int64) << place
         return found
 
     def held(self, length: int) -> np.ndarray:
-        """For each line, int64, what it held in the latest tensor with so many lines, from 0 to 12."""
+        """The magnitude class of each line, int64 (length,), in the latest tensor with so many lines.
+
+        It is 0 for a line of zeros; 1 to 12 compare its sum of magnitudes with the mean of the live lines.
+        """
         return self._held.get(length, np.zeros(length, np.int64))

@@ -27,13 +27,13 @@ def bound_bytes(levels: np.ndarray) -> float:
 
 
 def conditional_bytes(levels: np.ndarray) -> float:
-    """Bytes of a tensor's zeroness given its row and its column, and of its values given theirs.
+    """Conditional entropy of a tensor in bytes: of which levels are zero, and of the others' values.
 
-    Rows are the first dimension, and columns all places in the others. For zeroness, a line belongs to one of 19
-    classes: its odds of a value to the nearest power of 2, from 2^-8 to 2^8, none, or nothing but values. For values,
-    it belongs to one of two: its mean magnitude is above that of the tensor or not. The entropies are those of each
-    pair of classes. Classes and rates cost nothing here, and a coder that knows more than lines may take less: it is a
-    mark to compare with, no bound of every coder.
+    Rows are the first dimension, columns all places in the others. For zeroness, rows and columns have one of 19
+    classes each: the odds of a nonzero level, rounded to a power of 2 from 2^-8 to 2^8, or all zero, or none zero. For
+    values they have one of two: mean magnitude above that of the tensor, or not. The entropy is conditioned on the pair
+    of classes of a cell. Classes and rates cost nothing here, and a coder with more context may need fewer bytes: this
+    is a mark to compare with, not a bound.
     """
     if not levels.size:
         return 0.0

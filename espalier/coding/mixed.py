@@ -72,7 +72,7 @@ def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, earli
 
 
 def starts(least: int, greatest: int) -> np.ndarray:
-    """Where the intervals of magnitudes start, int64, and one behind the last, which is the greatest alone."""
+    """The first magnitude of every interval, int64, and one more than `greatest`, which is an interval of its own."""
     found = [least]
     while found[-1] < greatest:
         found.append(min(found[-1] + max(1, min(found[-1] // _FINE, (greatest - least) // _SPAN)), greatest))
@@ -126,7 +126,10 @@ def _run(
 
 
 def _widths(levels: np.ndarray) -> list[int]:
-    """At most one width that is worth a try: that at which most cells above a cell that is not zero are not zero."""
+    """The image width at which a layer's inputs look most like pixels, as a list; empty where none is worth a try.
+
+    It is the width with the highest share of vertical neighbours that are both not zero, over chance.
+    """
     _, channels, taps = levels.shape
     live = levels[:, :, 0] != 0 if taps == 1 else np.zeros((0, 0), bool)
     if live.any(1).sum() >= live.any(0).sum():
@@ -143,7 +146,10 @@ def _widths(levels: np.ndarray) -> list[int]:
 
 
 def _beside(channels: np.ndarray, width: int) -> np.ndarray:
-    """Of each live channel, which live one lies to the left, above, above to the left and to the right, or -1."""
+    """Indices of the live neighbours of each live channel, int64 (live channels, neighbours); -1 where there is none.
+
+    Channels are the pixels of an image of this width. Neighbours are left, above, above left and above right.
+    """
     live = np.flatnonzero(channels)
     if not width:
         return np.zeros((len(live), 0), np.int64)

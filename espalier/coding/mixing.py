@@ -137,14 +137,17 @@ def _learn(probability, seen, at, bit):
 
 @compiled
 def code_mixed(coder, data, memory, inputs, given, places, count, first, second, kind, rate, bit, costs, part):
-    """Code a bit and learn it.
+    """Code one bit with the mixed prediction, and update the model by it.
 
     Args:
-        inputs: log-odds; those of the contexts, and a constant, are put behind the `given` ones
-        places: of its `count` contexts
-        first: the one set of weights, and `second` the other
-        kind: the context of the last table
-        rate: how fast weights are moved
+        inputs: log-odds of `given` predictions; those of the contexts and a constant are written behind them
+        places: indices of its `count` contexts
+        first: index of the first set of mixing weights; `second` likewise
+        kind: context of the final correction table
+        rate: learning rate of the mixing weights
+
+    Returns:
+        the bit
     """
     n = given
     for k in range(count):
@@ -292,14 +295,15 @@ def code_flags(coder, data, memory, axis, before, flags, costs):
 
 @compiled
 def code_cells(coder, data, memory, kind, levels, outer_before, inner_before, starts, spread, beside, costs):
-    """Code all cells of a tensor; false where the buffer was too short.
+    """Code all levels of a tensor; False where the buffer was too short.
 
     Args:
         kind: 0 to 2
-        levels: int32 (outer lines, taps, inner lines), read or written
-        outer_before: for each line, how much it held in a tensor before, 0 to 15
-        starts: int64, where the intervals of magnitudes start, and one behind the greatest
-        beside: int64 (outer lines, neighbours), the earlier outer lines that lie beside each, or -1; of kind 0 alone
+        levels: int32 (outer lines, taps, inner lines), read by the encoder or written by the decoder
+        outer_before: for each outer line its magnitude class in an earlier tensor, 0 to 15; `inner_before` likewise
+        starts: int64, the first magnitude of every interval, and one more than the greatest magnitude
+        beside: int64 (outer lines, neighbours), indices of the earlier outer lines beside each in an image, or -1; for
+            kind 0 only
     """
     outer, taps, inner = levels.shape
     flat = beside.shape[1] > 0

@@ -1,4 +1,4 @@
-"""What a coded file says of its network beside the tensors: the settings that rebuild it."""
+"""The metadata of a coded file: settings from which its network is rebuilt before the tensors are put in."""
 
 import json
 from typing import Annotated, Any, Literal

@@ -62,7 +62,7 @@ class Levels(_Row):
 
 
 class Plain(_Row):
-    """A tensor kept as it is; its words stand with those of its kind."""
+    """The entry of a tensor that is stored exactly; its values are in the stream of its type."""
 
     name: Annotated[str, Field(max_length=512)]
     shape: Shape

@@ -65,7 +65,11 @@ def converted(model: nn.Module, name: str, image_size: int, channels: int = 3, o
 
 
 def save(path: Path, proto: onnx.ModelProto, feed: Feed, takes: str) -> None:
-    """Write a graph of normalized images as a file that takes what it is told to, and says so."""
+    """Write a graph as an ONNX file, with the input that `takes` names put before it and metadata that describe it.
+
+    Args:
+        proto: a graph that takes normalized images
+    """
     proto = copy.deepcopy(proto)
     put_before(proto, feed, takes)
     Path(path).write_bytes(proto.SerializeToString(deterministic=True))

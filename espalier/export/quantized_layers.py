@@ -25,12 +25,12 @@ _TENSORS = {
 
 @torch.no_grad()
 def put_in(model: nn.Module, quantization: Quantization, image: Tensor, form: Form) -> nn.Module:
-    """Put `QuantizedLayer`s for the quantized layers of a network, in place, and fold normalizations into them.
+    """Replace the quantized layers of a network by `QuantizedLayer`s, in place, and fold normalizations into them.
 
     Args:
         model: in evaluation mode, its weights on their levels, with no quantizer installed
-        image: normalized, float32 (1, C, H, W), for one forward pass that finds what is folded
-        form: what computes: operators of ONNX (QuantizeLinear, DequantizeLinear), or torch's own
+        image: normalized, float32 (1, C, H, W); one forward pass with it finds what can be folded
+        form: `onnx` computes by ONNX's operators (QuantizeLinear, DequantizeLinear), `torch` by torch's own
     """
     pairs = foldable(model, image)
     weights = folded_levels(model, quantization.weights, pairs)
@@ -44,13 +44,14 @@ def put_in(model: nn.Module, quantization: Quantization, image: Tensor, form: Fo
 
 
 class QuantizedLayer(nn.Module):
-    """A convolution or linear layer that reads its input through a quantizer, and its weight from levels.
+    """A convolution or linear layer that quantizes its input and stores its weight as levels.
 
     Args:
-        layer: of which the bias and all but the weight is used
-        weight: its levels; None leaves it in floats
-        activation: fixed qparams of its input; None leaves it in floats, unless `dynamic` is given
-        dynamic: width of its input, whose qparams are chosen over each batch
+        layer: the float layer; its bias and settings are used
+        weight: its weight as levels; None keeps the float weight
+        activation: fixed qparams of its input; None leaves the input in floats, unless `dynamic` is given
+        dynamic: bit width of its input, with qparams chosen for every batch
+        form: `onnx` for ONNX's operators, `torch` for torch's own
     """
 
     def __init__(

@@ -44,17 +44,20 @@ def write(
     name: str,
     beat: Callable[[], object],
 ) -> Iterator[tuple[str, Path, Outcome]]:
-    """Write the forms that are asked for; of each, once it is written, its name, its file and what it computes.
+    """Write the exported files that the settings ask for, and run each over the data.
+
+    Yields:
+        after each file: its form, its path, and its outcome
 
     Args:
-        model: the network of floats
-        eager: what it computes in PyTorch
-        quantized: where the chain has quantized it: this one leaves, and no other 8-bit network is made
-        name: what the network is called in an error
-        beat: is called again and again
+        model: the float network
+        eager: outcome of `model` in PyTorch
+        quantized: the quantized network of the chain; it is exported then, and no other 8-bit network is made
+        name: of the network, for messages
+        beat: called repeatedly while a file is run
 
     Raises:
-        Mistake: the network has no such form, or the file of floats computes something else.
+        Mistake: the network cannot be exported in a form, or the exported float network gives other results.
     """
     feed, takes, sides = Feed.of(data), settings.input, (data.image_size, data.channels)
     for file in FORMS.values():

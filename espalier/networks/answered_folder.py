@@ -27,16 +27,17 @@ class Answered:
 
 
 def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered:
-    """Write a row for each image: its file, the name of its class with the probability, or why it cannot be read. Of a
-    pickled batch: its id, and the number of its class.
+    """Classify images and write a CSV: a row each with its file, class and probability, or why it cannot be read.
+
+    For a pickled batch a row has the id of the image and the number of its class.
 
     Args:
         run: folder of a run, or a coded file
         images: an image, a folder, or a pickled batch (.pkl, .pickle)
-        strict: a file that cannot be read ends it, and no table is written
+        strict: stop at a file that cannot be read, and write no table
 
     Raises:
-        Mistake: there is no such network or no image; with `strict`, a file that cannot be read.
+        Mistake: there is no such network or no image; with `strict`, a file cannot be read.
     """
     from tqdm import tqdm
 

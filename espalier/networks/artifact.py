@@ -34,13 +34,14 @@ def save(
     quantization: "Quantization | None" = None,
     feed: Feed | None = None,
 ) -> None:
-    """Write `model.safetensors` and `model.json`, and `levels.safetensors` of a quantized network; equal weights
-    give equal bytes.
+    """Write `model.safetensors` and `model.json`, and for a quantized network `levels.safetensors`.
+
+    Equal weights give equal bytes.
 
     Args:
-        shapes: what `pruning.shapes` says of a network whose widths are not those of its settings
-        quantization: levels, on which the weights are
-        feed: how the network is fed, and what it answers; without it, its images are taken to have three channels
+        shapes: from `pruning.shapes`, for a network whose widths are not those of its settings
+        quantization: the levels that the weights are on
+        feed: how images are prepared for the network, and its classes; without it, three channels are assumed
     """
     import torch
     from safetensors.torch import save_file

@@ -42,14 +42,14 @@ def tensors_of(
     shrink: bool = False,
     significant_bits: int | None = None,
 ) -> tuple[Tensors, dict[str, Any]]:
-    """What a coded file is to hold of a network: its state, quantized weights as levels, and the record of the rest.
+    """The tensors and the record that a coded file of a network holds: its state, with quantized weights as levels.
 
     Args:
-        fold: fold normalizations into the layers before them; levels stay, and their scales take up the factors, a
-            scale an output channel
-        floats: fp16 rounds all that is not quantized to 11 significant bits, scales among them
-        shrink: leave out the channels that nothing needs
-        significant_bits: round all that is not quantized to so many; None for all of the type's
+        fold: fold normalizations into the layers before them; levels stay, and scales absorb the factors, one for each
+            output channel
+        floats: fp16 rounds all that is not quantized, scales included, to 11 significant bits
+        shrink: leave out channels that contribute nothing
+        significant_bits: round all that is not quantized to so many bits; None for all that the type has
 
     Raises:
         Mistake: a number is too large for fp16.
@@ -158,7 +158,7 @@ def _rebuilt(contents: Contents) -> Network:
 
 
 def _usual(num_classes: int, image_size: int) -> dict[str, Any]:
-    """What a feed says that does not say otherwise."""
+    """The default entries of a feed, which a coded file leaves out."""
     classes = [str(number) for number in range(num_classes)]
     return {"image_size": image_size, "classes": classes, "grayscale": False, "resize": RESIZE}
 

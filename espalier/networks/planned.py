@@ -1,7 +1,7 @@
-"""Counts of the networks of a plan, before anything is trained: python -m espalier.networks.planned
+"""Counts parameters and MACs of networks before training: python -m espalier.networks.planned
 
-Standard input has a JSON list of [model, classes, image size, channels, pruning or null]; on standard output comes a
-list of {params, macs}, or {error} for a network that cannot be built or pruned so.
+Standard input is a JSON list of [model, classes, image size, channels, pruning or null]. Standard output is a list of
+{params, macs}, or {error} for a network that cannot be built or pruned so.
 """
 
 import json

@@ -14,16 +14,15 @@ if TYPE_CHECKING:
 
 
 def load(model: "nn.Module", choice: Choice) -> list[str]:
-    """Copy the weights that fit the settings into `model`; the names of its tensors that stay initialized.
+    """Copy published weights that fit the settings into `model`, and return the names of tensors that stay initialized.
 
-    Those are the ones of a name or shape that the published network has not, such as a stem for small images or the
-    classifier of another number of classes. The first layer of a network whose images have not three channels gets
-    weights adapted as timm adapts them: for one channel the sum over red, green and blue; for others the three,
-    repeated and cut to as many channels, times 3 over their number. The state of torch's random generator stays what it
-    was.
+    These have another name or shape in the published network, such as a stem for small images or a classifier of
+    another number of classes. If images do not have three channels, the weights of the first layer are adapted as timm
+    does: for one channel, the sum over red, green and blue; for n others, the three repeated and cut to n, times 3 / n.
+    The state of torch's random generator is unchanged.
 
     Raises:
-        Mistake: nothing is published that fits, or it can be neither found nor fetched, or it is damaged.
+        Mistake: no published weights fit, or they cannot be found, fetched or read.
     """
     source = rules.published(choice.entry(), choice.settings())
     if source is None:

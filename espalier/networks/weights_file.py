@@ -21,16 +21,18 @@ EMA = ("state_dict_ema", "model_ema", "model_ema_state_dict", "ema_state_dict", 
 def read(
     path: Path, weights: Literal["raw", "ema"] | None = None
 ) -> "tuple[dict[str, Tensor], Literal['raw', 'ema'] | None, list[str]]":
-    """The tensors of a file by name, on the CPU; levels (`<name>.int8`, `<name>.scale`) as the numbers they stand for.
+    """Read the tensors of a weights file, on the CPU, by name; levels are dequantized.
+
+    Levels are stored as `<name>.int8` and `<name>.scale`.
 
     Args:
-        weights: which of both to take where a file holds raw weights and their moving average
+        weights: which to take where a file holds both raw weights and their moving average
 
     Returns:
-        the tensors, the choice that is still to be made among them (by their names), what a log should tell
+        the tensors; the choice of `weights` that is still to be made by their names, if any; lines for the log
 
     Raises:
-        ArtifactError: it is damaged, neither safetensors nor a state dict, or has not the weights that are asked for.
+        ArtifactError: the file is damaged, is neither safetensors nor a state dict, or lacks the weights asked for.
     """
     import torch
 

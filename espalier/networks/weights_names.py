@@ -26,16 +26,20 @@ def named(
     rename: Sequence[tuple[str, str | None]] = (),
     weights: Literal["raw", "ema"] | None = None,
 ) -> "tuple[dict[str, Tensor], list[str]]":
-    """Tensors under the names of a network, as far as they are known, and what a log should tell of it.
+    """Match the tensors of a file to the names of a network, by removing prefixes and by renaming.
 
     Args:
-        own: the names of the network's tensors; a wrapper that one of them begins with is none
-        rename: regular expressions and what they are replaced by, one after the other; None leaves tensors out
-        weights: which to take where names tell raw weights from a moving average
+        path: of the file, for messages
+        own: names of the network's tensors; a prefix that one of them has is kept
+        rename: (regular expression, replacement), applied in this order; None leaves the tensors out
+        weights: which to take where names distinguish raw weights from a moving average
+
+    Returns:
+        the tensors by name, and lines for the log
 
     Raises:
-        Mistake: a regular expression cannot be used, or is in no name.
-        ArtifactError: two tensors come to one name, or there are no weights of the kind that is asked for.
+        Mistake: a regular expression is not valid, or matches no name.
+        ArtifactError: two tensors get the same name, or the file lacks the weights asked for.
     """
     pairs, told = _chosen(path, list(tensors.items()), own, weights)
     plain = [(_plain(name, own), tensor) for name, tensor in pairs]

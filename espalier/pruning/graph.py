@@ -46,10 +46,10 @@ def _without(library: str) -> Iterator[None]:
 
 @contextmanager
 def traceable(model: nn.Module) -> Iterator[None]:
-    """In which a pruner of the network may be made and used; modes and buffers are put back afterwards.
+    """A context in which a pruner of the network can be made and used; modes and buffers are restored afterwards.
 
-    Tracing needs gradients, switches to evaluation and sees no buffers: those that flow into the features, as
-    position embeddings do, are parameters meanwhile.
+    Torch-Pruning's tracing needs gradients, switches to evaluation mode and does not see buffers. Buffers that flow
+    into the features, such as position embeddings, are therefore parameters inside the context.
     """
     modes = {module: module.training for module in model.modules()}
     buffers = [

@@ -35,10 +35,10 @@ def gaussian(layers: int) -> Spread:
 
 
 def erdos_renyi_kernel(weights: Mapping[str, Tensor]) -> Spread:
-    """What stays is in proportion to the sum of a weight's sides over their product, and at most all.
+    """The share of weights that each layer keeps by the Erdős–Rényi kernel rule, so that small layers stay dense.
 
-    Evci et al. 2020, arXiv 1911.11134: a convolution (o, i, h, w) keeps (o + i + h + w) / (o · i · h · w), a linear
-    layer (o, i) keeps (o + i) / (o · i), so that small layers stay dense.
+    Evci et al. 2020, arXiv 1911.11134: a convolution (o, i, h, w) keeps a share in proportion to
+    (o + i + h + w) / (o · i · h · w), a linear layer (o, i) to (o + i) / (o · i); at most all.
     """
     staying = [sum(weight.shape) / weight.numel() for weight in weights.values()]
     return lambda divisor: [max(0.0, 1 - share / divisor) for share in staying]

@@ -1,4 +1,4 @@
-"""Everything that a resumed pruning needs beside the training under way: what was cut so far, and what is good."""
+"""The state from which an interrupted pruning resumes: finished rounds, and the last network above the floor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

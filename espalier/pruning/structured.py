@@ -39,20 +39,24 @@ def prune(
 ) -> nn.Module:
     """Remove the least important outputs of layers, in place, by Torch-Pruning (Fang et al. 2023, arXiv 2301.12900).
 
-    At scope local each layer keeps int(n · (1 - ratio)) of its n outputs (of each head's, of each convolution
-    group's); global ranks the channels of all layers together, isomorphic those of all layers coupled alike (Fang et
-    al. 2024, arXiv 2407.04616). Kept whole are the classifier, what the network's facts call unprunable, whatever is
-    coupled to these, layers of one output, and for bn_scale layers without batch normalization. Parameters are new
-    objects afterwards: make the optimizer then. On the meta device only chance can choose, which tells the counts.
+    At scope local each layer keeps int(n · (1 - ratio)) of its n outputs (counted for each head of an attention and
+    each group of a convolution). Scope global ranks the channels of all layers together; isomorphic ranks those of
+    layers that are coupled alike (Fang et al. 2024, arXiv 2407.04616).
+
+    These stay whole: the classifier, layers that the network's facts call unprunable, layers coupled to one of these,
+    layers of one output, and, for bn_scale, layers without batch normalization.
+
+    Parameters are new objects afterwards, so make the optimizer after pruning. On the meta device only random choices
+    work, which tells how many parameters are left.
 
     Args:
         channels: of the images
-        steps: number of prunings that reach the ratio, each ranking anew
+        steps: number of prunings that reach the ratio, each with a new ranking
         round_to: widths become multiples of it, by removing more
-        seed: of chance
-        drawn: chance chooses among the channels that the importance would rank: its control
+        seed: of random choices
+        drawn: choose at random among the channels that the importance would rank, as its control
         gradients: called before each step of taylor, and before heads are removed; it leaves `grad` on the parameters
-        head_ratio: fraction of the heads that each attention loses before, at once and at any scope; those that stay
+        head_ratio: fraction of the heads that each attention loses first, at once and at any scope; heads that stay
             keep their dimensions
 
     Raises:

@@ -29,14 +29,15 @@ class Removed(NamedTuple):
 
 
 def shrink(model: nn.Module, image_size: int, channels: int = 3, alongside: Sequence[nn.Module] = ()) -> Removed:
-    """Remove, in place, the channels that contribute nothing in evaluation mode.
+    """Remove channels, in place, that contribute nothing in evaluation mode.
 
-    Such a channel is ignored by every layer that reads it (its columns are zero), or is zero for every image: all
-    filters that write it are zero, and so is what normalization and activation make of that. A zero filter whose
-    normalization shifts it to another constant stays, since at the border of a padded map the constant ends.
-    Kept as they are: grouped convolutions but depthwise ones, attention, what is normalized across channels, and all
-    that structured pruning keeps. Outputs are compared in double precision, to 1e-9 relative; where they differ,
-    nothing is removed. One channel of a layer always stays.
+    Such a channel is ignored by every layer that reads it (their weights for it are zero), or is zero for every image:
+    all filters that write it are zero, and normalization and activation leave it at zero. If they shift it to another
+    constant, it stays, since padding puts zeros at its border.
+
+    Never touched are grouped convolutions other than depthwise ones, attention, layers normalized across channels, and
+    whatever structured pruning keeps. One channel of a layer always stays. Outputs before and after are compared in
+    double precision, to 1e-9 relative; where they differ, nothing is removed.
 
     Args:
         alongside: networks of the same structure that lose the same channels, whatever their weights are

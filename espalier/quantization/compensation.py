@@ -19,18 +19,17 @@ _TOGETHER = 1 << 24
 
 
 def compensated(weight: Tensor, hessian: Tensor, qparams: QParams) -> Quantized:
-    """Levels and scales of a weight, chosen for a small error of the layer's outputs.
+    """Quantize a weight with compensated rounding: a small error of the layer's outputs instead of its weights.
 
-    Column by column, from the inputs that matter most to those that matter least, a weight is rounded and its error
-    passed on to the rest of its row, by way of the Cholesky factor of the inverse Hessian (GPTQ, Frantar et al. 2022,
-    arXiv 2210.17323). Coordinate descent then settles what the one pass could not foresee, in turn with the scale of
-    least squares for the levels. A zero of a pruned network stays zero and takes no part: each row has the Hessian of
-    its own non-zero weights (as in Optimal Brain Compression, arXiv 2208.11580), so that nothing is passed on to a
-    weight that is not there.
+    Columns are rounded one by one, from the most to the least important input; the error of each is passed on to the
+    rest of its row by the Cholesky factor of the inverse Hessian (GPTQ, Frantar et al. 2022, arXiv 2210.17323).
+    Coordinate descent then improves the levels, alternating with the scale of least squares. A zero of a pruned network
+    stays zero: each row uses the Hessian of its own non-zero weights (as in Optimal Brain Compression, arXiv
+    2208.11580), so that no error is passed on to a pruned weight.
 
     Args:
-        hessian: (groups, weights of a row, the same), as `hessians` gives it
-        qparams: symmetric, of one scale per tensor, which stays, or per row, which is where the search begins
+        hessian: (groups, weights of a row, the same), from `hessians`
+        qparams: symmetric; one scale per tensor, which is kept, or one per row, which is where the search begins
 
     Raises:
         ValueError: the qparams are asymmetric.

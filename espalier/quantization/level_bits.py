@@ -1,4 +1,4 @@
-"""What a level costs in a coded file, as the levels of its tensor say."""
+"""Estimated cost in bits of every level in a coded file, from the levels of its own tensor."""
 
 from typing import NamedTuple
 
@@ -24,10 +24,10 @@ class Bits(NamedTuple):
 
 
 def level_bits(levels: np.ndarray, greatest: int) -> Bits:
-    """Bits of every level at every place, by the model of the coder with its counts known beforehand.
+    """Estimated bits of every possible level at every place of a tensor.
 
-    Zeroness has the odds of its row and of its column over those of the whole; a magnitude has its own frequency, and
-    a sign one bit.
+    It is the coder's model with all counts known in advance: whether a level is zero depends on the odds of its row and
+    column, a magnitude on its frequency in the tensor, and a sign costs one bit.
 
     Args:
         levels: integers (rows, columns)

@@ -1,4 +1,4 @@
-"""The price of a bit that brings a network to a size, or to an accuracy."""
+"""Search for the price of a bit with which rate-distortion rounding meets a file size or an accuracy."""
 
 import math
 from collections.abc import Callable
@@ -27,19 +27,22 @@ def solved(
     measured: dict[float, float],
     after: Callable[[], None] = lambda: None,
 ) -> float | None:
-    """The price with which the quantizer's scheme keeps to its `file_bytes` or `drop`; its own where it has one.
+    """The price of a bit that meets the scheme's `file_bytes` or `drop`; the scheme's own price where it has one.
 
-    The interval of prices is halved, on a logarithmic scale, about a dozen times. Each time the network is set to the
-    widths at a price and measured.
+    The price is found by bisection on a logarithmic scale, in about a dozen steps. Each step sets the network to the
+    widths at a price and measures it.
 
     Args:
-        top1: of the network as it is set, in percent, on images that choices are made on
-        coded_bytes: size of the file of the network as it is set
-        measured: price → what was measured before, 0 of the network of floats; what is measured is added
-        after: called whenever something was added; it may save that, and stop by an error
+        top1: measures the network as it is set, in percent, on images that choices are made on
+        coded_bytes: measures the size of the network's file as it is set
+        measured: price → earlier measurement; the key 0 is the float network. New measurements are added
+        after: called after each new measurement; it may save it, or stop by an error
+
+    Returns:
+        the price; None for a scheme without one
 
     Raises:
-        Mistake: no price keeps to it.
+        Mistake: no price meets the request.
     """
     scheme = quantizer.scheme
     if not scheme.searches:
@@ -73,8 +76,11 @@ def solved(
 
 
 def _found(true: Callable[[float], bool]) -> tuple[float, float]:
-    """Two prices close to each other, the lower of which is false and the greater true; so are `_LEAST` and `_MOST`
-    taken to be."""
+    """Bisect for the price at which `true` changes from False to True.
+
+    Returns the highest price known to be False and the lowest known to be True, at most a factor of `_CLOSE` apart.
+    `_LEAST` is taken to be False and `_MOST` to be True.
+    """
     low, high = _LEAST, _MOST
     while high / low > _CLOSE:
         middle = math.sqrt(low * high)

@@ -1,4 +1,4 @@
-"""What makes a quantized network of a float one, as data: levels of weights, and what happens to inputs of layers."""
+"""The quantization of a network as data: its weights as levels, and the qparams of its layers' inputs."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

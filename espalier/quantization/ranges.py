@@ -17,13 +17,14 @@ _STEPS = 64
 
 
 def chosen(seen: Histogram, how: Range, bits: int, *, symmetric: bool, percentile: float = 99.99) -> QParams:
-    """Qparams of an activation that was seen in calibration.
+    """Quantization parameters of an activation, from the histogram of its values in calibration.
 
-    minmax: all that was seen; percentile: all but the rarest at the ends; mse: least squared error; entropy: least
-    Kullback-Leibler divergence of the seen distribution from that of its levels (as in TensorRT's calibration).
+    The range is, by `how`: all values (minmax); all but the rarest at both ends (percentile); that of least squared
+    error (mse); or that of least Kullback-Leibler divergence between the values and their levels (entropy, as in
+    TensorRT).
 
     Args:
-        percentile: percent of the values that lie within either end
+        percentile: percent of the values that lie below the upper end, and as many above the lower end
     """
     low, high = seen.low, seen.high
     if how == "percentile":

@@ -26,22 +26,23 @@ def rate_distortion(
     highest: int,
     granularity: Granularity = "channel",
 ) -> Quantized:
-    """Levels and scales of a weight, so that error + price × bits is small.
+    """Quantize a weight so that error + price × bits is small.
 
-    The error is about the mean square by which the logits change: g eᵀ H e for the error e of a row. A step begins
-    where one more bit a weight would save as much error as it costs, sqrt(6 price / (ln 2 g h)) for uniform errors with
-    h the mean of H's diagonal. Then each level in turn becomes the best one beside the others: 0, or one next to the
-    number that the rest of its row would have it (rate-distortion optimization as in DeepCABAC, Wiedemann et al. 2019,
-    arXiv 1907.11900, with the error of outputs in place of that of weights). Bits are those of `level_bits`. In turn
-    with this, a step becomes that of least squares for its levels. A weight that is 0 stays 0; others may become 0.
+    The error approximates the mean square change of the logits: g eᵀ H e for the error e of a row. The first step size
+    is that where one more bit a weight would save as much error as it costs, sqrt(6 price / (ln 2 g h)) for uniform
+    errors, with h the mean of H's diagonal. Two updates then alternate. Each level in turn becomes the best one given
+    the others: 0, or one next to the value that is optimal given the rest of its row. And each step size becomes that
+    of least squares for its levels. This is rate-distortion optimization as in DeepCABAC (Wiedemann et al. 2019, arXiv
+    1907.11900), with the error of outputs in place of that of weights. Bits are those of `level_bits`. A weight that is
+    0 stays 0; others may become 0.
 
     Args:
         weight: float32 (rows, ...)
-        second: H, (groups, weights of a row, the same), as `hessians` gives it
-        sensitivity: g, (rows,), as `sensitivities` gives it
+        second: H, (groups, weights of a row, the same), from `hessians`
+        sensitivity: g, (rows,), from `sensitivities`
         price: mean squared change of the logits that one bit is worth
         highest: greatest magnitude of a level
-        granularity: a step for each row, or one for all
+        granularity: a step size for each row, or one for all
     """
     rows = weight.detach().cpu().double().flatten(1).numpy()
     moments = _damped(second.detach().cpu().double().numpy())

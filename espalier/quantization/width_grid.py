@@ -80,12 +80,13 @@ class BitGrid:
     def price(
         self, model: nn.Module, data: Resident, seed: int, interruption: Interruption, heartbeat: Heartbeat
     ) -> float | None:
-        """The price of a bit at the widths that are kept, where the scheme has one or is to find one; the network is
-        left as it was.
+        """The price of a bit at the kept widths, searched for where the scheme asks for it; None where there is none.
+
+        The network is left as it was.
 
         Raises:
             Interrupted: the run was asked to stop.
-            Mistake: no price keeps to what is asked for.
+            Mistake: no price meets what is asked for.
         """
         weight_bits = self.settings.kept().weight_bits
         scheme = self.settings.scheme.build()
