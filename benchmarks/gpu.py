@@ -229,11 +229,11 @@ _PREPARING_S = 120
 
 
 def forked(work: Callable[[], None], file: Path | None = None, deadline: float = float("inf")) -> str:
-    """How a process forked from this one ended; empty where it ended well.
+    """Run `work` in a process forked from this one; returns how it failed, empty if it ended well.
 
     Args:
-        file: what it says stands there as it says it; None for where this one's words go
-        deadline: seconds after which it is ended, with all that it started
+        file: its output is appended here as it comes; None for this process's own output
+        deadline: seconds after which it is killed, with all that it started
     """
     sys.stdout.flush()
     child = os.fork()

@@ -47,7 +47,7 @@ MOODS = ("run", "images_per_s", "epoch_s", "wall_s", "cpu_s", "peak_memory_mib")
 
 @contextmanager
 def server(folder: Path) -> Iterator[dict[str, str]]:
-    """What the clients of an MPS server need in their environment; empty where there is none that works."""
+    """Start an MPS server for the block; yields the environment variables of its clients, empty if none works."""
     folder.mkdir()
     given = os.environ.pop(PIPE, None)
     told = {PIPE: given or str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}

@@ -93,11 +93,15 @@ class Grid:
 
 
 def halved(grid: Grid, ladder: Ladder, order: Sequence[int], loss: bool = False) -> tuple[int, int, list[tuple]]:
-    """Where halving ends, what it costs, and of each rung: the equal ones at its edge that go on, and all of them.
+    """Run halving on recorded scores.
 
     Args:
         order: the candidates, in the order of the study
-        loss: whether of equal ones that of the lower loss goes on
+        loss: whether the lower loss decides between equal scores
+
+    Returns:
+        the place of the candidate it ends with; the epochs spent; and for each rung, among those with the score of the
+        last one kept, how many go on and how many there are
     """
     left, spent, before, edges = list(order), 0, 0, []
     for epochs in ladder.epochs:

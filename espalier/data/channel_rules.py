@@ -1,7 +1,7 @@
-"""What is defined for gray or RGB images alone, and so refused for others by its name.
+"""Refuses augmentations and corruptions that are defined for gray or RGB images only, where images have other channels.
 
-The fact `requires` of an augmentation maps a rule, of its settings and `channels`, to what is said where it does not
-hold; `espalier.settings.expressions` reads it, without torch.
+The fact `requires` of an augmentation maps a rule to the message for settings that break it. A rule is an expression
+of the settings and `channels`, which `espalier.settings.expressions` evaluates without torch.
 """
 
 from collections.abc import Iterator

@@ -48,7 +48,7 @@ class _Draws:
         return torch.tensor([rng.uniform(low, high) for rng in self._generators()], dtype=torch.float64)
 
     def noise(self, images: Tensor, draw: Callable[[np.random.Generator, np.ndarray], np.ndarray]) -> Tensor:
-        """What `draw` gives for every image, float32 (C, H, W); of gray ones for a channel, which all have then."""
+        """Noise that `draw` makes for every image, float32 (C, H, W); the same in all channels of a gray image."""
         found = torch.empty(images.shape)
         for own, image, rng in zip(found, images.numpy(), self._generators(), strict=True):
             gray = (image == image[:1]).all()

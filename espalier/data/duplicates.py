@@ -25,7 +25,7 @@ _PRIORITY = ("test", "validation", "train")
 
 
 def digests(images: np.ndarray) -> np.ndarray:
-    """What stands for each image: the same for the same pixels.
+    """A BLAKE2b digest of each image, equal for equal pixels.
 
     Args:
         images: uint8 (n, H, W, C), contiguous
@@ -50,14 +50,14 @@ class Copies:
 
 
 def distinct(dataset: "Dataset", places: np.ndarray, digests: np.ndarray) -> np.ndarray:
-    """Whether each stored image stays, where some are the same as others; what is found is logged.
+    """Whether each stored image is kept, bool (n,), when some images are identical; copies are logged.
 
     Args:
-        places: of the stored images in their source (n,), split after split
-        digests: uint64 (n, 2), as `digests` gives them
+        places: indices of the stored images in their source (n,), split after split
+        digests: uint64 (n, 2), from `digests`
 
     Raises:
-        DataError: images are the same in two splits, and the data set does not say what becomes of them.
+        DataError: two splits share images, and the data set is set to refuse this.
     """
     labels = dataset.labels.numpy()[places]
     names = dataset.stored

@@ -1,4 +1,4 @@
-"""What the folders of a data set mean: classes, or splits that hold classes."""
+"""Tells whether the folders of a data set are its classes, or splits that hold the classes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -44,14 +44,14 @@ class Layout:
 
 
 def layout(root: ImageFolder, splits: Mapping[str, tuple[str, ...]] | None) -> Layout:
-    """What the folders below `root` mean.
+    """Find the classes and splits of an image folder.
 
     Args:
-        splits: split → names of its folders, as a study says; empty where it says that there are none
+        splits: split → names of its folders; empty if the folders are classes; None to go by the folders' names
 
     Raises:
-        DataError: the folders are neither classes nor splits that are known by their names, or cannot be told apart;
-            or there are no two classes.
+        DataError: it is unclear whether the folders are classes or splits, there are no images, or fewer than two
+            classes.
     """
     found = _parts(root, splits) or {ALL: (root,)}
     names = _classes(found)

@@ -7,12 +7,13 @@ from torch import Tensor
 
 
 def grouped(rows: Tensor, kinds: Tensor, operations: Sequence[Callable[..., Tensor]], *columns: Tensor) -> Tensor:
-    """Each sample through the operations that its kinds name, one after the other.
+    """Apply to each sample the operations that its row of `kinds` names, one after the other; samples are batched by
+    kind.
 
     Args:
         rows: samples (n, ...)
         kinds: int64 (n, k), indices into `operations`, in the order in which they are applied
-        operations: from samples, which may be changed in place, and their parameters to samples of the same shape
+        operations: take samples, which may be changed in place, and their parameters; return samples of the same shape
         columns: parameters (n, k, ...)
     """
     every = torch.arange(len(operations), device=kinds.device)

@@ -48,18 +48,18 @@ def read(
     splits: Mapping[str, Sequence[str]] | None = None,
     group: str | None = None,
 ) -> ImageTable:
-    """Read a table: CSV, or TSV, or Parquet by its ending.
+    """Read a table of image files and labels: Parquet or TSV by its ending, else CSV.
 
     Args:
         image: name of the column of files
-        label: that of classes
-        split: that of splits
+        label: name of the column of classes
+        split: name of the column of splits
         splits: split → its names in that column
-        group: that of what must not part
+        group: name of the column of groups whose images must stay in one split
 
     Raises:
-        DataError: the file is missing or no such table, a column is not there, a cell is empty, or a split is not
-            known.
+        DataError: the file is missing or no such table, a column is missing, a cell is empty, there is one class only,
+            or a split is not known.
     """
     rows = _rows(path)
     for column in filter(None, (image, label, split, group)):

@@ -1,10 +1,11 @@
-"""What an augmentation is: a table of random parameters an epoch, and one of five ways to use its rows.
+"""The five kinds of augmentation. Each draws a table of random parameters once an epoch, and applies its rows to
+images.
 
-Every operation draws its parameters for all training samples at once; row i of a table belongs to sample i, so
-nothing depends on batch size, process count or the step a run was resumed at. The five kinds run in this order:
+Row i of a table belongs to training sample i, so that results do not depend on batch size, number of processes or the
+step at which a run was resumed. The kinds run in this order:
 
 - Geometry moves whole pixels. Neighbours in a policy are composed into one integer gather.
-- Warp reads images at places between pixels. Geometry after it only chooses which of its pixels are made.
+- Warp interpolates between pixels. Geometry after it only chooses which of its pixels are computed.
 - Pixels changes uint8 values, e.g. by look-up tables.
 - Normalized changes float images after normalization, where 0 is the mean colour.
 - Mixing blends each image with its partner, and their labels with it.
@@ -44,12 +45,17 @@ class Geometry(Operation):
 
     @abstractmethod
     def source(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the output pixels at (rows, cols) come from in the input; outside of it is black.
+        """The input pixels from which the output pixels at (rows, cols) are copied; those outside of the image are
+        black.
 
         Args:
-            rows: int64 (n, H, 1) or (n, H, W), and so is what is returned
-            cols: int64 (n, 1, W) or (n, H, W), likewise
+            rows: int64 (n, H, 1) or (n, H, W)
+            cols: int64 (n, 1, W) or (n, H, W)
+            size: height and width in pixels
             table: drawn parameters of the n samples, each (n, 1, 1, ...)
+
+        Returns:
+            source rows and source columns, of the same kinds of shape
         """
 
 
@@ -59,11 +65,13 @@ class Warp(Operation):
 
     @abstractmethod
     def places(self, rows: Tensor, cols: Tensor, size: int, *table: Tensor) -> Tensor:
-        """Where the output pixels at (rows, cols) are read in the input, as `sampling.sample` takes it: (n, H, W, 2).
+        """The positions in the input at which the output pixels at (rows, cols) are sampled: (n, H, W, 2), for
+        `sampling.sample`.
 
         Args:
             rows: int64 (n, H, 1), (1, H, 1) or (n, H, W); OUTSIDE for a pixel that stays black
             cols: int64 (n, 1, W), (1, 1, W) or (n, H, W), likewise
+            size: height and width in pixels
             table: drawn parameters of the n samples, each (n, ...)
         """
 

@@ -1,6 +1,6 @@
-"""What is known of a user's own images before any is read: their classes, and how many of each are in each split.
+"""Classes of a user's own images, and their number in each split, known before any image is read.
 
-Neither torch nor Pillow is imported, so that a plan may ask.
+Neither torch nor Pillow is imported, so that making a plan stays fast.
 """
 
 import json

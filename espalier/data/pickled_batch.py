@@ -43,8 +43,9 @@ class _Plain(pickle.Unpickler):
 
 
 def read(path: Path) -> PickledBatch:
-    """The images of a pickled dictionary, whose `data` are bytes (n, C·H·H) of channel after channel, (n, H, W, C) or
-    (n, C, H, W); or of a pickled array of these.
+    """Read the images of a pickled array, or of a pickled dictionary whose `data` is one.
+
+    The array is uint8 (n, C·H·H) with one channel after the other, (n, H, W, C) or (n, C, H, W).
 
     Raises:
         DataError: the file cannot be read, holds anything but plain data, or no such images.

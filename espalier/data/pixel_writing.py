@@ -31,13 +31,19 @@ _LISTED = 20
 def fill(
     file: BinaryIO, images: Tensor | Images, places: np.ndarray, counted: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Write the images at `places` one after the other, each as uint8 (H, W, C); the bytes are those of one thread.
+    """Write the images at `places` to a file, one after the other, as uint8 (H, W, C).
+
+    Several threads write; the bytes do not depend on their number.
+
+    Args:
+        places: indices of images
+        counted: number of images, from the first on, that the histogram counts
 
     Returns:
-        int64 (C, 256), how often each value stands in the first `counted` of them; and uint64 (n, 2), a digest of each
+        the histogram of values, int64 (C, 256), and a digest of each image, uint64 (n, 2)
 
     Raises:
-        DataError: images are missing or damaged; every one is looked at, and the first 20 are listed.
+        DataError: images are missing or damaged. All are checked, and the first 20 are listed.
     """
     _, channels, height, width = images.shape
     size = channels * height * width
@@ -73,15 +79,15 @@ def fill(
 
 
 def thin(file: BinaryIO, kept: np.ndarray, shape: tuple[int, int, int], counted: int) -> np.ndarray:
-    """Leave out images of a file that `fill` has written, in place.
+    """Remove images from a file that `fill` has written, in place.
 
     Args:
-        kept: whether each image stays (n,)
+        kept: whether each image stays, bool (n,)
         shape: (H, W, C) of an image
-        counted: how many of the first images `fill` counted the values of
+        counted: number of images that the histogram of `fill` counted
 
     Returns:
-        int64 (C, 256), how often each value stands in those of them that are left out
+        the histogram of the removed ones among these, int64 (C, 256)
     """
     size = math.prod(shape)
     counts, end = np.zeros((shape[2], 256), np.int64), 0

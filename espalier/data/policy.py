@@ -127,8 +127,10 @@ class Policy:
         return isinstance(self.operations[position], Geometry | Warp)
 
     def _sources(self, run: list[int], samples: Tensor, tables: Tables, size: int) -> tuple[Tensor, Tensor]:
-        """Source rows and columns of every output pixel under the geometry operations at positions `run`, which may
-        be none: (n or 1, H, 1) and (n or 1, 1, W), or both (n, H, W)."""
+        """Source rows and columns of every output pixel under the geometry operations at positions `run`.
+
+        `run` may be empty. Shapes are (n or 1, H, 1) and (n or 1, 1, W), or both (n, H, W).
+        """
         line = torch.arange(size, device=samples.device)
         rows, cols = line.view(1, -1, 1), line.view(1, 1, -1)
         # An output pixel is traced back through the last operation first.

@@ -52,10 +52,10 @@ def ordered(count: int, *, seed: int, epoch: int) -> Tensor:
 
 
 def balanced(labels: np.ndarray, *, seed: int, epoch: int) -> Tensor:
-    """As `ordered`, of an epoch in which each class has an equal share, to within one image.
+    """A random order of an epoch like `ordered`, but with an equal share of every class, to within one image.
 
-    The images of a class come in an order that is drawn; of a large class a part is seen, those of a small one recur,
-    each as often as any other of it, to within once.
+    The order within a class is random. A large class contributes part of its images; those of a small class repeat,
+    each equally often, to within one.
 
     Args:
         labels: class of each sample (N,)

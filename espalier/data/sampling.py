@@ -65,10 +65,10 @@ def unpacked(words: Tensor) -> Tensor:
 
 
 def gather(images: Tensor, index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    """Pixel (y, x) of output k is pixel (rows[k, y, x], cols[k, y, x]) of image index[k], 0 if that lies outside.
+    """Copy pixels by integer coordinates: output k takes (rows[k, y, x], cols[k, y, x]) of image index[k]; 0 outside.
 
-    Rows that depend on y alone and columns that depend on x alone, as of shifts and flips, take a faster way on
-    a CPU: whole rows are copied first, then pixels are gathered inside each.
+    On a CPU it is faster where rows depend on y alone and columns on x alone, as for shifts and flips: whole rows are
+    copied first, then pixels within each.
 
     Args:
         images: uint8 (N, H, W, C), contiguous
@@ -109,12 +109,12 @@ def as_bytes(values: Tensor) -> Tensor:
 
 
 def sample(images: Tensor, grid: Tensor, interpolation: Interpolation, fill: Literal[0] | None = 0) -> Tensor:
-    """Pixels at normalized places, black outside, as torchvision's warps read and round them.
+    """Sample images at normalized positions, black outside, with the arithmetic and rounding of torchvision's warps.
 
     Args:
         images: uint8 (n, H, W, C), contiguous
         grid: float32 (n, H', W', 2), x before y; -1 and 1 are the outer edges of the image
-        fill: what torchvision is given; between pixels, 0 darkens the edge twice and None once
+        fill: as given to torchvision; with bilinear interpolation 0 darkens the edge twice, None once
 
     Returns:
         uint8 (n, H', W', C), contiguous

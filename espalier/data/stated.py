@@ -1,4 +1,4 @@
-"""What a data set states of its images before one of them is read: for the plan, and without torch."""
+"""Image size and channels of a data set, from its settings alone: needs neither the images nor torch."""
 
 from espalier.settings.registry import Choice
 
@@ -11,7 +11,9 @@ def image_size(dataset: Choice) -> int | None:
 
 
 def channels(dataset: Choice) -> int:
-    """Of a data set's images: one where it turns them to gray, else its setting or fact `channels`; three where it
-    states nothing."""
+    """The number of channels of a data set's images.
+
+    It is one if they are turned to gray; else the setting or fact `channels`; else three.
+    """
     stated = {**dataset.entry().facts, **dataset.settings()}
     return 1 if stated.get("grayscale") else stated.get("channels", USUAL)

@@ -110,8 +110,10 @@ def perspective_grid(coefficients: Tensor, rows: Tensor, cols: Tensor, size: tup
 
 
 def _halves(like: Tensor, size: tuple[int, int]) -> Tensor:
-    """Half of width and height, (2, 1), of the device and type of `like`; a list would have to be copied to a GPU, for
-    which the host waits."""
+    """Half of width and height, (2, 1), of the device and type of `like`.
+
+    It is made on the device, since copying a list to a GPU makes the host wait.
+    """
     height, width = size
     halves = like.new_full((2, 1), 0.5 * height)
     halves[0] = 0.5 * width

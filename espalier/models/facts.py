@@ -1,4 +1,4 @@
-"""What a network states of itself, so that pruning, quantization and export ask instead of guessing."""
+"""The facts that a network declares about itself, for pruning, quantization and export."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

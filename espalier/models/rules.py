@@ -23,11 +23,11 @@ def smallest(entry: Entry, settings: Mapping[str, Any] | None = None) -> int:
 def misfit(
     entry: Entry, settings: Mapping[str, Any], image_size: int | None, in_channels: int | None = 3
 ) -> str | None:
-    """Why a model cannot be built for images of this side and so many channels, from its facts `same_length`,
-    `smallest`, `requires`.
+    """Why a model cannot be built for images of this size and number of channels; None if it can.
 
-    `requires` maps a rule, of the settings, `image_size` and `in_channels`, to what is said where it does not hold;
-    where one of these two is unknown, rules that name it are passed over, as is the smallest side.
+    The facts `same_length`, `smallest` and `requires` of the model decide. `requires` maps a rule to its message; a
+    rule is an expression of the settings, `image_size` and `in_channels`. Where one of these two is None, what depends
+    on it is not checked.
     """
     images = {"image_size": image_size, "in_channels": in_channels}
     known = _complete(entry, settings) | images

@@ -20,12 +20,12 @@ def job_started(started: float) -> float:
 
 
 class Interruption:
-    """Notes SIGTERM, SIGUSR1 and SIGINT (Ctrl-C), and watches a budget of `minutes`.
+    """Tells when a run must stop: after SIGTERM, SIGUSR1 or SIGINT (Ctrl-C), or before a budget of `minutes` is spent.
 
-    The budget is left early by what the end needs, but never by more than half of it: five seconds, and twice each of
-    the longest gap between two looks (a step, or a validation), the longest save, and the time from the beginning of
-    the cluster job to that of this process. In that time Snakemake has started twice. Measured on idle and on busy
-    nodes, its end after this process takes a quarter to a half of it.
+    A reserve for the end is kept back, at most half of the budget: five seconds, and twice each of the longest gap
+    between two looks (a step, or a validation), the longest save, and the time from the start of the cluster job to
+    that of this process. That last time covers two starts of Snakemake; measured on idle and on busy nodes, Snakemake's
+    end after this process takes a quarter to a half of it.
 
     Args:
         minutes: the budget; None: no end

@@ -34,11 +34,13 @@ def name_for(file: Path) -> str:
 
 @contextmanager
 def owning(folder: Path, stop: Callable[[], str | None] = lambda: None, name: str = NAME) -> Iterator[IO]:
-    """Own a folder for a block, once no other process does; the open file, which a child may inherit, is the lock.
+    """Own a folder inside the block, after waiting until no other process owns it.
+
+    Yields the locked file: it is the lock, and a child process may inherit it.
 
     Args:
-        stop: asked again and again while another owns it: why to wait no longer
-        name: of the file that is locked; `name_for` where not the folder is owned, but a file in it
+        stop: called repeatedly while another process owns it; a reason returned ends the wait
+        name: of the file that is locked; from `name_for` to own one file of the folder instead
 
     Raises:
         Interrupted: `stop` gave a reason.

@@ -44,7 +44,7 @@ class Heartbeat:
         return self
 
     def last(self) -> dict[str, Any]:
-        """What stands in the file; nothing where there is none."""
+        """The content of the file; empty if there is none."""
         with suppress(OSError, ValueError):
             found = json.loads(self._path.read_text())
             return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""Where a run comes from: by which code, with which libraries, on which machine, from when on."""
+"""The origin of a run for its record: command, commit, plugins, versions, host and time."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""JSON with the SHA-256 of its own text as the last entry, so that a changed bit in it is told."""
+"""JSON files whose last entry is the SHA-256 of their text, so that any change is noticed."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def sealed(content: Mapping[str, Any]) -> str:
 
 
 def holds(text: str, told: object) -> bool:
-    """Whether a text is what the SHA-256 that it tells of says."""
+    """Whether the SHA-256 at the end of a text is that of the text before it."""
     head, _, tail = text.rpartition(_SEAL)
     return told == _digest(head) and tail == f'{told}"\n}}\n'
 

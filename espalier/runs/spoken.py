@@ -22,10 +22,10 @@ _NUMBERS = 1000
 
 
 def spoken(identifier: str) -> str:
-    """Two words and a number of a run's id, such as quiet-river-217; the same on every machine.
+    """A name of a run that can be spoken, such as quiet-river-217, computed from its id; the same on every machine.
 
-    There are four million of them, so that two of a thousand runs have the same name once in eight studies: the id
-    stays what tells runs apart.
+    There are four million names: among a thousand runs, two share one in about one of eight studies. Only the id is
+    unique.
     """
     digest = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8])
     rest, number = divmod(digest, _NUMBERS)

@@ -71,11 +71,11 @@ def named(text: str) -> tuple[str, ...]:
 
 @contextmanager
 def following(folder: Path, trackers: str | None, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Let trackers follow the trainings of the block.
+    """Report the trainings inside the block to trackers.
 
     Args:
-        trackers: a list with commas; None for that of the environment, where Snakemake states it
-        settings: key path → value of every setting of the run; what is null is not told
+        trackers: names, separated by commas; None takes them from the environment variable that Snakemake sets
+        settings: key path → value of every setting of the run; null values are not reported
 
     Raises:
         Mistake: a tracker is not known, or not installed.

@@ -26,10 +26,10 @@ _RUNS_NOTHING = (
 
 
 def executor(words: Sequence[str]) -> str | None:
-    """The executor to which Snakemake, called with these words, gives jobs, asked of its own parser and profiles; None
-    where it runs none.
+    """The executor of a call of Snakemake with these arguments, by its own parser and profiles; None if it runs no
+    jobs.
 
-    Words that the parser does not take here, where Snakemake may have changed into another folder, are taken for slurm.
+    Where the parser refuses the arguments, e.g. because Snakemake would change into another folder first, it is slurm.
     """
     from snakemake.cli import parse_args
 

@@ -7,10 +7,11 @@ from typing import IO, Any
 
 
 def take(path: Path, *, wait: bool = False, mode: str = "a+") -> IO | None:
-    """The open file with its lock, which lasts until it is closed; None where another holds it.
+    """Lock a file; the lock lasts until the returned file is closed. None where another process holds it.
 
     Args:
-        mode: how the file is opened; "r+" makes none that is not there
+        wait: wait for the lock instead
+        mode: how the file is opened; "r+" does not create it
 
     Raises:
         OSError: the file cannot be opened, or its file system has no locks.
@@ -35,7 +36,7 @@ def sign(file: IO, said: Any) -> None:
 
 
 def holder(path: Path) -> Any:
-    """What the process that holds the lock on `path` has signed; None where nobody holds it, or has not signed yet."""
+    """What the process that holds the lock on `path` has signed; None if no process holds it or has signed it yet."""
     if not path.exists():
         return None
     if file := take(path):

@@ -1,7 +1,7 @@
-"""How the processes of several nodes find each other: over a socket of the main one, told in a file that all see.
+"""Lets the processes of several nodes find each other: rank 0 writes the address of its socket into a shared file.
 
-The kernel chooses the port, so two jobs of a node never choose the same, and nothing listens elsewhere than at the
-address by which this run's other nodes reach the first.
+The kernel chooses the port, so two jobs of a node never choose the same. The socket listens only on the address by
+which the run's other nodes reach the first one.
 """
 
 import os

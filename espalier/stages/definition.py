@@ -16,7 +16,7 @@ Misfits = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage hands over when its own files are written: the frame writes it last."""
+    """The result of a stage, from which the frame writes the run's record and metrics after the stage's own files."""
 
     row: Mapping[str, Any]
     """the stage's columns of metrics.csv"""

@@ -48,9 +48,9 @@ def _misfits(settings: EvaluateStage) -> Misfits:
     misfits=_misfits,
 )
 def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
-    """Score a chain on the test split, once, in fp32: its end, and all on the way to it.
+    """Score a chain on the test split, once, in fp32: the final network and every network before it.
 
-    What is measured on probabilities is of the end; corrupted images are scored by every network that the chain goes
+    Measures of probabilities are of the final network. Corrupted images are scored by every network that the chain goes
     on with, and by every exported form.
 
     Raises:

@@ -96,8 +96,10 @@ def augmentation_misfits(augment: tuple[Choice, ...], path: str = "augment") -> 
 
 
 def training_misfits(section: str, train: Training) -> Iterator[tuple[str, str]]:
-    """Every (key path, message) of processes that cannot share the batches of a training or compile its steps, of a
-    warm-up that does not end within it, and of a teacher in vain."""
+    """Every (key path, message) of training settings that cannot work together.
+
+    Checked are the warm-up, the teacher, the division of a batch among processes and nodes, and compilation.
+    """
     yield from warmup_misfits(section, train)
     if train.teacher and not train.epochs:
         yield f"{section}.teacher", "in 0 epochs nothing is learned of it; leave it out"

@@ -5,12 +5,12 @@ from torch import nn
 
 
 def settle(model: nn.Module, shape: tuple[int, int, int]) -> None:
-    """Have DistributedDataParallel lay out its buckets for good, before the first step that counts.
+    """Fix the gradient buckets of DistributedDataParallel before the first training step.
 
-    It lays them out anew after its first backward pass, in the order in which gradients came. Where three processes or
-    more add numbers up, who adds first depends on a number's place, and a resumed run has a first pass of its own: its
-    sums would be rounded otherwise than those of a run that was not stopped. So every run begins with a pass that
-    nothing remains of; it costs as much as one step.
+    DistributedDataParallel rearranges its buckets after its first backward pass, by the order in which gradients
+    arrived. With three or more processes the order of summation, and so the rounding, depends on a gradient's place in
+    its bucket. A resumed run has a first pass of its own, and would round otherwise than a run that was not stopped. So
+    every run begins with a pass whose results are thrown away; it costs as much as one step.
 
     Args:
         model: as Accelerate has prepared it, in training mode

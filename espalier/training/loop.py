@@ -42,23 +42,25 @@ def fit(
     teacher: torch.nn.Module | None = None,
     capture: cuda_graph.Capture = cuda_graph.cuda,
 ) -> None:
-    """Train from where `state` is until `train` says it is enough; `state.best` then holds the best epoch's weights.
+    """Train from `state` until the epochs are done or early stopping ends it; `state.best` then holds the best weights.
 
-    Every random draw is keyed by (seed, epoch, step or sample), and sums stay on the device until the epoch ends,
-    so a state saved between any two steps goes on with the same bits. Several processes share each batch and score
-    the main one's network, and so decide the same; one whose share is empty lets a black image count for nothing.
-    Losses are those of one process but for rounding, unless BatchNorm or dropout tells the shares apart.
+    Every random draw is keyed by (seed, epoch, step or sample), and sums stay on the device until the epoch ends, so
+    that a state saved between two steps continues with the same bits.
+
+    Several processes share each batch; they all score the main process's network, so that they decide alike. A process
+    whose share is empty runs a black image that does not count. Apart from rounding, losses equal those of one process,
+    unless BatchNorm or dropout distinguishes the shares.
 
     Args:
-        stepped: called after each step of the optimizer, where pruned weights are put back to zero
+        stepped: called after each optimizer step, e.g. to set pruned weights back to zero
         eligible: first epoch that may be the best
-        teacher: a network on the device, in evaluation mode, whose answers are learned too
+        teacher: a network on the device, in evaluation mode, for distillation
         capture: records forward and backward pass of a full batch on a GPU
 
     Raises:
         Diverged: a loss is not finite, or beyond reason, at the end of an epoch.
         Interrupted: `watch` was asked to stop; the state is saved.
-        Paused: `watch` was asked for so many epochs, and there are more; the state is saved.
+        Paused: `watch` pauses the run before its last epoch; the state is saved.
     """
     model = accelerator.prepare_model(state.model, device_placement=True)
     # Batches of one shape; the last of an epoch is as it comes.

@@ -1,4 +1,4 @@
-"""What a step minimizes, and what it got right, image by image."""
+"""The loss that a training step minimizes, and the hits of the batch, image by image."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -27,18 +27,18 @@ def outputs_of(model: nn.Module, batch: "Batch") -> Tensor:
 
 
 class Objective:
-    """The loss of each image, (b,): of its labels, and of a teacher's answer where there is one.
+    """The loss of each image, (b,), from its labels and, if there is one, a teacher's outputs.
 
-    Of its labels: the sum over all classes c of q[c] · w[c] · L[c]. L[c] is the registered loss, were c the label; q is
-    the label, smoothed, and of a mixed image both labels by their shares; w are the weights of classes.
+    For labels it is the sum over all classes c of q[c] · w[c] · L[c]. L[c] is the registered loss for label c; q is the
+    label, smoothed, or for a mixed image both labels by their shares; w are the class weights.
 
-    With a teacher (Hinton et al. 2015, arXiv 1503.02531): (1 - weight) of that, and weight · T² of the divergence
-    KL(softmax(teacher / T) ‖ softmax(outputs / T)).
+    With a teacher (Hinton et al. 2015, arXiv 1503.02531) it is (1 - weight) times that, plus weight · T² times the
+    divergence KL(softmax(teacher / T) ‖ softmax(outputs / T)).
 
     Args:
         class_weights: (classes,); None for 1 everywhere
         teacher: a network in evaluation mode, on the device, that sees the batch as the student does
-        autocast: the arithmetic of its forward pass
+        autocast: the precision of the teacher's forward pass
     """
 
     def __init__(

@@ -67,11 +67,10 @@ class Watch:
         trackers.begin(len(earlier) + state.epoch)
 
     def epoch_begins(self, state: State) -> None:
-        """Look whether the run is to pause after the epochs that it has trained, also where a saved state is beyond
-        the one that was asked for.
+        """Pause the run if it has reached the epoch to pause after, or a resumed state is already beyond it.
 
         Raises:
-            Paused: it is; the state is saved.
+            Paused: the run pauses; its state is saved.
         """
         reason = self._pausing.reason(joined(self._earlier, state.history)) if self._pausing else ""
         if not reason:
@@ -91,11 +90,10 @@ class Watch:
         self._look(state, self._every_s, "train", "epoch")
 
     def epoch_ended(self, state: State, best: Mapping[str, Any] | None = None) -> None:
-        """The epoch's row is in the history.
+        """Write the epoch's row of history, report progress, and save or stop if it is time.
 
         Args:
-            best: the row of the epoch whose weights would be kept if the training ended now; None where none may be
-                kept yet
+            best: the row of the epoch whose weights would be kept if the training ended now; None if there is none yet
 
         Raises:
             Interrupted: the run was asked to stop, and its state is saved.

@@ -70,7 +70,12 @@ def made(
     rung: Path | None = None,
     pausing: AgainstOthers | None = None,
 ) -> Path:
-    """The folder of a run of a stage, made to its end, to the end of an epoch, or until it was stopped at that look."""
+    """Make a run of a stage and return its folder.
+
+    Args:
+        stop: interrupt it at this look
+        until: pause it at the end of this epoch, and write the file `rung`
+    """
     folder.mkdir(exist_ok=True)
     spec = parse(STAGES[stage].settings, words)
     work = (folder, StopAt(stop), Heartbeat(folder), 60, Clock())

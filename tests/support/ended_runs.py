@@ -27,11 +27,12 @@ def end(run: Run, **measured: object) -> None:
 
 
 def settle(planned: Callable[[], PlannedStudy], measured: Callable[[Run], dict[str, Any]]) -> PlannedStudy:
-    """End the runs that a study asks of, and answer, one question after the other, until its plan is whole.
+    """End the runs that a study's plan waits for and answer its questions one after the other, until the plan is
+    complete.
 
     Args:
         planned: plans the study as it stands
-        measured: what a run has measured; nothing of one that has diverged
+        measured: the metrics of a run; empty for one that diverged
     """
     while (study := planned()).pending:
         for run, epochs in study.pending.needs:

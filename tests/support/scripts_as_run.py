@@ -23,7 +23,7 @@ PATIENCE_S = 600.0
 
 @cache
 def preloaded():
-    """That of a run which is forked where torch has been imported, as Snakemake has its runs on Linux."""
+    """The environment of a run that is forked from a process with torch imported, as Snakemake runs it on Linux."""
     # A server's forks are not among the processes whose coverage is measured.
     if not server.wanted("auto") or any(key.startswith("COV") for key in os.environ):
         return ENVIRONMENT

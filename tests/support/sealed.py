@@ -39,7 +39,7 @@ def seal(folder: Path, stage: str, parent: str | None = None, **said: object) ->
 
 
 def reseal(folder: Path, **said: object) -> None:
-    """Write a run's record anew, once its files were changed; it tells what it did, and what is said here."""
+    """Write a run's record again after its files were changed, with its old content updated by `said`."""
     content = json.loads((Path(folder) / record.FILE).read_text())
     seal(
         folder,

@@ -64,8 +64,12 @@ def told_apart(values: np.ndarray, found: Spread) -> np.ndarray:
 def errors(
     setting: Setting, repeats: int, tables: int, seed: int = 0, groups: int = CONFIGURATIONS
 ) -> dict[str, float]:
-    """Of tables of equal configurations: the share with any verdict of a difference (`family`), how often the interval
-    of an accuracy holds its true value (`coverage`), and how often spreads were refused (`refused`)."""
+    """Error rates over tables of configurations that are all equal.
+
+    Returns:
+        `family`, the share of tables with any verdict of a difference; `coverage`, how often the interval of an
+        accuracy contains its true value; `refused`, how often one common spread was refused
+    """
     generator = np.random.default_rng((seed, repeats))
     top1 = np.full(groups, setting.top1)
     wrong = refused = covered = 0
@@ -85,8 +89,12 @@ def errors(
 def power(
     setting: Setting, points: float, repeats: int, tables: int, compared: int = CONFIGURATIONS - 1, seed: int = 0
 ) -> float:
-    """How often a configuration that is `points` better or worse than the baseline is told apart, in a table of
-    `compared` others, with the spread of all configurations of a study."""
+    """The power of the test: how often a configuration `points` away from the baseline is found to differ.
+
+    Args:
+        points: true difference in points, of either sign
+        compared: number of configurations that the table compares with the baseline
+    """
     generator = np.random.default_rng((seed, repeats))
     top1 = np.full(CONFIGURATIONS, setting.top1)
     top1[1] += points

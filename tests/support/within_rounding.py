@@ -1,4 +1,4 @@
-"""Which pixels are not torchvision's, however a processor rounds.
+"""Checks that pixels are torchvision's up to rounding, on any processor.
 
 torchvision computes in float32, and products and sums are fused on some processors and not on others. So its own images
 differ: where a place lies between two pixels, either may be read, and a value close to a half or to a whole number may

@@ -49,7 +49,7 @@ class Pilot:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the runs' environment needs beside the pilot's own."""
+        """Environment variables that runs need in addition to the pilot's own."""
         said = {"folder": str(self.slots.folder), "devices": self.slots.devices, "each": self.slots.each}
         return {VARIABLE: json.dumps(said | {"threads": self.threads})}
 

@@ -29,7 +29,11 @@ OWN = {"tmpfs", "ramfs", "overlay", "squashfs"}
 
 
 def findings(results: Path, *, nodes: set[str] | None) -> Iterator[Finding]:
-    """What is right and wrong here; `nodes` are the machines that jobs run on, None where they run on this one."""
+    """Check this machine: compiled byte code, free space, the clock, the umask and shared folders.
+
+    Args:
+        nodes: names of the machines that jobs run on; None if they run on this one
+    """
     yield from _byte_code()
     yield from _space(results)
     yield from _clock(results)

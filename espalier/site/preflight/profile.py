@@ -15,7 +15,7 @@ _UNITS = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the jobs of some rules ask for; None and nothing where the profile leaves it to SLURM."""
+    """The SLURM resources that some rules ask for; None or empty where the profile leaves one to SLURM."""
 
     rules: str
     account: str | None
@@ -42,10 +42,11 @@ class Profile:
         return self.keys.get("executor") == "slurm"
 
     def requests(self) -> list[Request]:
-        """What the rules that the profile names ask for, and `all other rules`; those that ask alike stand together.
+        """The resources of each rule that the profile names, and of `all other rules`; rules that ask for the same
+        share one.
 
         Raises:
-            Mistake: a resource is no number, text or expression of `attempt` and `threads`.
+            Mistake: a resource is not a number, a text or an expression of `attempt` and `threads`.
         """
         common, own = self._mapping("default-resources"), self._mapping("set-resources")
         threads = self._mapping("set-threads")

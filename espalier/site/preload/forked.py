@@ -49,7 +49,7 @@ def started() -> str | None:
 
 
 def attend(connection: socket.socket, server: int) -> NoReturn:
-    """Run what a client asks for; one that is stopped before it has asked is waited for.
+    """Wait for the request of a client, run its script, and end with its exit code.
 
     Args:
         server: id of the process that this one was forked from; it tells the client how this one ends
@@ -79,7 +79,9 @@ def attend(connection: socket.socket, server: int) -> NoReturn:
 
 
 def _agreed(connection: socket.socket) -> dict[str, Any] | None:
-    """What the client asks for, its streams being those of this process by now; None if it is refused or gone."""
+    """Receive a client's request and take over its standard streams; None if the request is refused or the client is
+    gone.
+    """
     try:
         connection.send(preload.READY)
         text, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)

@@ -1,7 +1,7 @@
-"""The process that forks runs, for as long as its standard input is open and runs are at work.
+"""The server that forks a process for each run, so that runs find torch imported.
 
-Torch is imported when the first client comes. Nothing is read here: what a client asks for, or that it does not, is the
-concern of a process that is forked for it alone.
+It imports torch when the first client connects, and runs while its standard input is open or runs are at work. It does
+not read from clients: a client that never sends its request blocks only the process forked for it.
 """
 
 import gc

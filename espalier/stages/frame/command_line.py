@@ -102,7 +102,7 @@ def parser(stage: Stage) -> argparse.ArgumentParser:
 
 
 def _unpausable(spec: Spec, args: argparse.Namespace) -> str:
-    """What is wrong with a wish to pause; empty where nothing is."""
+    """Why the options for pausing or a trial cannot be used; empty if they can."""
     if (args.until is None) != (args.rung is None):
         return "--until EPOCH and --rung FILE go together"
     if (args.trial is None) != (args.question is None):

@@ -1,9 +1,9 @@
-"""Start a script once a process of its group, on one machine or on the nodes of a SLURM job; end with one exit code.
+"""Starts a script as several processes, on one machine or on the nodes of a SLURM job, and ends with one exit code.
 
-`accelerate launch` would do, and works; but it ends with 1 where the processes ended with 75, which asks to be run
-again, takes 4 CPU-seconds of its own, and listens on a port that two jobs of a machine may both choose.
+`accelerate launch` is not used: it ends with 1 where the processes ended with 75, which asks to be run again; it takes
+4 CPU-seconds of its own; and it listens on a port that two jobs of a machine may both choose.
 
-On several nodes the command is a step of SLURM's on each, and starts that node's share of the processes there.
+On several nodes the command runs as a SLURM step on each, which starts that node's share of the processes.
 """
 
 import logging
@@ -143,11 +143,13 @@ def _together(
     as_signal: signal.Signals | None = None,
     owned: IO | None = None,
 ) -> list[int | None]:
-    """Start commands, pass signals on to them, end all when one fails; how each ended.
+    """Run commands at the same time, pass signals on to them, and end all if one fails; returns their exit codes.
+
+    The code is None for a command that was ended because another failed.
 
     Args:
-        base: the environment that each has beside its own words
-        as_signal: what is passed on in place of what came
+        base: environment variables of all commands; None for this process's
+        as_signal: the signal that is passed on in place of the one received
         owned: an open file that the commands inherit
     """
     started: list[subprocess.Popen] = []

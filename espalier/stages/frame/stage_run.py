@@ -108,8 +108,7 @@ class StageRun(Work):
         return self.network(self.teacher).model.requires_grad_(False).to(self.data.device, memory_format=layout)
 
     def checkpoints(self) -> "Checkpoints":
-        """The run's checkpoints; what it is a function of tells them from another run's: its settings, its data, and
-        the files that it reads beside them."""
+        """The run's checkpoints. They are valid only for the same settings, data and other input files."""
         from espalier.runs.checkpoint import Checkpoints
 
         identity = dict(flat(self.told)) | {"data": self.data.checksum} | self.read

@@ -1,4 +1,4 @@
-"""A training that ends itself when others are better: what it tells of itself, and what it decides."""
+"""Early stopping of a training by comparison with other trainings of its study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class AgainstOthers:
-    """The comparisons of one training with those that are there by then.
+    """Compares one training with those of the same study that have come as far, and decides whether it goes on.
 
     Args:
-        file: where the trial lies when it is over
-        question: the file of the rule and of all that are compared
-        run: the name of its folder
+        file: the trial's file, written when it is over
+        question: the file with the rule and the trainings that are compared
+        run: name of the run's folder
         select: validation metric that is compared
-        epochs: of its whole training
+        epochs: of the whole training
 
     Raises:
-        Mistake: the question cannot be read, or is not of this run.
+        Mistake: the question cannot be read, or does not list this run.
     """
 
     until = None
