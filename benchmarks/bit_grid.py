@@ -1,11 +1,11 @@
-"""CPU time of a bit grid in one process, beside one process a setting.
+"""Compares the CPU time of a bit grid in one process with that of one process a setting.
 
     python benchmarks/bit_grid.py [--scheme calibrated] [--images 497] [--side 32] [--sample 4]
 
 The grid has the 6 by 6 settings of 32, 16, 12, 8, 6 and 4 bits, on a MobileNetV2 with random weights, calibrated on
 256 random images and scored on --images others; values do not change the time. A process of one setting imports,
 calibrates and scores as the grid does, and must give the same logits to the last bit. Of the 36 single processes
---sample are run, spread over the grid, and their median stands for all; they alternate with nothing, so the table
+--sample are run, spread over the grid, and their median stands for all. Nothing alternates with them, so the table
 gives their range.
 """
 

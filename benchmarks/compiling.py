@@ -1,11 +1,11 @@
-"""What compiling a training step takes and gains, and after how many steps the one is worth the other.
+"""Measures what compiling a training step costs and gains, and after how many steps it pays off.
 
     python benchmarks/compiling.py [--device cuda] [--rounds 5] [--steps 20] [--batch 128] [--networks demo resnet20 …]
         [--precision bf16]
 
-Forward, backward and optimizer on one batch of noise that lies on the device, in NHWC, with one thread on a CPU; eager
-and compiled steps take turns. CPU-seconds, on a GPU seconds until all is done there. The clock of a step covers these
-three alone, that of compiling everything of the first step but a plain step, from an empty cache.
+A step is forward, backward and optimizer on one batch of noise that lies on the device, in NHWC, with one thread on a
+CPU. Eager and compiled steps take turns. Times are CPU-seconds, on a GPU seconds until all its work is done. The time
+of compiling is that of the first compiled step, from an empty cache, less that of an eager step.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A whole grid from the shell prompt to its figures: Espalier against the ways in which it is done today.
+"""Times a whole grid from the shell prompt to its figures: Espalier against the ways in which it is done today.
 
     python benchmarks/grid.py [--rounds 5] [--arms espalier control python accelerate hydra]
 
@@ -13,10 +13,10 @@ The 32 settings of the published sweep (2 networks, 2 augmentations, 2 optimizer
 
 Every arm has two runs at once, of one thread each: on networks of this size that takes the fewest CPU-seconds.
 
-Arms take turns. CPU-seconds cover every process between the prompt and the last figure, those that outlive their
-starter too; those of the rivals leave out the preparation of the data, whose file they are given. The parts are what
-the runs say of themselves, and the rest: `workflow` is what stands between the runs, the one process that imports
-torch for all of Espalier's among it; Espalier's data is what making the same batches takes by itself.
+Arms take turns. CPU-seconds cover every process between the prompt and the last figure, also those that outlive the
+process that started them. Those of the other tools leave out the preparation of the data: they are given the file. The
+parts are what the runs record themselves, and the rest: `workflow` is everything between the runs, for Espalier with
+the one process that imports torch. Espalier's data is measured by making the same batches alone.
 """
 
 import argparse

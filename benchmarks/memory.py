@@ -1,12 +1,12 @@
-"""How much memory a run takes, and how that grows with the data set, the batch and the runs on one host.
+"""Measures the memory of a run, and how it grows with the data set, the batch and the runs on one host.
 
     python benchmarks/memory.py [--images 5000 20000 80000] [--batches 32 128 512] [--together 1 2 4]
 
-Runs of stage.py train, a small ResNet on images of 32×32, read once they have ended an epoch: the peak of
-what each has resident, its proportional set size (a page that several processes map counts for each in part), and the
-part of that which is the prepared data set. The images are noise that is written as a prepared file, as many as asked
-for; a tenth of them validates. On a GPU stands beside it what is used of the first one then, by nvidia-smi, less what
-was used before the runs began; torch gives back nothing that it has used. No clock is read.
+The runs are stage.py train with a small ResNet on images of 32×32, measured once they have ended an epoch. Printed are
+the peak resident size of each, its proportional set size (a page mapped by several processes counts in part for each),
+and the part of that which is the prepared data set. The images are noise, written as a prepared file; a tenth of them
+is for validation. On a GPU its used memory is printed too, by nvidia-smi, less what was used before the runs began;
+torch gives back nothing that it has used. No time is measured.
 """
 
 import argparse

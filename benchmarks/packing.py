@@ -1,17 +1,18 @@
-"""What K runs at once gain over the same runs one after the other, on equal cores: time, and the bits.
+"""Measures what K runs at once gain over the same runs one after the other on equal cores, and checks that bits agree.
 
     python benchmarks/packing.py [--together 1 2 4 8] [--rounds 5] [--dataset cifar10 …] [--networks resnet18_cifar …]
         [key=value …]
 
 Every run is stage.py train as a process of its own that claims a slot of a pilot, as under profiles/pilot.
-Arms take turns in each round: the K runs in turn, with all cores each; the K runs at once, with their share of them;
-and the runs in turn again, which says how far the machine agrees with itself (A/A). The clock covers whole processes,
-from their start to their end: imports, loading, steps, validation, writing. Then one run of each K is done by itself
-with as many threads, and its tables must be the same. Outside of it is the preparation of the data set.
+Arms take turns in each round: the K runs one after the other, with all cores each; the K runs at once, with their share
+of the cores; and the runs one after the other again, which shows how far the machine agrees with itself (A/A). The
+clock covers whole processes, from start to end: imports, loading, steps, validation, writing; it leaves out the
+preparation of the data set. Then one run of each K is repeated alone with as many threads, and must write the same
+tables.
 
-Where there are GPUs the runs share the first; where an MPS server can be had there, or CUDA_MPS_PIPE_DIRECTORY names
-one, the runs at once under it are an arm beside the others, which do without. Beside the time on the clock stand
-CPU-seconds: on a machine that others use, many processes get more of it than one.
+Where there are GPUs the runs share the first. Where an MPS server can be started, or CUDA_MPS_PIPE_DIRECTORY names one,
+the runs at once under it are one more arm; the others do without it. CPU-seconds are printed beside the time on the
+clock: on a machine that others use, many processes get more of it than one.
 """
 
 import argparse

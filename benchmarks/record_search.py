@@ -1,17 +1,18 @@
-"""Every training of a grid of 256 settings, for each of ten seeds, with what it scored after each epoch.
+"""Records every training of a grid of 256 settings, for each of ten seeds, with its score after each epoch.
 
     OMP_NUM_THREADS=1 nice -n 19 python benchmarks/record_search.py record FILE.jsonl
     python benchmarks/record_search.py table FILE.jsonl
     python benchmarks/record_search.py check FILE.jsonl
 
-The grid is that of config/studies/resnet-5m.yaml around its final network: batch size, cut of the learning rate, its
-epochs at the same shares of the training, weight decay. Here it is of a small ResNet on the digits, of which
-899 are the validation split, so that an image is worth 0.11 points, and 718 are trained on, for 24 epochs.
+The grid is that of config/studies/resnet-5m.yaml around its final network: batch size, factor of the cuts of the
+learning rate, their epochs at the same shares of the training, and weight decay. Here the network is a small ResNet on
+the digits, of which 899 are the validation split, so that an image is worth 0.11 points, and 718 are trained on, for 24
+epochs.
 
-- record: trains in this one process what the study of this grid would train, from the plan's own words, and adds a line
-  a training to the file; those that stand there are not trained again. Trainings that differ in the cuts of the rate
-  alone are the same up to the first of them, and go on from a copy of one state taken an epoch before.
-- table: writes the table of the results from that file, of the seeds that are whole.
+- record: trains in this one process what the study of this grid would train, by the plan's own command lines, and adds
+  a line for each training to the file; trainings in the file are skipped. Trainings that differ only in the cuts of the
+  rate are the same up to the first cut, and go on from a copy of one state taken an epoch before it.
+- table: writes the table of the results from that file, for the seeds that are complete.
 - check: runs a part of the grid with Snakemake, as a study with halving, in a copy of the repository. Its histories,
   networks and decisions must be those of the record, to the last bit.
 """

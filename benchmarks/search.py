@@ -1,24 +1,23 @@
-"""What a search finds for a part of the epochs of a whole grid: halving, random search, and Optuna's pruners.
+"""Compares what halving, random search and Optuna's pruners find for a part of the epochs of a whole grid.
 
     python benchmarks/search.py [--seeds 10] [--draws 20]
 
-The objective is recorded: `record_search.py` has trained each of 256 settings for each of ten seeds, and since a
-training that goes on is the same one, bit for bit, what a search would have found is looked up. A score is the best
-validation top-1 so far of one training, as a rung compares it; regret is how many points the setting that a search ends
-with lies below the best of all 256 of the same seed, after 24 epochs.
+The trainings are recorded: `record_search.py` has trained each of 256 settings for each of ten seeds. A paused training
+continues with the same bits, so what a search would have found can be looked up. A score is the best validation top-1
+so far of one training, as a rung compares it. Regret is the difference in points, after 24 epochs, between the best of
+all 256 settings of the same seed and the setting that a search ends with.
 
-- halving: `espalier.search.halving`, the rule of the product, in ladders that were chosen before the table was looked
-  at. 2, 16, 24: a rung tells gamma and milestones apart only after the first cut of the rate, which comes at 6, 9, 12
-  or 15 epochs, so the second rung is the first epoch after all of them; the first is then what a quarter of the epochs
-  leaves. 3, 8, 24 spaces the rungs evenly, 2, 6, 24 is the geometric ladder of the literature, and 2, 16, 24 with an
-  eighth a cheap one.
-- halving, but for the order: candidates in a random order, and of equal ones that of the lower validation loss.
-- random: as many settings trained to the end as the epochs of the first ladder suffice for, none drawn twice.
+- halving: `espalier.search.halving`, the rule of the product, on ladders chosen before the table was looked at. In 2,
+  16, 24 the second rung is the first epoch after all cuts of the rate, which come at 6, 9, 12 or 15 epochs: only after
+  a cut can gamma and milestones be told apart. Its first rung uses what a quarter of the epochs leaves. 3, 8, 24 spaces
+  the rungs evenly, 2, 6, 24 is the geometric ladder of the literature, and 2, 16, 24 with an eighth is a cheap one.
+- halving with another order: candidates in a random order, and among equal ones that of the lower validation loss.
+- random: as many settings trained to the end as the epochs of the first ladder allow, none drawn twice.
 - Optuna: its ASHA (SuccessiveHalvingPruner) and Hyperband, with random and with TPE sampling, with the epochs of the
   first ladder and stopped there, from rungs at 2 epochs on. An epoch that was trained for an earlier trial is not
-  counted again. In an environment of its own, which `uv` makes; left out where that cannot be had.
+  counted again. It runs in an environment of its own, which `uv` makes; it is left out where that fails.
 
-Median and quartiles over the seeds; of what is drawn, over all draws of all seeds.
+Printed are median and quartiles over the seeds; for what is drawn, over all draws of all seeds.
 """
 
 import argparse
