@@ -285,7 +285,7 @@ def main() -> None:
         work, seconds = PARTS[name]
         file, begun = args.folder / f"{name}.md", time.monotonic()
         file.write_text(f"## {name}\n\n{work.__doc__}\n\n", encoding="utf-8")
-        # What asks a GPU for its name starts it, which only a child may do.
+        # Only a child may start CUDA, as asking for the GPU's name does: after that a process cannot be forked for it.
         why = forked(lambda work=work: work(data, where, sizes), file, seconds * args.share)
         took = time.monotonic() - begun
         with file.open("a", encoding="utf-8") as out:

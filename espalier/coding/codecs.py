@@ -37,7 +37,7 @@ def encode(levels: np.ndarray, earlier: EarlierTensors, allowed: Collection[str]
     low, high = (int(levels.min()), int(levels.max())) if levels.size else (0, 0)
     inner = np.asarray(levels, np.int32).reshape(matrix(levels.shape))
     size = dense.size(levels.size, low, high)
-    # Nothing but zeros takes no byte when dense.
+    # A tensor of zeros takes no bytes in the dense coding.
     found = mixed.encode(inner, earlier, size - 1) if "mixed" in allowed and size and inner.any() else None
     if found is None:
         coded = Coded("dense", low, high, (), dense.encode(inner, low, high))

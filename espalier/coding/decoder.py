@@ -155,11 +155,11 @@ def _tensor(found: RawLevels | Raw) -> "Quantized | Tensor":
     from espalier.quantization.qparams import QParams, Quantized
 
     if isinstance(found, RawLevels):
-        # By way of one dimension: of an array without values NumPy's strides are no strides for torch.
+        # Flattened first: torch does not accept NumPy's strides of an empty array.
         levels, scale, zero_point = (torch.from_numpy(each.reshape(-1)).reshape(each.shape) for each in found[:3])
         return Quantized(levels, QParams(scale, zero_point, found.lowest, found.highest))
     dtype = getattr(torch, found.dtype)
-    # No words at all are no memory that torch could look at as another type.
+    # torch cannot view an empty array as another type.
     words = found.words.view(np.uint8)
     flat = torch.from_numpy(words).view(dtype) if len(words) else torch.zeros(0, dtype=dtype)
     return flat.reshape(found.shape)

@@ -69,7 +69,7 @@ def _seen(data: Resident, policy: Policy, chosen: Sequence[int], *, seed: int, e
     order = ordered(data.size("train"), seed=seed, epoch=epoch).tolist()
     found = []
     for sample in chosen:
-        # Of an epoch in batches of one, the step that is this image's; an epoch is the same for every batch size.
+        # An epoch's images do not depend on the batch size: with batches of one, this image has a step of its own.
         step = order.index(sample)
         batch = next(data.train_batches(policy, epoch=epoch, seed=seed, batch_size=1, first_step=step))
         found.append(Seen(_shown(batch.inputs[0], data), _labels(batch, data.classes)))

@@ -61,6 +61,6 @@ def fetched(images: Tensor, chunks: Iterable[Tensor], device: torch.device) -> I
             if cuda:
                 current = torch.cuda.current_stream(device)
                 current.wait_event(arrived)
-                # The allocator knows the copying stream alone, and would give the memory out while this one reads.
+                # The allocator knows the copying stream only, and could reuse memory that the current one still reads.
                 rows.record_stream(current)
             yield rows

@@ -97,7 +97,7 @@ def _parts(root: ImageFolder, splits: Mapping[str, tuple[str, ...]] | None) -> P
 def _classes(found: Parts) -> tuple[str, ...]:
     """The names of the classes, sorted: those of the training images."""
     first, *others = found
-    # A folder of files that cannot be read is a class of which no image is there, and not nothing.
+    # A folder whose files are all no readable images is still a class, without images.
     names = {name for folder in found[first] for name, one in folder.folders.items() if len(one) or one.all_left_out()}
     for split in others:
         for folder in found[split]:

@@ -70,7 +70,7 @@ def _alone(folder: Path) -> Iterator[None]:
     descriptor, patience = os.open(folder, os.O_RDONLY), socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE_S)
     try:
-        # Some network file systems lock no folder; two of them fetching at once is then told by the MD5.
+        # Some network file systems cannot lock folders; if two processes then fetch at once, the MD5 shows it.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

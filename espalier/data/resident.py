@@ -185,7 +185,7 @@ class Resident:
         tables = policy.draw(seed=seed, epoch=epoch, count=count, size=self.image_size, device=self.device)
         steps = range(first_step, self.steps_per_epoch(batch_size))
         ends = [(step * batch_size, min((step + 1) * batch_size, count)) for step in steps]
-        # Where images are mixed, a share and the place behind it, whose sample is its last one's partner.
+        # Mixing needs one more sample: the partner of an image is the next one in the order.
         places = [share(*end, rank, world) for end in ends]
         places = [(first, last + policy.mixes) for first, last in places]
 
@@ -229,7 +229,7 @@ class Resident:
         def samples(order: Tensor) -> Iterator[Tensor]:
             return (torch.cat([order[first:last] for first, last in chunk]) for chunk in chunks)
 
-        # Slices of an order that is there already: a copy to a GPU would wait for all that it has yet to do.
+        # The order is copied to the device once and sliced there: a copy for each chunk would wait for the GPU.
         chosen = samples(order.to(self.device))
         if self.on_device:
             for taken in chosen:

@@ -251,7 +251,8 @@ def spinal_resnet(
     head = SpinalHead(positions, (width,), hidden, 4, num_classes, dropout)
     model = nn.Sequential(OrderedDict(features=nn.Sequential(*modules), head=head))
     start(model.features)
-    # What is added to the map that the positions are cut from keeps its width; in a single stage, so does the stem.
+    # Layers whose output is added to the final map keep their width, since the head cuts positions from it; with a
+    # single stage the stem is one of them.
     places = range(last_stage, len(modules) - 1)
     paths = [f"features.{place}.{part}" for place in places for part in ("conv2", "shortcut.0")]
     known = dict(model.named_modules())

@@ -51,7 +51,7 @@ def counts(model: nn.Module, image_size: int, channels: int = 3) -> Counts:
 
     model.train()
     for module in model.modules():
-        # With statistics of its own, normalization keeps as much of an image, and nothing else but what is the model's.
+        # In evaluation mode BatchNorm keeps as much of an image for the backward pass, and no batch statistics besides.
         if isinstance(module, _BatchNorm):
             module.eval()
     with ExitStack() as stack:

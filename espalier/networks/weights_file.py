@@ -75,8 +75,8 @@ def _saved_by_torch(path: Path) -> Mapping:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # there is no end of what the bytes of a damaged file raise
-        # Torch's own message is a page long and recommends to run what is in the file.
+    except Exception as error:  # a damaged file may raise anything
+        # Torch's own message is a page long and advises to load the file unsafely, which runs code in it.
         foreign = re.search(r"\bGLOBAL ([\w.]+)", str(error))
         why = f"it also holds a {foreign[1]}" if foreign else "it is damaged, or neither safetensors nor a state dict"
         raise ArtifactError(f"{path}: {why}; save model.state_dict() alone, or write safetensors") from error
@@ -95,7 +95,7 @@ def _placed(path: Path, found: Mapping, weights: Any) -> tuple[dict, Any, list[s
             raise ArtifactError(f"{path}: it holds EMA weights alone ({ema}); set checkpoint.weights to ema")
         if ema and (weights == "ema" or not raw):
             told.append(f"EMA weights ({ema}) are taken" + ("" if raw else ", the only ones there"))
-            # What lies deeper is all of that average.
+            # All tensors inside it belong to the average, whatever they are called.
             found, weights = found[ema], None
         elif raw:
             if ema:

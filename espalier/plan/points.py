@@ -205,7 +205,7 @@ class StudyPoints:
             for path, text in labels.items():
                 found = attribute(settings, path) if has(settings, path) else None
                 below = tuple(labels[f"{path}.{key}"] for key in self._nested(path))
-                # A teacher is what the rest of the chain makes of it.
+                # A teacher is completed from the rest of the chain, so only its type is compared.
                 value = type(found) if teachers.within(found) else found
                 alike = {(path, text, below): value, (path, text, tuple(labels.items())): found}
                 if any(named.setdefault(key, value) != value for key, value in alike.items()):

@@ -27,7 +27,7 @@ def priorities(plan: Plan) -> dict[str, float]:
     macs = [row.get("macs", 0) for row in model_counts.counts(map(network, trained))]
     ahead: dict[str, float] = {}
     for run, each in reversed(list(zip(trained, macs, strict=True))):
-        # What follows a run stands behind it in the plan, and has been added to it by now.
+        # Later runs of a chain come later in the plan, so that in this order they are added already.
         ahead[run.name] = epochs(run) * each + ahead.get(run.name, 0)
         for before in filter(None, (run.parent, run.teacher)):
             ahead[before.name] = max(ahead.get(before.name, 0), ahead[run.name])

@@ -166,7 +166,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
         for e in teachers.told_once(error.errors()):
             problems.append(Problem(*describe(e, Study), source.place(written(e["loc"], Study))))
         wrong = [e["loc"] for e in error.errors()]
-    # What is left still makes a grid, so that its mistakes are reported in the same breath.
+    # The rest of the study still makes a grid, whose mistakes can be reported together with these.
     return Study.model_validate({"title": "", **_without(source.data, wrong)}), source, problems
 
 

@@ -36,7 +36,7 @@ def _without(library: str) -> Iterator[None]:
     if library in sys.modules:
         yield
         return
-    # For the import system a name with None is one that was looked for in vain.
+    # None in sys.modules makes an import of this name fail.
     sys.modules[library] = None
     try:
         yield
@@ -130,8 +130,8 @@ def pruner(
         **options,
     )
     graph = made.DG
-    # Of coupled layers the narrowest must lead: where its maps are concatenated to a wider one's, leading with the
-    # wider would remove both copies of a channel for either, and so up to twice the ratio.
+    # Among coupled layers the narrowest must come first. Where its maps are concatenated into a wider layer's, starting
+    # from the wider one would remove both copies of a channel for each, and so up to twice the ratio.
     graph.module2node = dict(sorted(graph.module2node.items(), key=lambda pair: _width(pair[0])))
     unchecked = graph.check_pruning_group
 

@@ -67,7 +67,7 @@ def _together(kept: Tensor, hessian: Tensor, group: Tensor) -> Iterator[tuple[Te
     counts = kept.sum(1)
     left = counts.argsort(dim=0, stable=True)[int((counts == 0).sum()) :]
     while len(left):
-        # The last row has the most weights; those before it are padded to as many by zeros of their own.
+        # Rows are sorted by their number of weights. The last has the most; the others are padded with their zeros.
         width = int(counts[left[-1]])
         here = left[-max(1, _TOGETHER // width**2) :]
         here = here[counts[here] > width // 2]

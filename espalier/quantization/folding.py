@@ -113,7 +113,7 @@ def _scaled(weight: Quantized, norm: nn.Module) -> Quantized:
     factor = factor.reshape(-1, *[1] * (weight.levels.ndim - 1))
     scale, zero_point, lowest, highest = weight.qparams
     zero_point = zero_point.expand_as(scale * factor).contiguous()
-    # Filters of zeros are zeros at any scale; one and the same for all of them takes no room.
+    # A filter of zeros may have any scale; the same one for all such filters is compressed away.
     live = (weight.levels != zero_point).flatten(1).any(1).reshape(factor.shape)
     return Quantized(weight.levels, QParams(torch.where(live, scale * factor, 0.0), zero_point, lowest, highest))
 

@@ -67,7 +67,7 @@ def prepare_qat(
             kept = quantized.levels != 0 if bought else weight != 0
             weight.copy_(_within_reach(weight, quantized))
             step = LearnedStep(qparams, share, kept)
-            # A price has chosen the steps: learned ones would become fine ones, and levels dear.
+            # Steps chosen by a price stay fixed: if learned, they would become finer, and levels cost more bits.
             step.scale.requires_grad_(not bought)
             parametrize.register_parametrization(layer, "weight", step)
     return model

@@ -39,7 +39,7 @@ def of_call(studies: Iterable[str], *, failed: bool) -> None:
 
 def _ended(folder: Path, failed: bool) -> list[str]:
     page = folder / "index.html"
-    # What had the page made anew; Snakemake looks for it until the call is over.
+    # The marks that made Snakemake renew the page; it needs them until the call is over.
     for path in folder.glob("outdated*"):
         path.unlink()
     try:

@@ -51,7 +51,7 @@ def owning(folder: Path, stop: Callable[[], str | None] = lambda: None, name: st
     try:
         yield file
     finally:
-        # While it is locked still: who waits for it looks whether it is there. Unlocked it may be another's.
+        # Remove it before unlocking: once unlocked, the file may already belong to another process.
         if locked:
             path.unlink(missing_ok=True)
         file.close()
@@ -72,7 +72,7 @@ def _taken(path: Path, stop: Callable[[], str | None]) -> tuple[IO, bool]:
         if file:
             file.close()
             continue
-        # Whoever only looks holds the lock for a moment too.
+        # A process that only looks holds the lock for a moment too, so only the second failure is told.
         looks += 1
         if looks == 2:
             who = words(owner(folder, path.name) or {})
@@ -100,7 +100,7 @@ def owner(folder: Path, name: str = NAME) -> dict[str, Any] | None:
         # Looking makes no file.
         file = file_lock.take(path, mode="r+")
     except OSError:
-        # There is none; or nothing can be locked, and nobody be told to be the owner.
+        # There is no such file, or the file system has no locks: then no owner can be known.
         return None
     if file:
         file.close()

@@ -60,7 +60,7 @@ def _whole(found: Any) -> Any:
     if isinstance(found, str):
         return {"file": found}
     if isinstance(found, Mapping) and "name" in found:
-        # Where an override or an axis sets one key of what is written in short, the path has become a name.
+        # If an override or an axis sets a key of the short form, the short form's path has been stored as `name`.
         return {"file": found["name"]} | {key: value for key, value in found.items() if key != "name"}
     return found
 

@@ -38,7 +38,7 @@ def prepare(deterministic: bool = True) -> int:
 
     if share or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(share or cores())
-    # The same switch as use_deterministic_algorithms, which imports the compiler to tell it too.
+    # This sets the same switch as use_deterministic_algorithms, which would also import the compiler.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = not deterministic

@@ -69,7 +69,7 @@ def follow_launcher() -> None:
     if RENDEZVOUS in os.environ:
 
         def end() -> None:
-            # Not by way of sys.stdin, whose lock a thread would still hold when Python ends.
+            # Not by sys.stdin: the thread would still hold its lock when Python exits.
             while os.read(0, 1024):
                 pass
             os.kill(os.getpid(), signal.SIGKILL)

@@ -69,7 +69,7 @@ def fit(
     optimizer = accelerator.prepare_optimizer(state.optimizer, False) if accelerator.scaler else state.optimizer
     objective = Objective(train, class_weights(train, data), teacher, accelerator.autocast)
     world, rank = accelerator.num_processes, accelerator.process_index
-    # Images in a share from which on BatchNorm sees them alone; where full batches give each process one, one is.
+    # Fewest images in a share with which BatchNorm uses their statistics: two, or one if full batches give no more.
     enough = min(2, train.batch_size // world)
 
     def seeded() -> None:

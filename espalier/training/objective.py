@@ -64,8 +64,8 @@ class Objective:
         return (1 - asked.weight) * losses + asked.weight * asked.temperature**2 * self._apart(outputs, batch)
 
     def _against(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        # The same operations as those of torch's cross_entropy, and so the same bits; for two labels of an image they
-        # are done twice, since a gradient that flows back once is rounded otherwise.
+        # These are the operations of torch's cross_entropy, so that the bits are the same. A mixed image calls this
+        # twice, since a gradient computed once for both labels would be rounded otherwise.
         losses = self._loss(outputs)
         own = functional.nll_loss(-losses, labels, self._class_weights, reduction="none")
         smoothing = self._train.label_smoothing

@@ -439,7 +439,7 @@ class in_threads(ThreadPoolExecutor):
 def gpu(kind: str = "cuda") -> Iterator[Seen]:
     """A device that Accelerate chooses, and on which tensors can be made; gives what is seen of it."""
     _now.device, _now.seen = torch.device(kind, 0), Seen()
-    # Of another beginning than the CPU's: what is not seeded shows.
+    # Seeded otherwise than the CPU's generator, so that a draw that is not seeded gives other numbers.
     _now.generator = torch.Generator().manual_seed(0x6B7)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, {"ACCELERATE_TORCH_DEVICE": str(_now.device)}))

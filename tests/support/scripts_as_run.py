@@ -27,8 +27,8 @@ def preloaded():
     # A server's forks are not among the processes whose coverage is measured.
     if not server.wanted("auto") or any(key.startswith("COV") for key in os.environ):
         return ENVIRONMENT
-    # Here alone: what tests start otherwise has no part in it. With the variables that libraries have set since, when
-    # they were imported here, a server would take none of these runs.
+    # The environment is changed here only, so that other processes of tests use no server. It is the original one: with
+    # variables that imported libraries have set since, a server would refuse these runs.
     with mock.patch.dict(os.environ, ENVIRONMENT, clear=True):
         server.begin()
         return ENVIRONMENT | {SOCKET: os.environ[SOCKET]}

@@ -69,7 +69,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file, allow_pickle=False) as archive:
             return dict(archive)
-    # What is no archive at all is taken for one array, or for a pickle, which is not read.
+    # numpy takes a file that is no archive for a single array or a pickle; pickles are refused.
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"dataset.path {file}: cannot be read as .npz without pickles ({reason})") from None

@@ -50,7 +50,7 @@ def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> Cour
     found, scores, spent = [], {}, 0
     for epochs, number, top1, rung, state in _trained(frame, epoch_scores, study):
         spent += epochs
-        # Until its end is known, what a training had reached at a rung stands.
+        # Until the result of a training is known, its score at the last rung counts.
         if number in diverged or not isnan(top1):
             scores[number] = top1
         best = max((score for score in scores.values() if not isnan(score)), default=nan)

@@ -25,7 +25,7 @@ def telling(table: Table) -> Table:
         for place, (head, cells) in enumerate(table.printed.items())
         if cells.nunique() == 1 and (place < table.words or _is_number(table, place, head))
     }
-    # One column of names at least says what a row is, and one of numbers what is missing.
+    # Keep at least one column of names, which tells rows apart, and numbers if all of them are missing or zero.
     if all(place in same for place in range(table.words)):
         same.pop(0, None)
     if all(same.get(place) in ("", MISSING, "0") for place in range(table.words, table.printed.shape[1])):

@@ -106,7 +106,7 @@ def legend(figure: "Figure", handles: Sequence["Artist"], words: Sequence[str]) 
     # A character of the legend is about 0.06 inches wide, its handle and gap half an inch.
     columns = max(1, min(len(words), int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, words))))))
     left, bottom, width, height = figure.get_layout_engine().get()["rect"]
-    # Of the layout's own legends, none stands below a title.
+    # The layout engine's own legends cannot be placed below a title.
     where = {"loc": "upper left", "bbox_to_anchor": (0, bottom + height)}
     made = figure.legend(handles, words, ncols=columns, **where)
     own = made.get_window_extent(figure.canvas.get_renderer()).height / figure.bbox.height

@@ -106,7 +106,7 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     axes = {head: cells for head, cells in headed(along, study).items() if len(set(cells)) > 1}
     more = _convergence(data) | _rounds(frame, data.index)
     called = {number: _called(ids, study) for number, ids in runs.items()}
-    # What is found by the search, and shown to who asks for it.
+    # Text columns: the page's search looks through them; they are hidden at first.
     words = {_CALLED: [called[number] for number in data.index], **axes}
     rows = [
         Row(
@@ -122,7 +122,7 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
         )
         for place, number in enumerate(data.index)
     ]
-    # What is the same in every row is there for who asks for it.
+    # A column that is the same in every row is hidden at first; the reader may show it.
     shown = [Column(head, False, len({cell.text for cell in cells}) > 1) for head, cells in columns.items()]
     if not any(column.shown for column in shown):
         shown = [column._replace(shown=True) for column in shown]
@@ -168,7 +168,7 @@ def _columns(data: "pd.DataFrame", study: Study) -> dict[str, list[Cell]]:
     counted = data[f"{headline(study)}_n"]
     columns["n"] = [Cell(str(int(n)), float(n)) for n in counted]
     for name in NAMES:
-        # A table that is to be read at one glance has room for one latency, and shows epochs to who asks for them.
+        # The table shows one latency only, to stay short; epochs to convergence are hidden at first.
         if name not in ("latency_64", convergence.COLUMN) and data[name].notna().any():
             head, texts = printed(name, data[name].tolist())
             columns[head] = [Cell(text, _value(value)) for text, value in zip(texts, data[name], strict=True)]

@@ -40,7 +40,7 @@ def until(frame: "pd.DataFrame", study: Study, stage: str) -> tuple["pd.DataFram
     gone = [f"{part}.{name}" for part in ("run", "spoken", "folder") for name in later if f"{part}.{name}" in frame]
     found = frame.assign(**dict.fromkeys((f"label.{axis}" for axis in beyond), _BARE), **dict.fromkeys(gone))
     own = [f"label.{axis}" for axis in study["axes"]]
-    # What ends here has its measures in the frame, and speaks for chains that go on from the same network.
+    # Chains that end at this stage have its measures in the frame; of chains with the same network they come first.
     first = found.loc[goes_on.sort_values(kind="stable").index].drop_duplicates([*own, "repeat"]).index
     found = found[found.index.isin(first)]
     known = configurations(study)

@@ -80,7 +80,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         row |= {f"spoken.{stage}": spoken(id_) for stage, id_ in point["runs"].items() if stage != "prepare"}
         row |= {f"folder.{stage}": study["runs"][id_]["path"] for stage, id_ in point["runs"].items()}
         row |= {key: settings.get(key) for key in varying}
-        # What a rung has ended has no result here, though another study may have trained it to its end.
+        # A training stopped at a rung has no result here, even if another study has trained it to its end.
         row |= {} if stop else _joined(metrics.get(id_, {}) for id_ in point["runs"].values())
         if shared:
             row |= {"shared_epochs": shared, "shared_top1": epoch_scores.top1(point["runs"]["train"], shared)}

@@ -42,7 +42,7 @@ def verified(plan: Plan, standing: Standing) -> Verification:
             continue
         runs += 1
         files += len(record.written)
-        # What stands in the way of other runs has been told with these.
+        # Files missing for a run that is still to be made are listed already.
         wrong += [message for message in _files(record) if message not in wrong]
     return Verification(runs, files, incomplete, tuple(wrong))
 

@@ -44,7 +44,7 @@ def published(frame, study: dict, *, file: str, value: str = "top1_pct") -> Tabl
     ours = _ours(frame, study, cells=len(widths) == len(files.WIDTHS))
     if _SIZE in rows[0]:
         ours[_SIZE] = costs(frame, study, _SIZE).reindex(ours.index)
-    # Chains that are scored alike stand beside the same published row, told apart by the axes that it does not name.
+    # A published row may describe several of our configurations, which differ on axes that it does not name.
     keys = [f"label.{axis}" for axis in study["axes"]] + widths
     alike = ours.groupby(keys, sort=False, dropna=False, observed=True)
     told = estimates(samples(ours.assign(group=alike.ngroup()), "group", headline(study)))

@@ -114,7 +114,7 @@ class Call:
             self._left.failed(record.jobid, record.rule_name)
             return self._failed(record)
         elif event == "error":
-            # The log of the run says the rest; of one that was killed it says nothing.
+            # Only a killed run is reported here: its log cannot say that it was killed.
             ended = _COMMAND.fullmatch(record.getMessage())
             return ended and (f"{self._names.of(ended[1])} {ended[2]}" if ended[2].startswith("died") else "")
         elif event in (None, "resources_info"):

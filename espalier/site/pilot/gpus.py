@@ -16,7 +16,7 @@ def gpus() -> tuple[str, ...]:
     if given is None:
         return tuple(name for slices in found for name in slices)
     words = [word.strip() for word in given.split(",") if word.strip()]
-    # As CUDA does: what stands behind a device that does not exist is not seen.
+    # As CUDA does: devices listed after one that does not exist are ignored.
     if "-1" in words:
         words = words[: words.index("-1")]
     return tuple(name for word in words for name in _named(word, found))

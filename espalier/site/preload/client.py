@@ -28,7 +28,7 @@ def hand_over() -> None:
         # A server that comes to it after this time finds nobody, and begins nothing.
         connection.recv(64)
         connection.settimeout(None)
-        # Names of files and variables may hold bytes that are no UTF-8; JSON escapes what stands for them.
+        # Names of files and variables may contain bytes that are not UTF-8; JSON escapes their surrogates.
         socket.send_fds(connection, [json.dumps(_asked()).encode("ascii")], (0, 1, 2))
         answer = connection.recv(1024) or b"the process that forks runs has ended"
     except OSError as error:

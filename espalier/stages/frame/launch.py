@@ -93,7 +93,7 @@ def _launch_steps(folder: Path, processes: int, found: Sequence[nodes.Node], com
         shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_MEETING, dir=folder, ignore_cleanup_errors=True) as meeting:
         store = Path(meeting, "store")
-        # A file that is there is opened anew each time; that one is not there a file system may remember.
+        # Create the file first: a network file system may cache that a file does not exist, but not what it holds.
         store.touch()
         command = [sys.executable, *sys.argv]
         steps: list[Command] = []
@@ -101,7 +101,7 @@ def _launch_steps(folder: Path, processes: int, found: Sequence[nodes.Node], com
             peer = found[0 if number else 1]
             more = {ranks.RENDEZVOUS: store, nodes.PART: number, nodes.PEER: peer.address}
             steps.append((nodes.step(node, processes // len(found), command), common | more))
-        # srun takes SIGTERM as an order to kill its step; the one signal that it passes on and nobody else needs.
+        # SIGUSR1, since srun passes it on to its step; on SIGTERM it kills the step.
         codes = _together(steps, nodes.environment(), as_signal=signal.SIGUSR1)
     _tell(folder, {node.name: code for node, code in zip(found, codes, strict=True)})
     return _explaining(codes)
@@ -170,7 +170,7 @@ def _together(
         started.append(subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, process_group=0, pass_fds=held))
         if asked:
             started[-1].send_signal(as_signal or max(asked))
-    # Until it listens, a process that is asked to stop is ended by the signal, with nothing to lose.
+    # A process that has not set its signal handler yet is killed by the signal; it has nothing to save.
     early = {-(as_signal or number) for number in asked - {signal.SIGINT}}
     return [STOPPED if code in early else code for code in map(_signed, _codes(started))]
 

@@ -49,7 +49,7 @@ class AtRung:
 
     def _ended(self, run: "StageRun", record: Record) -> Rung:
         rows = rows_of(run.folder, record)
-        # What came after the epoch is not told, so that the same is decided whether or not the run has gone on before.
+        # Later epochs are left out, so that the decision does not depend on whether the run has gone on since.
         later = len(rows) > self.until or (record.outcome == records.DIVERGED and len(rows) == self.until)
         outcome, reason = (PAUSED, "") if later else (record.outcome, record.reason)
         checksum, seconds = record.content["data"]["checksum"], record.content["wall_s"]

@@ -211,7 +211,7 @@ def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
         write_rows(folder / "metrics.csv", stage.metrics, [{**outcome.row, **ids, **times, **memory}])
         names = [name for name in stage.written if name != records.FILE] + list(outcome.files)
     else:
-        # What it had written on the way; there is no network.
+        # The run ended without a network: its record lists the files written on the way.
         names = [name for name in stage.files if (folder / name).exists()]
     content = {
         **{"run": ids["run"], "stage": stage.name, "outcome": how},

@@ -47,7 +47,7 @@ def parallel(lines: Lines) -> dict[str, Any]:
     drawn = folded.mark_line(strokeWidth=1.4).encode(alt.Color("shade:N", scale=None), opacity=shown)
     marked = _hemmed(folded.transform_filter("datum.marked").encode(opacity=shown), [6, 3], alt.expr("ink"))
     over = _hemmed(folded.transform_filter(hover), [1, 0], either(style.COLOURS[1], style.COLOURS[4]))
-    # A line knows the pointer at its corners alone, and is thin: wide pieces that are not seen catch it.
+    # A line reacts to the pointer at its corners only, and is thin: wide invisible segments show the tooltip.
     ends = [{"op": "lead", "field": name, "as": f"next_{name}"} for name in ("x", "place")]
     pieces = folded.transform_window(ends, groupby=["line"], sort=[alt.SortField("x")]).transform_filter(
         "isValid(datum.next_x)"
