@@ -1,6 +1,6 @@
 """Rounding in which the weights still to be rounded make up for the errors of those already rounded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def compensated(weight: Tensor, hessian: Tensor, qparams: QParams) -> Quantized:
     hessian = _damped(hessian.to(place).double())
     found, kept = torch.zeros_like(rows), rows != 0
     fitted = qparams.scale.numel() > 1
-    for here, columns, matrices in _together(kept, hessian, group):
+    for here, columns, matrices in together(kept, hessian, group):
         part = here[:, None], columns
         found[part], scale[here] = _rounded(rows[part], matrices, scale[here], qparams.highest, fitted)
     if fitted:
@@ -52,7 +52,7 @@ def compensated(weight: Tensor, hessian: Tensor, qparams: QParams) -> Quantized:
     return Quantized(found.int().view(weight.shape).to(weight.device), qparams)
 
 
-def _together(kept: Tensor, hessian: Tensor, group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def together(kept: Tensor, hessian: Tensor, group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Rows to be rounded at once, their columns in order of importance, and the Hessians of these.
 
     Rows (n,), columns (n, k), Hessians (n, k, k); (1, k, k) where rows without zeros share one.
@@ -92,7 +92,7 @@ def _rounded(rows: Tensor, hessian: Tensor, scale: Tensor, highest: int, fitted:
     if fitted:
         scale = _tried(rows, hessian, scale, highest)
     nearest = (rows / scale).round().clamp(-highest, highest)
-    passed = _passed_on(rows, hessian, scale, highest)
+    passed = passed_on(rows, hessian, scale, lambda column, wish, spread: wish.round().clamp(-highest, highest))
     worse = _error(passed * scale - rows, hessian) > _error(nearest * scale - rows, hessian)
     levels = torch.where(worse, nearest, passed)
     for _ in range(_ROUNDS):
@@ -113,13 +113,22 @@ def _tried(rows: Tensor, hessian: Tensor, scale: Tensor, highest: int) -> Tensor
     return best
 
 
-def _passed_on(rows: Tensor, hessian: Tensor, scale: Tensor, highest: int) -> Tensor:
+def passed_on(rows: Tensor, hessian: Tensor, scale: Tensor, choose: Callable[[int, Tensor, Tensor], Tensor]) -> Tensor:
+    """Levels, (n, k), chosen column by column; the error of a weight is passed on to those behind it in its row.
+
+    Args:
+        hessian: (n, k, k), or (1, k, k)
+        scale: (n, 1)
+        choose: takes a column, what its weights would be in steps, (n,), and the share of the square of such a weight's
+            error that those behind it cannot make up for, (n,) or (1,); gives its levels, (n,)
+    """
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
     factor = torch.linalg.cholesky(inverse, upper=True)
-    rows, levels = rows.clone(), torch.empty_like(rows)
+    rows, levels, scale = rows.clone(), torch.empty_like(rows), scale[:, 0]
     for column in range(rows.shape[1]):
-        levels[:, column] = (rows[:, column] / scale[:, 0]).round().clamp(-highest, highest)
-        error = (rows[:, column] - levels[:, column] * scale[:, 0]) / factor[:, column, column]
+        own = factor[:, column, column]
+        levels[:, column] = choose(column, rows[:, column] / scale, own**-2)
+        error = (rows[:, column] - levels[:, column] * scale) / own
         rows[:, column:] -= error[:, None] * factor[:, column, column:]
     return levels
 

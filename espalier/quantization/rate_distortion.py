@@ -1,13 +1,15 @@
 """Levels chosen for a small error and for few bits at once."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.quantization.level_bits import level_bits
+from espalier.quantization.compensation import passed_on, together
+from espalier.quantization.level_bits import Bits, level_bits
 from espalier.quantization.qparams import QParams, Quantized
 from espalier.quantization.weights import Granularity
 
@@ -16,6 +18,8 @@ _DAMPING = 0.01
 _TINY = 1e-30
 _ROUNDS = 4
 """How often levels are chosen by the bits that the levels before say, and steps fitted to the levels."""
+_PASSES = 2
+"""In how many of these rounds errors are first passed on along the rows."""
 
 
 def rate_distortion(
@@ -30,9 +34,10 @@ def rate_distortion(
 
     The error approximates the mean square change of the logits: g eᵀ H e for the error e of a row. The first step size
     is that where one more bit a weight would save as much error as it costs, sqrt(6 price / (ln 2 g h)) for uniform
-    errors, with h the mean of H's diagonal. Two updates then alternate. Each level in turn becomes the best one given
-    the others: 0, or one next to the value that is optimal given the rest of its row. And each step size becomes that
-    of least squares for its levels. This is rate-distortion optimization as in DeepCABAC (Wiedemann et al. 2019, arXiv
+    errors, with h the mean of H's diagonal. Levels are first chosen column by column; those behind make up for the
+    error, as in `compensated`. Two updates then alternate. Each level in turn becomes the best one given the others: 0,
+    or one next to the value that is optimal given the rest of its row. And each step size becomes that of least squares
+    for its levels. This is rate-distortion optimization as in DeepCABAC (Wiedemann et al. 2019, arXiv
     1907.11900), with the error of outputs in place of that of weights. Bits are those of `level_bits`. A weight that is
     0 stays 0; others may become 0.
 
@@ -52,8 +57,11 @@ def rate_distortion(
     g = _tempered(sensitivity.cpu().double().numpy(), read, count)
     shared = granularity == "tensor"
     steps = _first_steps(rows, read * g, price, highest, shared)
+    layer = _Layer(rows, moments, group, g, price, highest)
     levels = np.clip(np.rint(rows / steps[:, None]), -highest, highest).astype(np.int64)
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
+        if turn < _PASSES:
+            levels = layer.compensated(levels, steps)
         slope = _times(levels * steps[:, None] - rows, moments)
         _compiled()(levels, slope, rows, moments, group, g, steps, price, *level_bits(levels, highest))
         moved = _times(levels, moments)
@@ -67,6 +75,54 @@ def rate_distortion(
     scale = torch.from_numpy(steps).float().view(-1, *[1] * (weight.dim() - 1)).to(weight.device)
     scale = scale.flatten()[0].clone() if shared else scale
     return Quantized(found, QParams(scale, torch.zeros_like(scale, dtype=torch.int32), -highest, highest))
+
+
+class _Layer(NamedTuple):
+    """The rows of a weight, and what an error and a bit of them cost."""
+
+    rows: np.ndarray
+    moments: np.ndarray
+    group: np.ndarray
+    """of the moments, for each row"""
+    g: np.ndarray
+    price: float
+    highest: int
+
+    def compensated(self, levels: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Levels chosen column by column, where the rest of a row makes up for the error; in rows where those given
+        cost less, these. int64 (rows, columns)."""
+        bits, worth = level_bits(levels, self.highest), self.g * steps**2
+        weights, scale, found = torch.from_numpy(self.rows), torch.from_numpy(steps)[:, None], np.zeros_like(levels)
+        hessian, group = torch.from_numpy(self.moments), torch.from_numpy(self.group)
+        for here, columns, matrices in together(weights != 0, hessian, group):
+            part = here[:, None], columns
+            cells = Bits(bits.zero[part], bits.other[part], bits.magnitude)
+            choose = partial(_cheapest, worth[here], self.price, cells)
+            found[part] = passed_on(weights[part], matrices, scale[here], choose).numpy()
+        found *= self.rows != 0
+        less = self._costs(found, steps, bits) < self._costs(levels, steps, bits)
+        return np.where(less[:, None], found, levels)
+
+    def _costs(self, levels: np.ndarray, steps: np.ndarray, bits: Bits) -> np.ndarray:
+        """Error + price × bits of each row, (rows,)."""
+        error = levels * steps[:, None] - self.rows
+        spent = np.where(levels != 0, bits.other + bits.magnitude[np.abs(levels)], bits.zero) * (self.rows != 0)
+        return self.g * (_times(error, self.moments) * error).sum(1) + self.price * spent.sum(1)
+
+
+def _cheapest(worth: np.ndarray, price: float, bits: Bits, column: int, wish: Tensor, share: Tensor) -> Tensor:
+    """The level of each row in a column that costs least, float64 (n,), as `passed_on` asks for it.
+
+    Args:
+        worth: cost of the square of an error of one step, in each row, (n,)
+        bits: of the rows and columns at hand
+    """
+    near = np.minimum(np.floor(np.abs(wish.numpy())), len(bits.magnitude) - 2).astype(np.int64)
+    sizes = np.stack([np.zeros_like(near), near, near + 1])
+    spent = np.where(sizes == 0, bits.zero[:, column], bits.other[:, column] + bits.magnitude[sizes])
+    costs = worth * share.numpy() * (np.abs(wish.numpy()) - sizes) ** 2 + price * spent
+    best = np.take_along_axis(sizes, costs.argmin(0)[None], 0)[0]
+    return torch.from_numpy(best * np.sign(wish.numpy()))
 
 
 def _damped(second: np.ndarray) -> np.ndarray:

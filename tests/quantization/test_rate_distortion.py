@@ -64,6 +64,18 @@ def test_it_is_better_at_its_price_than_rounding_to_the_nearest(price):
     assert (found.levels == 0).sum() > (levels == 0).sum(), "what is not worth its bits becomes zero"
 
 
+def test_errors_that_are_passed_on_save_bits_at_a_price(monkeypatch):
+    weight, second = layer(columns=200)
+
+    def cost(passes: int) -> float:
+        monkeypatch.setattr("espalier.quantization.rate_distortion._PASSES", passes)
+        found = rate_distortion(weight, second, torch.ones(len(weight)), 1.0, 127)
+        assert not found.levels[weight == 0].any()
+        return error(weight, second, found) + bits(found.levels)
+
+    assert cost(2) < 0.97 * cost(0)
+
+
 @pytest.mark.parametrize("highest", [1, 7, 127])
 def test_levels_keep_to_the_width(highest):
     weight, second = layer()
