@@ -1,6 +1,6 @@
 """Studies whose truth is known: accuracies over seeds drawn from it, and what the statistics of results say of them.
 
-`python -m support.simulated_studies` in tests/ prints the table of docs/statistics.md, in minutes.
+`python -m support.simulated_studies` in tests/ prints the numbers of docs/statistics.md, in minutes.
 """
 
 import sys
