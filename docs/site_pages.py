@@ -52,8 +52,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _navigation(pages: list[str]) -> list[dict[str, object]]:
-    first = [{"Espalier": "README.md"}, {"All pages": INDEX}, {"Keys of a study": "config/README.md"}]
-    rest = [page for page in pages if page not in ("README.md", INDEX, "config/README.md")]
+    keys = ["config/README.md", *(page for page in pages if page.startswith("docs/keys/"))]
+    first = [{"Espalier": "README.md"}, {"All pages": INDEX}, {"Keys of a study": keys}]
+    rest = [page for page in pages if page not in ("README.md", INDEX, *keys)]
     reports = [page for page in rest if page.startswith("docs/report-")]
     parts = [page for page in rest if page.startswith("docs/") and page not in reports]
     project = [page for page in rest if "/" not in page]

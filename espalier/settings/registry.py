@@ -35,7 +35,7 @@ ROOMS = {
     "figure": "results/figures",
 }
 """Where the functions of each kind live: one file, or a folder with one family a file."""
-_COLUMNS = "headings, without their units, of the columns to print, in this order; by default all that tell rows apart"
+COLUMNS = "headings, without their units, of the columns to print, in this order; by default all that tell rows apart"
 
 
 def register(kind: str, **facts: object) -> Callable:
@@ -124,7 +124,7 @@ def presets(kind: str) -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _types(kind: str) -> tuple[type[Choice], ...]:
+def types_of(kind: str) -> tuple[type[Choice], ...]:
     """One settings type an entry; made once, since two of the same name would not be equal."""
     made = []
     for entry in entries(kind).values():
@@ -135,7 +135,7 @@ def _types(kind: str) -> tuple[type[Choice], ...]:
         if entry.plugin:
             fields["plugin"] = (str, ...)
         if kind == "table":
-            fields["columns"] = (Annotated[tuple[str, ...], types.Strict(False)], Field((), description=_COLUMNS))
+            fields["columns"] = (Annotated[tuple[str, ...], types.Strict(False)], Field((), description=COLUMNS))
         one = create_model(
             entry.name,
             __base__=Choice,
@@ -162,7 +162,7 @@ def choice(kind: str, default: str | None = None) -> Any:
     A mapping without a name holds settings of the `default` entry. A preset may stand for a name and is resolved
     at once, so that it and the settings written out are one run.
     """
-    made = _types(kind)
+    made = types_of(kind)
     union = Annotated[reduce(or_, made), Field(discriminator="name")] if len(made) > 1 else made[0]
 
     def named(value: Any) -> Any:

@@ -53,7 +53,7 @@ def site(tmp_path_factory):
 def test_every_page_of_the_repository_is_in_it(site):
     folder = min(site, key=lambda path: len(path.parts)).parent
     names = {path.relative_to(folder).as_posix() for path in site}
-    asked = [*ROOT.glob("*.md"), ROOT / "config/README.md", *(ROOT / "docs").glob("*.md")]
+    asked = [*ROOT.glob("*.md"), ROOT / "config/README.md", *(ROOT / "docs").rglob("*.md")]
     for page in asked:
         name = page.relative_to(ROOT).as_posix().replace("README.md", "index.md").removesuffix(".md")
         assert f"{name}.html" in names

@@ -1,4 +1,4 @@
-"""Make the JSON schemas and the key tables of config/README.md anew: document.py."""
+"""Make the JSON schemas, the pages of docs/keys/ with their index, and the tables of the zoo anew: document.py."""
 
 from pathlib import Path
 
