@@ -18,10 +18,10 @@ Rows = list[dict[str, Any]]
 
 @register("metric")
 def top_k(probabilities: np.ndarray, labels: np.ndarray, *, k: Counts = (1, 5)) -> Numbers:
-    """Images whose class is among the k likeliest, in percent; of fewer classes than k, 100.
+    """Images whose class is among the k likeliest, in percent; 100 where there are fewer classes than k.
 
     Args:
-        k: how many classes an image may be answered with; a number for each
+        k: values of k; one number is measured for each
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     found = order == labels[:, None]
@@ -30,7 +30,7 @@ def top_k(probabilities: np.ndarray, labels: np.ndarray, *, k: Counts = (1, 5)) 
 
 @register("metric")
 def nll(probabilities: np.ndarray, labels: np.ndarray) -> Numbers:
-    """Negative log-likelihood of the labels, a mean in nats an image: a confident mistake costs most.
+    """Negative log-likelihood of the labels in nats, a mean over images: a confident mistake costs most.
 
     A probability of zero counts as the smallest step of a float above it, 2.2e-16.
     """
@@ -51,11 +51,11 @@ def brier(probabilities: np.ndarray, labels: np.ndarray) -> Numbers:
 
 @register("metric")
 def ece(probabilities: np.ndarray, labels: np.ndarray, *, bins: Bins = 15) -> Numbers:
-    """Expected calibration error: distance between confidence and top-1 in percent, a mean over bins of equal width
-    weighted by their images (Guo et al. 2017).
+    """Expected calibration error: distance between confidence and top-1 in percent, a mean over bins of equal width,
+    each weighted by its number of images (Guo et al. 2017).
 
     Args:
-        bins: bins of the confidence
+        bins: number of bins of the confidence
     """
     rows = [row for row in _calibrated(probabilities, labels, bins) if row["images"]]
     return {"ece": sum(row["images"] * abs(row["confidence"] - row["top1"]) for row in rows) / len(labels)}
@@ -63,17 +63,17 @@ def ece(probabilities: np.ndarray, labels: np.ndarray, *, bins: Bins = 15) -> Nu
 
 @register("metric", columns=("low", "high", "images", "confidence", "top1"))
 def calibration(probabilities: np.ndarray, labels: np.ndarray, *, bins: Bins = 15) -> Rows:
-    """The images in bins of equal width of their confidence, and the top-1 of each bin, for a reliability diagram.
+    """Images in bins of their confidence, of equal width, and the top-1 of each bin, for a reliability diagram.
 
     Args:
-        bins: bins of the confidence, the probability of the likeliest class
+        bins: number of bins of the confidence, which is the probability of the likeliest class
     """
     return _calibrated(probabilities, labels, bins)
 
 
 @register("metric", columns=("class", "precision", "recall", "f1", "images"))
 def per_class(probabilities: np.ndarray, labels: np.ndarray) -> Rows:
-    """Precision, recall and F1 of every class in percent, and its images; 0 where nothing is there to divide by."""
+    """Precision, recall and F1 of every class in percent, and its number of images; 0 where the divisor is 0."""
     from sklearn.metrics import precision_recall_fscore_support
 
     classes = _classes(probabilities)
@@ -93,7 +93,7 @@ def per_class(probabilities: np.ndarray, labels: np.ndarray) -> Rows:
 
 @register("metric", columns=("label", "predicted", "images"))
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> Rows:
-    """How many images of each class were taken for which; pairs of two classes that never occur are left out."""
+    """How many images of each class were taken for which class; pairs of classes that never occur are left out."""
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=_classes(probabilities))

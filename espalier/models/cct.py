@@ -172,7 +172,7 @@ def cct(
         heads: attention heads of each layer
         dim: width of a token, a multiple of the heads
         mlp_ratio: hidden width of a layer's MLP, in token widths
-        kernel: side of the tokenizer's convolutions; from 7 on they also stride
+        kernel: side of the tokenizer's convolutions; their stride is kernel // 2 - 1, at least 1
         convs: convolutions of the tokenizer, 64 channels wide but for the last, each with a 3x3 max-pooling of stride 2
         positional: embedding of the token's position
         dropout: probability that a value of the tokens, of an attention's output or in an MLP is dropped

@@ -28,7 +28,7 @@ def ghostnet(
     The stem has stride 1 for small images. V3 is the form with training-time branches, not yet merged.
 
     Args:
-        version: v2 or v3
+        version: GhostNetV2 or GhostNetV3
         dropout: probability that a feature is dropped before the classifier
     """
     refuse("ghostnet", image_size)

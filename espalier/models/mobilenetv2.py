@@ -70,11 +70,12 @@ def mobilenetv2(
         width: factor of all channels, rounded to multiples of `round_to`
         stem_stride: stride of the first convolution
         strides: stride, 1 or 2, of each stage
-        shortcut: identity, where stride and width allow it (the paper); or projection, with a 1x1 convolution where
-            only the width changes and an expansion in the first block too, as in a much-copied code for CIFAR
+        shortcut: identity: a shortcut where stride and width allow it (the paper). projection: also a 1x1 convolution
+            as shortcut where only the width changes, and an expansion in the first block too, as in a widely copied
+            code for CIFAR
         dropout: probability that a feature is dropped before the classifier
         expansions: factor by which the blocks of each stage widen what comes in
-        channels: width of each stage, before the factor of all channels
+        channels: width of each stage, before it is multiplied by `width`
         blocks: blocks of each stage
         round_to: all channels are multiples of this
     """

@@ -212,12 +212,12 @@ def resnet(
         shortcut: where the shape changes, A skips pixels and adds channels of zeros; B projects by a convolution
         se_reduction: channels per hidden unit of each block's squeeze-and-excitation, e.g. 16; 0 for none
         kernels: side of the convolutions of the blocks, an odd number for all stages or one each
-        shortcut_kernels: side of the convolutions of shortcut B, likewise
+        shortcut_kernels: side of the convolutions of shortcut B, an odd number for all stages or one each
         pool: what the classifier reads of each map, the average or the maximum
-        window: side of the windows that are pooled, each a feature of its own; 0 pools the whole map
-        preactivation: normalization and activation stand before each convolution of a block instead of behind it, as in
-            arXiv 1603.05027; as there is none behind the last block, the classifier reads its plain sum
-        activation: that of the blocks; the stem has ReLU
+        window: side of the windows that are pooled, each of which makes features of its own; 0 pools the whole map
+        preactivation: normalize and activate before each convolution of a block instead of after it, as in arXiv
+            1603.05027; after the last block there is neither, and the classifier reads its plain sum
+        activation: activation of the blocks; the stem has ReLU
     """
     shape = {"blocks": blocks, "channels": channels, "shortcut": shortcut, "window": window}
     refuse("resnet", image_size, kernels=kernels, shortcut_kernels=shortcut_kernels, **shape)

@@ -223,7 +223,8 @@ def spinal_resnet(
     hidden: Count = 256,
     dropout: Fraction = 0.0,
 ) -> nn.Module:
-    """SpinalResNet (Kabir et al. 2020, arXiv 2007.03347): residual stages, a 2x2 map, a spinal layer a position.
+    """SpinalResNet (Kabir et al. 2020, arXiv 2007.03347): residual stages, pooled to a map of 2x2, and a spinal layer
+    for each of its four positions.
 
     Every stage after the first halves the resolution; takes images of any size. Blocks [2, 2, 2, 2] make
     SpinalResNet-18, [3, 4, 6, 3] SpinalResNet-34. Without the dropout of channels (0.02) of the authors' stem.

@@ -59,7 +59,7 @@ def thriftynet(
     Args:
         filters: channels of the convolution, at least those of an image
         steps: how often the convolution is applied
-        history: latest maps that a step mixes in
+        history: how many of the latest maps a step mixes in
         pool_every: steps between 2x2 max-poolings
     """
     refuse("thriftynet", image_size, in_channels, filters=filters, steps=steps, pool_every=pool_every)

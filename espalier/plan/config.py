@@ -31,24 +31,26 @@ def _text(found: Any) -> Any:
 
 
 class Config(Spec):
-    """Keys of config/config.yaml; any key of a study may stand beside them and overrides it in every study."""
+    """Keys of config/config.yaml. Any key of a study may stand beside them; it then overrides that key in every
+    study."""
 
     studies: Annotated[tuple[str, ...], BeforeValidator(_names), Strict(False), Field(min_length=1)] = ("demo",)
     """studies to run: names of files in config/studies/, with or without .yaml, or paths of study files"""
     plugins: Annotated[tuple[str, ...], BeforeValidator(listed), Strict(False)] = ()
-    """files of your own, relative to the repository, whose registered functions join the library's"""
+    """Python files of your own, as paths from the repository's folder; what they register can be named in studies"""
     tracking: Annotated[
         tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(_names), Strict(False)
     ] = ()
-    """what follows trainings while they run, each told every epoch; changes no run and no result"""
+    """programs that show trainings while they run and get new numbers after every epoch; changes no run and no
+    result"""
     fail_fast: Count | None = None
-    """stop a call whose first so many runs all fail or diverge alike; null for never; changes no run"""
+    """stop a call if its first runs, as many as said here, all fail or diverge alike; null: never; changes no run"""
     keep_ends: bool = True
-    """keep the state at the end of trainings whose schedule does not depend on their length, so that longer ones go on
-    from there: three to five times the network's file; changes no run"""
+    """keep the state at the end of trainings whose schedule does not depend on their length, so that longer ones can
+    go on from there; takes three to five times the space of the network's file; changes no run"""
     preload: Literal["auto", True, False] = "auto"
-    """import torch once for all runs on this machine, which are then forked; auto does it on Linux;
-    changes no weights and no scores; a run starts sooner, and less memory is counted as its own"""
+    """import torch once and fork all runs on this machine from that process, so that they start sooner; auto: on
+    Linux. Changes no weights and no scores; less memory is counted as a run's own"""
 
 
 def read(config: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:

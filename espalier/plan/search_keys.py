@@ -25,12 +25,13 @@ class Halving(Spec):
     2016, arXiv 1502.07943). A training that goes on is the same as one that nothing has paused."""
 
     epochs: Annotated[tuple[Count, ...], Strict(False), Field(min_length=2)]
-    """epochs after which configurations are compared by validation, rising; the last is train.epochs"""
+    """epochs after which configurations are compared on validation, in rising order; the last is train.epochs"""
     keep: Annotated[str, BeforeValidator(_part)] = "1/3"
-    """part of the configurations that goes on at each of them, rounded down"""
+    """part of the configurations that goes on after each comparison, as 1/3 or 0.33, rounded down"""
     wait: bool = True
-    """compare all configurations when the last one has come; false: each goes on or ends when it comes, compared with
-    those that have come by then (asynchronous halving, Li et al. 2020, arXiv 1810.05934). Its first seed decides"""
+    """true: compare all configurations when the last one has reached the epoch. false: each goes on or ends as soon as
+    its first seed has reached it, compared with those that have reached it before (asynchronous halving, Li et al.
+    2020, arXiv 1810.05934)"""
 
     @property
     def part(self) -> Fraction:
@@ -55,17 +56,18 @@ class Sample(Spec):
     """Which points of a space, or of the grid alone, are run."""
 
     points: Count
-    """how many are left after `exclude`, `when` and budgets; a draw of a space counts once, with however many points of
-    the grid it is run; more of them later keep the first ones. With `tpe` and `gp` it is the points of each round, and
-    another number is another search"""
+    """how many points are run, counted after `exclude`, `when` and `constraints`. A point drawn from the space counts
+    once, with however many points of the grid it is run. A higher number later keeps the points that were drawn
+    before. With `tpe` and `gp` it is the points of each round, and another number is another search"""
     seed: Natural = 0
     """seed of the drawing; the same points on any machine"""
     method: Literal["sobol", "random", "tpe", "gp"] = "sobol"
-    """how a space is drawn from: a scrambled Sobol sequence, which covers it evenly; independent numbers; or round by
-    round, the first by Sobol and each later one by a model of the results before it, `tpe` (tree-structured Parzen
-    estimator) or `gp` (Gaussian process); a grid is always taken in a random order"""
+    """how points are drawn from the space. sobol: a scrambled Sobol sequence, which covers it evenly; random:
+    independent numbers; tpe (tree-structured Parzen estimator) and gp (Gaussian process): round by round, the first by
+    Sobol and each later one by a model of the results before it. Points of a grid are always taken in random order"""
     rounds: Count = 1
-    """rounds of `tpe` and `gp`, 2 or more, which run rounds × points in all; more of them later keep the first ones"""
+    """rounds of `tpe` and `gp`, 2 or more; rounds × points are run in all. A higher number later keeps the first
+    rounds"""
 
     @property
     def modelled(self) -> bool:

@@ -48,15 +48,15 @@ class Condition(Spec):
 
 
 class Select(Spec):
-    """The best configurations of the blocks before, or of another study: what a block starts from. They are chosen on
-    validation alone, once all that they are chosen among has ended."""
+    """What a block starts from: the best configurations of the blocks before it, or of another study. They are chosen
+    on validation alone, after all runs that they are chosen from have ended."""
 
     study: str | None = None
-    """name of another study, whose values on its axes are taken; null for the blocks before this one"""
+    """name of another study, whose best values on its axes are taken; null for the blocks before this one"""
     best: Count = 1
-    """how many of them; each is run with every point of the block"""
+    """how many of the best; each is run with every point of the block"""
     by: Literal["validation_top1", "validation_balanced_top1", "validation_loss"] = "validation_top1"
-    """what they are chosen by, at the end of their chains, as a mean over seeds"""
+    """what the best are chosen by: a mean over seeds, at the end of their chains"""
 
 
 class Block(Spec):
@@ -70,20 +70,20 @@ class Block(Spec):
     zip: Axes = Field({})
     """axes of equal length that vary together"""
     points: Annotated[tuple[Point, ...], Strict(False)] = ()
-    """explicit list: each item sets some key paths"""
+    """points listed one by one; each item is a mapping of key paths to values"""
     exclude: Annotated[tuple[Point, ...], Strict(False)] = ()
     """points that match all key paths of an item are left out"""
     when: Annotated[tuple[Condition, ...], Strict(False)] = ()
-    """conditions, e.g. batch size 64 only for adam"""
+    """conditions that points must meet, e.g. batch size 64 only with adam"""
 
 
 class Heading(Spec):
     """What a study is called, and what it asks."""
 
     title: str
-    """one line, the heading of the report"""
+    """one line, the heading of the study's page"""
     description: str = ""
-    """what is asked and why, a paragraph"""
+    """what the study asks and why, a paragraph"""
 
 
 class Study(Sections, Heading):
@@ -94,27 +94,30 @@ class Study(Sections, Heading):
     model: choice("model") | None = None
     """network, by name or with its settings"""
     stages: Annotated[tuple[Literal[_RUN], ...], Strict(False)] = _RUN
-    """stages to run, those left out whose section is null; the data set is always prepared"""
+    """stages to run; one whose section is null is left out in any case. The data set is always prepared"""
     repeats: Count = 1
     """runs of each configuration, with seeds `seed`, `seed` + 1, …"""
     folds: Bins | None = None
-    """parts of a stratified cross-validation: each repeat of a configuration is run once a part, which is tested, with
-    a seed of its own; null for the splits of the data set"""
+    """number of parts of a stratified cross-validation: each repeat of a configuration is run once for each part,
+    which is then its test split, with a seed of its own; null for the splits of the data set"""
     seed: Natural = 0
     """seed of the first repeat"""
     scale: Literal["full", "smoke"] = "full"
-    """smoke runs the same plan in minutes, one epoch on a few embedded images: it works, and is no result"""
+    """smoke runs the same plan in minutes, with one epoch on a few embedded images: it shows that the study works; its
+    numbers are no results"""
     smoke: Point = Field({})
-    """key path → value under scale smoke, for what its general rule cannot know; left out where a point has no such key
-    """
+    """key path → value, set under scale smoke beside what it changes by itself; left out where a point has no such
+    key"""
     compare: Annotated[tuple[str, ...], Strict(False)] = ()
-    """names of other studies of the same data: this one shows theirs side by side and has no runs of its own"""
+    """names of other studies of the same data, which are shown side by side; this study then has no runs of its own"""
     halving: Halving | None = None
-    """epochs after which the worse configurations are dropped; null trains all of them to their end"""
+    """drop the worse configurations after some epochs; null trains all of them to their end"""
     median_stopping: MedianStopping | None = None
-    """end trainings that are worse than most of those before them were; null trains all of them to their end"""
+    """end trainings that are worse than most earlier ones were at the same epoch; null trains all of them to their
+    end"""
     grid: Annotated[tuple[Block, ...], Strict(False), BeforeValidator(_listed), AlsoWritten("item")] = ()
-    """blocks whose points are joined; a point that stands in two blocks is run once"""
+    """the points to run: one block, or several whose points are joined; a point that stands in two blocks is run
+    once"""
     space: Space = Field({})
     """axis (key path) → what its values are drawn from: a distribution of numbers, or a list or mapping of values; each
     point that is drawn is run with every point of the grid"""
@@ -123,9 +126,9 @@ class Study(Sections, Heading):
     constraints: Annotated[tuple[str, ...], Strict(False)] = ()
     """budgets that every point must meet: `params < 5e6`, `macs <= 1e9`, or any numeric key path"""
     tables: Annotated[tuple[choice("table"), ...], Strict(False)] = ()
-    """tables wanted, by name or with their settings; `columns` names the headings that one prints"""
+    """tables to make, by name or with their settings"""
     figures: Annotated[tuple[choice("figure"), ...], Strict(False)] = ()
-    """figures wanted, by name or with their settings"""
+    """figures to make, by name or with their settings"""
 
     @property
     def times(self) -> int:

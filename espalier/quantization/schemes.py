@@ -59,22 +59,26 @@ def calibrated(
     first_bits: Bits | None = 8,
     classifier_bits: Bits | None = None,
 ) -> Scheme:
-    """Levels fitted on unlabelled training images and then fixed: what an image scores does not depend on the images
-    beside it.
+    """Levels are fitted on training images, without labels, and then fixed: what an image scores does not depend on the
+    images beside it.
 
     Args:
-        granularity: a weight has a scale an output channel, or one for all
-        symmetric_weights: levels of weights lie evenly around zero; those that do not need rounding nearest
-        symmetric_activations: levels of activations lie evenly around zero, half of them unused after a ReLU
-        weight_range: range of a channel's levels: all of its weights', or that of least squared error
-        rounding: nearest; or compensated, where the rest of a filter makes up for errors already made (GPTQ)
-        activation_range: range of an activation's levels: all that was seen in calibration, a percentile of it, or
-            that of least squared error or least divergence
-        percentile: percent of an activation's values that lie within either end, where a percentile is the range
-        statistics: those of batch normalization are shifted by as much as quantization moves them on unlabelled
-            training images; or estimated from these anew; or kept
-        first_bits: least width of the first layer's weights and of the image, where the network is quantized
-        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
+        granularity: channel: weights have one scale for each output channel; tensor: one for all
+        symmetric_weights: levels of weights lie symmetrically around zero; false is possible only with rounding nearest
+        symmetric_activations: levels of activations lie symmetrically around zero; half of them are then unused after a
+            ReLU
+        weight_range: range of a channel's levels. minmax: that of all its weights; mse: the one of least squared error
+        rounding: nearest: to the nearest level; compensated: the rest of a filter makes up for errors already made
+            (GPTQ)
+        activation_range: range of an activation's levels. minmax: all values seen in calibration; percentile: a
+            percentile of them; mse: the range of least squared error; entropy: that of least divergence
+        percentile: with activation_range percentile, the percent of an activation's values that lie within either end
+        statistics: what becomes of the statistics of batch normalization. shifted: changed by as much as quantization
+            moves them on training images, without labels; estimated: measured anew on these; kept: left as they are
+        first_bits: least width of the first layer's weights and inputs, where the network is quantized; null: as the
+            other layers
+        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized; null: as
+            the other layers
     """
     return Scheme(
         granularity=granularity,
@@ -93,13 +97,16 @@ def calibrated(
 
 @register("quantization", dynamic=True)
 def naive(*, first_bits: Bits | None = None, classifier_bits: Bits | None = None) -> Scheme:
-    """Symmetric levels per tensor, scale = max|x| / (2^(bits - 1) - 1); an activation's over each batch anew.
+    """Symmetric levels with one scale for each tensor, max|x| / (2^(bits - 1) - 1), for an activation anew in each
+    batch.
 
     Nothing is calibrated, and what an image scores depends on the batch that it is in.
 
     Args:
-        first_bits: least width of the first layer's weights and of the image, where the network is quantized
-        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
+        first_bits: least width of the first layer's weights and inputs, where the network is quantized; null: as the
+            other layers
+        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized; null: as
+            the other layers
     """
     return Scheme(
         granularity="tensor",
@@ -130,23 +137,28 @@ def rate_distortion(
     first_bits: Bits | None = 8,
     classifier_bits: Bits | None = None,
 ) -> Scheme:
-    """Levels chosen by error and bits at once, for a small coded file: steps and new zeros follow from one price of a
-    bit, for all layers. `weight_bits` is the most that a level may take. Name one of price, bytes and drop.
+    """Levels are chosen by error and size of the coded file together: step sizes and new zeros follow from the price of
+    a bit, one for all layers. `weight_bits` is the most that a level may take. Name one of price, bytes and drop.
 
     Args:
         price: mean squared change of the logits, summed over classes, that one bit of the file is worth (the λ of
-            rate-distortion optimization); greater ones make smaller files
-        bytes: find the least price with which the file of encode, with shrink, fold and fp16, is at most so large
-        drop: find the greatest price with which validation top-1 falls by at most so many points, activations in floats
-        granularity: a weight has a scale an output channel, or one for all
-        symmetric_activations: levels of activations lie evenly around zero, half of them unused after a ReLU
-        activation_range: range of an activation's levels: all that was seen in calibration, a percentile of it, or
-            that of least squared error or least divergence
-        percentile: percent of an activation's values that lie within either end, where a percentile is the range
-        statistics: those of batch normalization are shifted by as much as quantization moves them on unlabelled
-            training images; or estimated from these anew; or kept
-        first_bits: least width of the first layer's weights and of the image, where the network is quantized
-        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized
+            rate-distortion optimization); a higher price makes a smaller file
+        bytes: find the lowest price with which the file of `encode`, with shrink, fold and fp16, has at most this many
+            bytes
+        drop: find the highest price with which validation top-1 falls by at most this many points, with activations in
+            floats
+        granularity: channel: weights have one scale for each output channel; tensor: one for all
+        symmetric_activations: levels of activations lie symmetrically around zero; half of them are then unused after a
+            ReLU
+        activation_range: range of an activation's levels. minmax: all values seen in calibration; percentile: a
+            percentile of them; mse: the range of least squared error; entropy: that of least divergence
+        percentile: with activation_range percentile, the percent of an activation's values that lie within either end
+        statistics: what becomes of the statistics of batch normalization. shifted: changed by as much as quantization
+            moves them on training images, without labels; estimated: measured anew on these; kept: left as they are
+        first_bits: least width of the first layer's weights and inputs, where the network is quantized; null: as the
+            other layers
+        classifier_bits: least width of the classifier's weights and inputs, where the network is quantized; null: as
+            the other layers
     """
     plain = calibrated(
         granularity=granularity,

@@ -7,24 +7,24 @@ networks, which holds one kind, it is the name alone. Of a heading it is what Gi
 import inspect
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import NoneType
-from typing import Any, ForwardRef, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from espalier.plan.chain import Sections
 from espalier.plan.config import Config
 from espalier.plan.search_keys import Halving, MedianStopping, Sample
 from espalier.plan.study import Block, Condition, Select, Study
+from espalier.reference import values
 from espalier.search.space import DISTRIBUTIONS
 from espalier.settings.declared import Entry
 from espalier.settings.registry import COLUMNS, Choice, Spec, entries, types_of
-from espalier.settings.types import AlsoWritten, FolderSplits, Folds
+from espalier.settings.types import FolderSplits, Folds
 
 FOLDER = "docs/keys"
 
@@ -33,16 +33,11 @@ FOLDER = "docs/keys"
 class Kind:
     """Things that may be named, as a section of a page."""
 
-    one: str
-    many: str
+    title: str
     key: str
     """where in a study they are named"""
     about: str
     """one sentence"""
-
-    @property
-    def title(self) -> str:
-        return self.many[0].upper() + self.many[1:]
 
 
 @dataclass(frozen=True)
@@ -70,25 +65,21 @@ class Page:
 
 
 KINDS = {
-    "dataset": Kind("data set", "data sets", "dataset", "Images to learn from: known sets, and images of your own."),
+    "dataset": Kind("Data sets", "dataset", "Images to learn from: known sets, and images of your own."),
     "augmentation": Kind(
-        "augmentation", "augmentations", "augment", "Random changes of the training images, drawn anew in every epoch."
+        "Augmentations", "augment", "Random changes of the training images, drawn anew in every epoch."
     ),
-    "model": Kind("network", "networks", "model", "Families of networks, their settings and their presets."),
-    "optimizer": Kind("optimizer", "optimizers", "train.optimizer", "How each step of training changes the weights."),
-    "scheduler": Kind(
-        "schedule", "learning-rate schedules", "train.scheduler", "How the learning rate changes during training."
-    ),
-    "loss": Kind("loss", "losses", "train.loss", "What training minimizes."),
-    "pruning": Kind("pruning method", "pruning methods", "prune", "Ways to remove weights or channels of a network."),
+    "model": Kind("Networks", "model", "Families of networks, their settings and their presets."),
+    "optimizer": Kind("Optimizers", "train.optimizer", "How each step of training changes the weights."),
+    "scheduler": Kind("Learning-rate schedules", "train.scheduler", "How the learning rate changes during training."),
+    "loss": Kind("Losses", "train.loss", "What training minimizes."),
+    "pruning": Kind("Pruning methods", "prune", "Ways to remove weights or channels of a network."),
     "quantization": Kind(
-        "scheme", "quantization schemes", "quantize.scheme", "Ways to bring weights and activations to few bits."
+        "Quantization schemes", "quantize.scheme", "Ways to bring weights and activations to few bits."
     ),
-    "metric": Kind("metric", "metrics", "evaluate.metrics", "What is measured on the test split beside top-1."),
-    "table": Kind(
-        "table", "tables", "tables", "Tables of a study's page, also written as CSV, Markdown, LaTeX and HTML."
-    ),
-    "figure": Kind("figure", "figures", "figures", "Figures of a study's page, also written as PNG and PDF."),
+    "metric": Kind("Metrics", "evaluate.metrics", "What is measured on the test split beside top-1."),
+    "table": Kind("Tables", "tables", "Tables of a study's page, also written as CSV, Markdown, LaTeX and HTML."),
+    "figure": Kind("Figures", "figures", "Figures of a study's page, also written as PNG and PDF."),
 }
 PAGES = {
     "study": Page("Study, grid and search"),
@@ -214,12 +205,16 @@ class _Reference:
         page, at = self.places[what]
         return f"{'' if page == name else f'{page}.md'}#{anchor(*path) or at}"
 
+    def linked(self, name: str) -> Callable[[str, Any], str]:
+        """What makes words a link from a page to the section of a type or kind, where it has one."""
+        return lambda words, what: f"[{words}]({self.link(what, name)})" if what in self.places else words
+
     def table(self, path: str, fields: dict[str, FieldInfo], name: str) -> Iterator[str]:
         yield "| key | values | default | meaning |\n|---|---|---|---|\n"
         for key, field in fields.items():
             key = field.alias or key
-            values = self.values(field.annotation, name, field.metadata)
-            cells = f"{_mark(path, key)}`{key}`", values, _default(field), _cell(field.description or "")
+            takes = values.of(field.annotation, field.metadata, self.linked(name))
+            cells = f"{_mark(path, key)}`{key}`", takes, values.default(field), _cell(field.description or "")
             yield f"| {' | '.join(cells)} |\n"
         yield "\n"
 
@@ -227,18 +222,18 @@ class _Reference:
         """All that may be named of a kind."""
         about, prefix = KINDS[kind], kind if len(PAGES[name].kinds) > 1 else ""
         yield f"{about.about} Named by `{about.key}`, each by its name alone or as `{{name: …}}` with settings.\n\n"
-        links = (f"[{entry}](#{anchor(prefix, entry)})" for entry in entries(kind))
+        links = (f"[{entry}](#{anchor(prefix, entry)})" for entry in sorted(entries(kind)))
         yield ",\n".join(links) + ".\n\n"
         if kind == "table":
             yield f"Every table takes {_mark(kind, 'columns')}`columns` too, a list: {COLUMNS}.\n\n"
-        for type_ in types_of(kind):
+        for type_ in sorted(types_of(kind), key=lambda one: one.entry().name):
             yield from self.entry(type_, prefix, name)
 
     def entry(self, choice: type[Choice], prefix: str, name: str) -> Iterator[str]:
         entry: Entry = choice.entry()
         # A heading is its own anchor where nothing stands before its name.
         yield f"### {entry.name}{_mark(prefix, entry.name) if prefix else ''}\n\n"
-        yield _line(entry.doc.partition("\n\n")[0]) + "\n\n"
+        yield _paragraphs(entry.doc.partition("Args:\n")[0].strip()) + "\n"
         if entry.settings:
             fields = {key: choice.model_fields[key] for key in entry.settings}
             yield from self.table(anchor(prefix, entry.name), fields, name)
@@ -247,62 +242,6 @@ class _Reference:
             for preset, settings in named.items():
                 yield f"| {_mark(prefix, preset)}`{preset}` | `{json.dumps(settings)}` |\n"
             yield "\n"
-
-    def values(self, type_: Any, name: str, limits: Sequence[Any] = ()) -> str:
-        """What a key of a type takes, in words, with a link where the words have a section."""
-        *first, last = self._alternatives(type_, name, limits)
-        return f"{', '.join(first)} or {last}" if first else last
-
-    def _alternatives(self, type_: Any, name: str, limits: Sequence[Any], s: str = "") -> list[str]:
-        """Each thing that a type takes; with `s` in the plural."""
-        if hasattr(type_, "__metadata__"):
-            own = [one for data in type_.__metadata__ for one in getattr(data, "metadata", [data])]
-            return self._alternatives(type_.__origin__, name, own, s)
-        short = {limit.schema for limit in limits if isinstance(limit, AlsoWritten)}
-        read = any(isinstance(limit, BeforeValidator) for limit in limits)
-        origin, args = get_origin(type_), get_args(type_)
-        if "mapping" in short:
-            return [f"mapping{s}"]
-        if origin is Literal:
-            return _literals(args)
-        if origin is tuple:
-            if read:
-                # One alone is made a list of before its type is checked.
-                return [*self._alternatives(args[0], name, ()), "list of them"]
-            inner = dict.fromkeys(" or ".join(self._alternatives(one, name, (), "s")) for one in args if one is not ...)
-            return [f"{'list of' if ... in args else len(args)} {', '.join(inner)}"]
-        if origin is dict:
-            return [*(["list"] if "list" in short else []), f"mapping{s}"]
-        if args:
-            found = [word for one in args if one is not NoneType for word in self._alternatives(one, name, (), s)]
-            text, null = ["text"] if "text" in short else [], ["`null`"] if NoneType in args else []
-            return list(dict.fromkeys([*text, *found, *null]))
-        if issubclass(type_, Choice):
-            kind = type_.entry().kind
-            return [f"[{KINDS[kind].many if s else KINDS[kind].one}]({self.link(kind, name)})"]
-        if type_ in self.places:
-            return [f"[mapping{s}]({self.link(type_, name)})"]
-        if type_ is bool:
-            return ["`true`", "`false`"]
-        words = {int: f"whole number{s}", float: f"number{s}", str: f"text{s}"}
-        return [*([f"number{s}"] if type_ is str and read else []), words[type_] + _bounds(limits)]
-
-
-def _literals(values: Sequence[Any]) -> list[str]:
-    """Values by name; numbers that follow each other as an interval."""
-    found = [f"`{_yaml(value)}`" for value in values]
-    run = next((at for at, value in enumerate(values) if value != values[0] + at), len(values)) if _whole(values) else 0
-    return [f"{found[0]} to {found[run - 1]}", *found[run:]] if run > 3 else found
-
-
-def _whole(values: Sequence[Any]) -> bool:
-    return all(type(value) is int for value in values)
-
-
-def _bounds(limits: Sequence[Any]) -> str:
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    told = [f"{sign} {getattr(one, key)}" for one in limits for key, sign in signs.items() if hasattr(one, key)]
-    return f" {' and '.join(told)}" if told else ""
 
 
 def _space() -> Iterator[str]:
@@ -364,22 +303,3 @@ def _paragraphs(text: str) -> str:
 
 def _first_sentence(text: str) -> str:
     return re.split(r"(?<=[\w)]\.) (?=[A-Z`{])|\n", text)[0]
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if isinstance(field.default, Spec) and not isinstance(field.default, Choice):
-        return "its defaults"
-    return f"`{_yaml(field.default)}`"
-
-
-def _yaml(default: Any) -> str:
-    if isinstance(default, Choice):
-        settings = default.model_dump(mode="json", exclude_defaults=True)
-        return settings["name"] if len(settings) == 1 else json.dumps(settings)
-    if isinstance(default, tuple) and default and all(isinstance(one, Choice) for one in default):
-        return f"[{', '.join(map(_yaml, default))}]"
-    # As YAML has it: a text that is empty or looks like a number is quoted.
-    bare = isinstance(default, str) and default and not default.replace(".", "").isdigit()
-    return default if bare else json.dumps(default)

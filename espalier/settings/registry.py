@@ -140,7 +140,7 @@ def types_of(kind: str) -> tuple[type[Choice], ...]:
             entry.name,
             __base__=Choice,
             __module__=types.__name__,
-            __doc__=entry.doc.partition("\n")[0],
+            __doc__=" ".join(entry.doc.partition("\n\n")[0].split()),
             name=(Literal[entry.name], ...),
             **fields,
         )

@@ -30,7 +30,7 @@ def _default(kind: str, named: str | dict):
 
 
 class EarlyStopping(Spec):
-    """Stop when validation has not improved for a while."""
+    """Ends a training whose validation has not improved for some epochs."""
 
     patience: Count
     """epochs without improvement before training stops"""
@@ -48,7 +48,7 @@ class Lookahead(Spec):
     k: Count = 5
     """optimizer steps between two updates of the slow weights"""
     alpha: Fraction = 0.5
-    """step of the slow weights towards the fast ones"""
+    """how far the slow weights move towards the fast ones, as a share of the way"""
 
 
 class Teacher(Spec):
@@ -59,17 +59,17 @@ class Teacher(Spec):
     """
 
     temperature: Positive = 4.0
-    """what the logits of both are divided by before the softmax"""
+    """temperature: the logits of both networks are divided by it before the softmax"""
     weight: Probability = 0.9
-    """share of the teacher in the loss; the rest is that of the labels"""
+    """share of the teacher's answers in the loss; the labels have the rest"""
     model: choice("model") | None = None
     """the teacher's network; null for the chain's"""
     augment: Annotated[tuple[choice("augmentation"), ...] | None, Strict(False)] = None
     """the teacher's augmentations; null for the chain's"""
     train: "Training | None" = None
-    """how the teacher is trained, what is not said as the chain's network is; it may have a teacher of its own"""
+    """training settings of the teacher; those not said here are the chain's; it may have a teacher of its own"""
     pretrained: bool | None = None
-    """whether the teacher starts from published weights; null for as the chain's network does"""
+    """whether the teacher starts from published weights; null: as the chain's network does"""
     checkpoint: Checkpoint = None
     """weights that the teacher starts from; null for those of the chain's network"""
     seed: Natural | None = None
@@ -80,9 +80,9 @@ class Training(Spec):
     """How a network is trained."""
 
     epochs: Natural = 10
-    """passes over the training split; 0 leaves weights that it starts from as they are"""
+    """passes over the training split; 0 leaves the weights that training starts from as they are"""
     batch_size: Count = 128
-    """images a step, over all processes"""
+    """images in a step, of all processes together"""
     optimizer: choice("optimizer", "sgd") = _default("optimizer", "sgd")
     """optimizer, by name or with its settings"""
     scheduler: choice("scheduler", "cosine") = _default("scheduler", "cosine")
@@ -93,62 +93,66 @@ class Training(Spec):
     """wrap the optimizer in Lookahead (Zhang et al. 2019, arXiv 1907.08610); the fast weights are scored and saved,
     where the paper scores the slow ones"""
     loss: choice("loss", "cross_entropy") = _default("loss", "cross_entropy")
-    """what the labels cost, by name or with its settings; validation always tells cross-entropy"""
+    """loss that training minimizes, by name or with its settings; the validation loss is always cross-entropy"""
     label_smoothing: Fraction = 0.0
     """probability mass taken from the true class and spread over all classes"""
     class_weights: Literal["balanced"] | None = None
-    """balanced: images of each class count together as much as those of any other; null: every image counts one"""
+    """balanced: images are weighted in the loss so that every class counts the same; null: every image counts the
+    same"""
     sampling: Literal["balanced"] | None = None
-    """balanced: every class fills an equal share of an epoch of as many images; null: every image is seen once"""
+    """balanced: every class fills an equal share of each epoch, which still has as many images as the training split;
+    null: every image is seen once an epoch"""
     teacher: Teacher | None = None
-    """a run whose answers are learned beside the labels; {} for the defaults, null for none"""
+    """a trained network whose answers are learned beside the labels (distillation); {} for the defaults, null for
+    none"""
     clip_norm: Positive | None = None
-    """largest L2 norm of the gradient of all parameters together"""
+    """largest L2 norm of the gradient of all parameters together, which is clipped to it; null: no clipping"""
     early_stopping: EarlyStopping | None = None
-    """stop when validation has not improved for a while"""
+    """end training when validation has not improved for some epochs; null: train all epochs"""
     select: Literal["top1", "balanced_top1", "loss"] = "top1"
-    """validation metric that chooses the best epoch; balanced_top1 is the mean over classes; ties go to the lower loss,
-    then to the earlier epoch"""
+    """validation metric that chooses the best epoch; balanced_top1 is the mean of top-1 over classes; ties go to the
+    lower loss, then to the earlier epoch"""
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the forward pass; parameters stay fp32. tf32 is fp32 with the factors of products rounded to
-    10 bits behind the point, on GPUs that have it"""
+    """number format of the forward pass; parameters stay fp32. tf32 is fp32 with the factors of products rounded to a
+    mantissa of 10 bits, on GPUs that have it"""
     channels_last: bool = True
     """keep images and weights in NHWC memory order"""
     deterministic: bool = True
-    """only deterministic kernels, so that a run gives the same bits again on the same hardware"""
+    """use deterministic kernels only, so that a run gives the same bits again on the same hardware"""
     processes: Count = 1
     """data-parallel processes, each with its share of every batch"""
     compile: bool = False
-    """compile the training steps, which takes about a minute on a CPU"""
+    """compile the network with torch.compile, which takes about a minute on a CPU"""
     cuda_graph: bool = True
-    """on a CUDA GPU, start forward and backward pass of full batches at once, as one graph, where the first batch shows
-    that this gives the same bits; changes no result"""
+    """on a CUDA GPU, run forward and backward pass of full batches as one CUDA graph, if the first batch gives the
+    same bits that way; changes no result"""
     nodes: Count = 1
     """nodes of a SLURM job that share the processes equally; elsewhere all are on one machine"""
 
 
 class Extension(Training):
-    """How a trained network is trained on: the keys of `train`, at their defaults and not as the chain's `train` is."""
+    """How training is continued from its best epoch. What is not said here has its default, not what the chain's
+    `train` says."""
 
     epochs: Count
-    """passes over the training split after those of training"""
+    """further passes over the training split, after those of training"""
     augment: Annotated[tuple[choice("augmentation"), ...] | None, Strict(False)] = None
-    """augmentations of the training images, by name or with their settings; null for the chain's"""
+    """augmentations of the training images, in order, by name or with their settings; null for those of the chain"""
 
 
 class FineTuning(Training):
-    """How a network is trained after it was pruned: the keys of `train`, with a low rate."""
+    """How a network is trained after it was pruned; by default at a lower learning rate than `train`."""
 
     epochs: Natural = 5
-    """passes over the training split after pruning, in each round where there are several; 0 for none"""
+    """passes over the training split after pruning, in each round if there are several; 0 for none"""
     optimizer: choice("optimizer", "sgd") = _default("optimizer", {"name": "sgd", "lr": 0.01})
     """optimizer, by name or with its settings"""
     compile: Literal[False] = False
-    """never: shapes change from round to round, and fine-tuning is short"""
+    """always false: shapes change from round to round, and fine-tuning is short"""
 
 
 class Cell(Spec):
-    """One setting of a grid of widths."""
+    """One pair of widths of `quantize`, with which the chain goes on."""
 
     weight_bits: Bits
     """width of the weights of convolutions and linear layers"""
@@ -157,21 +161,21 @@ class Cell(Spec):
 
 
 class Quantization(Spec):
-    """A grid of widths, and how a network is brought to them."""
+    """Widths of weights and activations, every pair of which is measured, and how a network is brought to them."""
 
     scheme: choice("quantization", "calibrated") = _default("quantization", "calibrated")
-    """way to quantize, by name or with its settings"""
+    """how weights and activations become levels, by name or with settings"""
     weight_bits: Widths = (8,)
     """widths of the weights of convolutions and linear layers; 32 leaves them as they are"""
     activation_bits: Widths = (8,)
     """widths of the inputs of these layers; 32 leaves them as they are"""
     keep: Cell | None = None
-    """the setting that the chain goes on with, of those of the grid; the first of each where none is named"""
+    """the pair of widths with which the chain goes on, one of those above; null: the first of each list"""
     calibration_images: Count = 1024
-    """training images, without labels, that a scheme may look at"""
+    """training images, without labels, on which a scheme is calibrated"""
     fine_tune: FineTuning | None = None
-    """train on with the levels in sight and learned steps (LSQ, Esser et al. 2019, arXiv 1902.08153); takes one
-    width of each"""
+    """train further with quantized weights and activations and learned step sizes (LSQ, Esser et al. 2019, arXiv
+    1902.08153); with one width of each only"""
 
     def kept(self) -> Cell:
         """The setting that the chain goes on with."""
@@ -179,59 +183,62 @@ class Quantization(Spec):
 
 
 class Export(Spec):
-    """Forms in which a network leaves, and how they are made."""
+    """Files of a network for other programs (ONNX, torch.export), and how they are made."""
 
     input: Literal["uint8", "unit", "normalized"] = "uint8"
-    """what the files take: pixels 0 to 255, or pixels 0 to 1, both normalized inside; or normalized images"""
+    """what the files take. uint8: pixels from 0 to 255; unit: pixels from 0 to 1; both are normalized inside the file.
+    normalized: normalized images"""
     int8: bool = True
-    """also write an 8-bit network (QDQ), calibrated anew; a chain that quantizes has its own levels written instead"""
+    """also write an 8-bit ONNX file (QDQ), calibrated anew; of a chain that quantizes, its own levels are written
+    instead"""
     program: bool = False
-    """also write the chain's network as a program of torch.export, program.pt2"""
+    """also write the network as a program of torch.export, program.pt2"""
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
-    """range of an activation's levels in the 8-bit network"""
+    """how the range of an activation's levels is found for the 8-bit file"""
     calibration_images: Count = 256
     """training images, without labels, that the calibration looks at"""
     reduce_range: bool = False
-    """7-bit weights in the 8-bit network, for CPUs whose 8-bit products saturate (AVX2 without VNNI)"""
+    """7-bit weights in the 8-bit file, for CPUs whose 8-bit products saturate (AVX2 without VNNI)"""
 
 
 class Encoding(Spec):
-    """How a network is coded."""
+    """How a network is coded as one small file."""
 
     fold: bool = False
-    """fold batch normalization into the layer before it, for a smaller file of a network that is no more trained"""
+    """fold batch normalization into the layer before it: a smaller file, for a network that is not trained further"""
     floats: Literal["fp32", "fp16"] = "fp32"
-    """type of all that is not quantized: scales, biases, statistics; fp16 rounds them"""
+    """number format of all that is not quantized: scales, biases, statistics; fp16 rounds them"""
     significant_bits: Annotated[int, Field(ge=3, le=24)] | None = None
-    """round all that is not quantized to so many significant bits, for fewer bytes; null for all of the type's, which
-    are 24 in fp32 and 11 in fp16"""
+    """round all that is not quantized to this many significant bits, for fewer bytes; null keeps all bits of the
+    format: 24 in fp32, 11 in fp16"""
     shrink: bool = False
-    """leave out the channels that nothing needs, such as those whose weights have all become 0; the answers stay"""
+    """leave out channels that have no effect, such as those whose weights are all 0; the network's answers stay the
+    same"""
     codecs: Annotated[tuple[Literal["dense", "mixed"], ...], Strict(False)] = ("dense", "mixed")
-    """ways to code a tensor's levels that are tried; the smallest is taken for each"""
+    """ways to code a tensor's levels; all that are named are tried, and each tensor gets the smallest"""
 
 
 class Corruptions(Spec):
-    """Test images made worse before they are scored, as in CIFAR-10-C (Hendrycks & Dietterich 2019, arXiv
+    """Corruptions of test images, such as noise and blur, after CIFAR-10-C (Hendrycks & Dietterich 2019, arXiv
     1903.12261)."""
 
     names: CorruptionNames = CORRUPTIONS
-    """what is done to them, one at a time"""
+    """corruptions, each applied alone"""
     strengths: Strengths = STRENGTHS
-    """how strongly, from 1 to 5"""
+    """strengths of each corruption, 1 the weakest"""
     images: Count | None = None
-    """score so many test images, drawn once for all runs of a data set; null for all"""
+    """number of test images to score, drawn once for all runs of a data set; null for all"""
 
 
 class Evaluation(Spec):
-    """What scoring the test split leaves beside its metrics."""
+    """What is measured on the test split beside top-1 and loss, and what is written."""
 
     predictions: bool = False
-    """write predictions.csv: every test image with its class, the predicted one and the probability of each"""
+    """write predictions.csv: every test image with its class, the predicted class and the probability of each class"""
     metrics: Annotated[tuple[choice("metric"), ...], Strict(False)] = tuple(
         _default("metric", name) for name in ("nll", "brier", "ece", "calibration", "per_class", "confusion")
     )
-    """what else is measured on the test split at the end of a chain, each by name or with its settings: numbers are
-    written to test_metrics.csv, tables to a file of their own"""
+    """further metrics on the test split at the end of a chain, each by name or with settings: numbers go to
+    test_metrics.csv, tables to a file of their own"""
     corruptions: Corruptions | None = None
-    """score the networks of a chain on corrupted test images too; {} for all corruptions, null for none"""
+    """also score the networks of a chain on corrupted test images; {} for all corruptions, null for none"""

@@ -21,23 +21,24 @@ class Start(Spec):
     """Weights of your own that a network starts from: of a file, of a run, or of the best chain of a study."""
 
     file: str | None = None
-    """file in safetensors, or a state dict saved by torch; where nothing else is said, the path alone will do"""
+    """file in safetensors, or a state dict saved by torch; `checkpoint: PATH` is short for this key alone"""
     run: Name | None = None
     """instead of a file, the run that made the weights: its id, the name of its folder, or its path"""
     study: Name | None = None
     """instead of a file, the study that made the weights, with `best: true`; all its runs must have ended"""
     best: Literal[True] | None = None
-    """said with `study`: the best seed of the configuration with the highest mean validation top-1, as `espalier.load`
-    has it"""
+    """said with `study`: take the best seed of the configuration with the highest mean validation top-1, as
+    `espalier.load` does"""
     weights: Literal["raw", "ema"] | None = None
-    """which weights of a file that also holds their moving average (EMA); null takes raw ones where it has both"""
+    """which weights to take of a file that also holds their moving average (EMA); null takes the raw ones where it has
+    both"""
     rename: Renames = ()
-    """regular expression → what it becomes, one after the other, in the names of the file's tensors; null leaves
-    tensors whose names have it out"""
+    """regular expression → what replaces it in the names of the file's tensors, one after the other; null leaves out
+    tensors whose names match"""
     new_classifier: bool = False
-    """start the last layer anew, for another number of classes"""
+    """start the last layer with new weights, for another number of classes"""
     new_statistics: bool = False
-    """start running statistics of normalization anew where the file has none; training learns them"""
+    """start the running statistics of normalization layers anew where the file has none; training learns them"""
 
     @model_validator(mode="after")
     def _one(self) -> Self:

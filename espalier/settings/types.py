@@ -84,16 +84,16 @@ AUGMENT_STAGES: tuple[AugmentStage, ...] = get_args(AugmentStage)
 
 
 class FolderSplits(BaseModel):
-    """What the splits of a source are called in it."""
+    """What the splits are called in a source: folders of `folder`, values in the column of `table`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     train: Names | None = None
-    """its folder, or several"""
+    """names of the training split, one or several"""
     validation: Names | None = None
-    """likewise"""
+    """names of the validation split, one or several"""
     test: Names | None = None
-    """likewise"""
+    """names of the test split, one or several"""
 
     def named(self) -> dict[str, tuple[str, ...]]:
         """Split → its names, of those that have any."""
@@ -101,12 +101,13 @@ class FolderSplits(BaseModel):
 
 
 class Folds(BaseModel):
-    """One fold of a stratified cross-validation: it is tested, and the rest trained and validated on."""
+    """One fold of a stratified cross-validation: one part of the images is tested, the rest is for training and
+    validation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     folds: Bins
-    """into how many parts the images are cut"""
+    """number of parts that the images are cut into"""
     fold: Natural
     """the part that is tested, from 0"""
 

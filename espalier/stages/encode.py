@@ -22,7 +22,7 @@ class EncodeStage(Spec):
     """A network as one small file that decodes to it exactly."""
 
     encode: Encoding | None = None
-    """one small file of each network; {} for the defaults, null for none"""
+    """code each network as one small file; {} for the defaults, null for none"""
 
 
 @stage(

@@ -24,7 +24,7 @@ class EvaluateStage(Spec):
     """The test split, scored once, at the end of a chain."""
 
     evaluate: Evaluation = Evaluation()
-    """what evaluation writes"""
+    """what is measured on the test split and written"""
 
 
 def _misfits(settings: EvaluateStage) -> Misfits:

@@ -29,7 +29,7 @@ class ExportStage(Spec):
     """The network as ONNX files, and as a program of PyTorch, checked and timed."""
 
     export: Export | None = None
-    """ONNX files of the networks, in floats and quantized, checked and timed; {} for the defaults, null for none"""
+    """ONNX files of the networks, float and quantized, checked and timed; {} for the defaults, null for none"""
 
 
 @stage(

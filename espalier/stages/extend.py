@@ -22,7 +22,7 @@ class ExtendStage(Spec):
     """A trained network trained on, from its best epoch."""
 
     extend: Extension | None = None
-    """train the trained network on, from its best epoch and with settings of its own; null for nothing"""
+    """continue training from the best epoch, with settings of its own; null for nothing"""
     augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
     """augmentations of the training images, those of training"""
     seed: Natural = 0

@@ -24,8 +24,9 @@ class PrepareStage(Spec):
     dataset: choice("dataset")
     """data set, by name or with its settings"""
     protocol: Protocol = "clean"
-    """where choices are made: clean on images set aside from training; published on the test split, as reports did,
-    with all other images to train on, so that accuracies are optimistic"""
+    """which images choices are made on, such as that of the best epoch. clean: validation images, set aside from
+    training; published: the test split, as many reports do, with all other images to train on, so that accuracies are
+    optimistic"""
 
 
 def _misfits(settings: PrepareStage) -> Misfits:

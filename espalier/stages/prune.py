@@ -25,14 +25,14 @@ class PruneStage(Spec):
     """Weights or channels removed from a trained network, and the rest fine-tuned."""
 
     prune: choice("pruning") | None = None
-    """what to prune and how, by name or with its settings; null for nothing"""
+    """how the network is pruned, by name or with settings; null for nothing"""
     control: Literal["random", "scratch"] | None = None
-    """what pruned networks are compared with: random weights or channels pruned, or the pruned structure trained
-    from scratch for the epochs of training, its extension and fine-tuning together; meant as an axis beside null, which
-    is the pruned network itself"""
+    """what pruned networks are compared with. random: weights or channels removed at random; scratch: the pruned
+    structure, trained from new weights for the epochs of training, extension and fine-tuning together; null: the
+    pruned network itself. Meant as an axis: [null, random, scratch]"""
     control_epochs: Count | None = None
-    """epochs of the control from scratch; null for those of training, its extension and fine-tuning together. Must be
-    said where the network that is pruned starts from other weights, whose own training is no part of these"""
+    """epochs of the control from scratch; null for those of training, extension and fine-tuning together. Required
+    where the network starts from published weights or a checkpoint, whose own training these do not count"""
     fine_tune: FineTuning = FineTuning()
     """how the pruned network is trained"""
     augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()

@@ -23,7 +23,7 @@ class QuantizeStage(Spec):
     """A network with weights and activations of few bits, at every setting of a grid of widths."""
 
     quantize: Quantization | None = None
-    """grid of widths and how networks are brought to them; {} for the defaults, null for none"""
+    """widths of weights and activations, and how networks are brought to them; {} for the defaults, null for none"""
     augment: Annotated[tuple[choice("augmentation"), ...], Strict(False)] = ()
     """augmentations of the training images, those of training; only quantization-aware fine-tuning sees them"""
     seed: Natural = 0

@@ -42,8 +42,8 @@ class TrainStage(Spec):
     pretrained: bool = False
     """start from the ImageNet weights that torchvision or timm publish, as far as their shapes fit"""
     checkpoint: Checkpoint = None
-    """start from weights of your own: a file in safetensors or a state dict saved by torch, by its path or with more
-    settings, a run, or the best of a study"""
+    """start from weights of your own: a file (safetensors, or a state dict saved by torch), by its path or with more
+    settings; a run; or the best of a study"""
     seed: Natural = 0
     """seed of initialization, order, augmentation and dropout"""
 

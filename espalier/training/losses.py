@@ -19,12 +19,12 @@ def cross_entropy(outputs) -> Tensor:
 
 @register("loss")
 def focal(outputs, *, gamma: NonNegative = 2.0) -> Tensor:
-    """Cross-entropy, less of images whose label is probable already (Lin et al. 2017, arXiv 1708.02002).
+    """Cross-entropy with less weight on images whose label is probable already (Lin et al. 2017, arXiv 1708.02002).
 
     The paper's α are the weights of classes, `class_weights`.
 
     Args:
-        gamma: power of the probability that is missing; 0 is cross-entropy
+        gamma: an image's weight is 1 minus the probability of its label, to this power; 0 is cross-entropy
     """
     logarithms = outputs.log_softmax(1)
     # Its power has an endless slope at 0 where gamma is less than 1.

@@ -20,7 +20,7 @@ def sgd(
     Args:
         lr: learning rate, the peak of the schedule
         momentum: share of the last step that is kept; 0 for none
-        nesterov: look ahead along the momentum; means nothing when momentum is 0
+        nesterov: Nesterov momentum; has no effect when momentum is 0
         weight_decay: L2 penalty added to the gradient
     """
     return optim.SGD(
@@ -67,7 +67,7 @@ def adamw(
         beta1: decay of the mean of the gradient
         beta2: decay of the mean of its square
         eps: term in the denominator against division by zero
-        weight_decay: share of the weights taken off a step, times the learning rate
+        weight_decay: share of the weights that is taken off in each step, multiplied by the learning rate
     """
     return optim.AdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
 

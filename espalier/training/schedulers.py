@@ -90,9 +90,9 @@ def plateau(
 
     Args:
         factor: factor of a cut
-        patience: epochs without improvement that are let pass before a cut
+        patience: epochs without improvement that pass before a cut
         threshold: smallest change that counts as improvement (points of top-1, or nats of loss)
-        cooldown: epochs after a cut in which nothing is counted
+        cooldown: epochs after a cut that do not count as epochs without improvement
         min_lr: the rate is never cut below this
     """
     return lr_scheduler.ReduceLROnPlateau(
@@ -124,7 +124,7 @@ def cosine_restarts(
 
     Args:
         epochs: length of the first period, counted from the end of the warm-up
-        multiple: each period is so many times as long as the one before
+        multiple: each period is this many times as long as the one before
         min_lr: the rate at the end of a period
     """
     first = max(round(epochs * span.per_epoch), 1)
@@ -146,9 +146,9 @@ def one_cycle(
 
     Args:
         rise: share of the steps on the way up
-        start: the first rate is the optimizer's over this
-        end: the last rate is the first over this
-        anneal: shape of both ways
+        start: the first rate is the optimizer's rate divided by this
+        end: the last rate is the first rate divided by this
+        anneal: shape of the way up and of the way down
         cycle_momentum: move momentum (or beta1) from 0.95 to 0.85 and back against the rate
     """
     # torch divides by the length of the rise less one step.

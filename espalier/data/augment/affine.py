@@ -48,12 +48,12 @@ def affine(
     shear: NonNegative = 0.0,
     interpolation: Literal["nearest", "bilinear"] = "nearest",
 ) -> Affine:
-    """The image turned, moved, scaled and sheared about its middle, black where it came from outside.
+    """The image rotated, moved, scaled and sheared about its middle; what comes from outside of it is black.
 
     Args:
         degrees: the angle is drawn from -degrees to degrees
-        translate: farthest shift right or left and down or up, as shares of width and height
-        scale: the factor is drawn from this interval
+        translate: farthest shifts to either side and up or down, as shares of width and height
+        scale: the factor of size is drawn from this interval
         shear: the shear along the rows is drawn from -shear to shear degrees
         interpolation: the nearest pixel, or the weighted mean of the four around
     """

@@ -166,7 +166,7 @@ def randaugment(*, num_ops: Count = 2, magnitude: Natural = 9, num_magnitude_bin
     """Operations drawn from 14, all of one strength (Cubuk et al. 2020, arXiv 1909.13719).
 
     Args:
-        num_ops: operations an image, one after the other
+        num_ops: operations on each image, one after the other
         magnitude: their strength, an index into the steps
         num_magnitude_bins: steps from no to full strength
     """

@@ -52,12 +52,12 @@ def color_jitter(
 ) -> ColorJitter:
     """Brightness, contrast, saturation and hue changed at random, in an order drawn for each image.
 
-    Of gray images brightness and contrast, of images of other channels brightness alone.
+    Gray images get brightness and contrast alone, images of other numbers of channels brightness alone.
 
     Args:
         brightness: the factor is drawn from 1 - brightness, but at least 0, to 1 + brightness
-        contrast: likewise
-        saturation: likewise
+        contrast: the factor is drawn from 1 - contrast, but at least 0, to 1 + contrast
+        saturation: the factor is drawn from 1 - saturation, but at least 0, to 1 + saturation
         hue: the part of the colour circle to turn by is drawn from -hue to hue
     """
     return ColorJitter(brightness, contrast, saturation, hue)

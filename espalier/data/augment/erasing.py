@@ -112,8 +112,8 @@ def random_erasing(
     ratio: Interval = (0.3, 3.3),
     value: float | Literal["random"] = 0.0,
 ) -> RandomErasing:
-    """A rectangle of one value over the normalized image, where 0 is the mean colour, or of noise
-    (Zhong et al. 2017, arXiv 1708.04896).
+    """A rectangle over the normalized image, filled with one value (0 is the mean colour) or with noise (Zhong et al.
+    2017, arXiv 1708.04896).
 
     Args:
         p: probability that an image is erased

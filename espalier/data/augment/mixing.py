@@ -29,7 +29,7 @@ def mixup(*, alpha: Positive = 1.0, per: Literal["image", "batch"] = "image") ->
 
     Args:
         alpha: the weight is drawn from Beta(alpha, alpha)
-        per: a weight for each image, or one for each batch, as torchvision draws it
+        per: image: draw a weight for each image; batch: draw one for each batch, as torchvision does
     """
     return Mixup(alpha, per)
 
@@ -59,7 +59,7 @@ def cutmix(*, alpha: Positive = 1.0, per: Literal["image", "batch"] = "image") -
 
     Args:
         alpha: the area that stays, before the box is cut at the edges, is drawn from Beta(alpha, alpha)
-        per: a box for each image, or one for each batch, as torchvision draws it
+        per: image: draw a box for each image; batch: draw one for each batch, as torchvision does
     """
     return Cutmix(alpha, per)
 
@@ -104,6 +104,6 @@ def mixup_or_cutmix(
         mixup_alpha: mixup's weight is drawn from Beta(mixup_alpha, mixup_alpha)
         cutmix_alpha: the area that stays under cutmix is drawn from Beta(cutmix_alpha, cutmix_alpha)
         cutmix_p: probability of cutmix; mixup otherwise
-        per: a draw for each image, or one for each batch, as torchvision makes it
+        per: image: draw for each image; batch: draw once for each batch, as torchvision does
     """
     return MixupOrCutmix(mixup_alpha, cutmix_alpha, cutmix_p, per)

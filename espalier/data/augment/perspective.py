@@ -48,10 +48,10 @@ def perspective(
     p: Probability = 0.5,
     interpolation: Literal["nearest", "bilinear"] = "bilinear",
 ) -> Perspective:
-    """The image seen aslant: each corner moved inwards, black outside.
+    """The image in a random perspective: each corner is moved inwards, and what lies outside is black.
 
     Args:
-        distortion_scale: farthest way of a corner, as a share of half the image's side
+        distortion_scale: farthest that a corner moves, as a share of half the image's side
         p: probability that an image is changed
         interpolation: the nearest pixel, or the weighted mean of the four around
     """

@@ -24,7 +24,7 @@ class Rotation(Warp):
 
 @register("augmentation", stage="uint8")
 def rotation(*, degrees: NonNegative = 15.0, interpolation: Literal["nearest", "bilinear"] = "nearest") -> Rotation:
-    """The image turned about its middle, black where it came from outside.
+    """The image rotated about its middle; what comes from outside of it is black.
 
     Args:
         degrees: the angle is drawn from -degrees to degrees

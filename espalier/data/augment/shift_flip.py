@@ -23,7 +23,7 @@ class PadCrop(Geometry):
 
 @register("augmentation", stage="uint8")
 def pad_crop(*, padding: Count = 2) -> PadCrop:
-    """A window of the image's own size out of the image with a black border, at a random place.
+    """The image gets a black border, and a window of its own size is cut out at a random place.
 
     Args:
         padding: width of the border in pixels

@@ -38,16 +38,19 @@ def arrays(
     may hold the names of the classes; they are called by their numbers otherwise.
 
     Args:
-        path: the .npz file; a relative one lies in ESPALIER_DATA, or here where that is not set
-        channels: channels of the images, which the plan knows so without the file
+        path: path of the .npz file; a relative one starts at the folder that ESPALIER_DATA names, or at the current
+            folder where that is not set
+        channels: channels of the images, said here so that a plan is made without the file
         image_size: height and width in pixels
-        split: official for the parts of the file as they are, or a stratified 80/10/10 of all images, or one fold of a
-            cross-validation; null for official where it is there
-        validation: fraction of what is trained on that is set aside for validation; 80/10/10 has its own tenth
-        split_seed: seed of the splits that are drawn, and of the fraction
-        fraction: stratified part of the training images to use; validation and test stay whole
-        keep: classes to use, by number or name, renumbered in this order; null for all
-        duplicates: what becomes of images that are the same, pixel by pixel, in two splits; drop keeps the test image
+        split: official: the parts of the file as they are; 80/10/10: a stratified split of all images; or one fold of a
+            cross-validation; null: official where the file has parts, 80/10/10 otherwise
+        validation: fraction of the training images that is set aside for validation; leave it out with 80/10/10, which
+            sets aside a tenth of all, and where the source has its own validation split
+        split_seed: seed of the splits that are drawn, and of `fraction`
+        fraction: part of the training images to use, stratified by class; validation and test stay whole
+        keep: classes to use, by number or name; they are renumbered in this order; null for all
+        duplicates: what to do where two splits have the same image, pixel by pixel. error: refuse the data; drop: keep
+            it in one split only, test before validation before train; keep: keep all
     """
     file = (source or Path()) / path
     found = _read(file)

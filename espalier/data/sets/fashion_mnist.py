@@ -26,11 +26,12 @@ def fashion_mnist(
 
     Args:
         image_size: height and width in pixels
-        split: the authors' train and test splits, or a stratified 80/10/10 of all images
-        validation: fraction of the official train split set aside for validation; 80/10/10 has its own tenth
-        split_seed: seed of the splits that are drawn, and of the fraction
-        fraction: stratified part of the training images to use; validation and test stay whole
-        keep: classes to use, by number or name, renumbered in this order; null for all
+        split: official: the authors' train and test splits; 80/10/10: a stratified split of all images
+        validation: fraction of the official train split set aside for validation; leave it out with 80/10/10, which
+            sets aside a tenth of all
+        split_seed: seed of the splits that are drawn, and of `fraction`
+        fraction: part of the training images to use, stratified by class; validation and test stay whole
+        keep: classes to use, by number or name; they are renumbered in this order; null for all
     """
     train, test = opened(FashionMNIST, source, name="fashion_mnist", holds="FashionMNIST")
     images = Arrays(np.concatenate([train.data, test.data]), image_size)

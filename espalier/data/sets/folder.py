@@ -38,20 +38,23 @@ def folder(
     and without test it is the test split, and the validation split is cut from train.
 
     Args:
-        path: folder of the images; a relative one lies in ESPALIER_DATA, or here where that is not set
+        path: folder of the images; a relative path starts at the folder that ESPALIER_DATA names, or at the current
+            folder where that is not set
         image_size: height and width in pixels
-        grayscale: turn colours to gray, which is one channel
-        exif_orientation: turn photographs as their EXIF orientation says
-        background: what shows where images are transparent
-        splits: split → its folder, or several; {} where folders that look like splits are classes; null to go by the
-            names of folders
-        split: official for the splits that the folders are, or a stratified 80/10/10 of all images, or one fold of a
-            cross-validation; null for official where it is there
-        validation: fraction of what is trained on that is set aside for validation; 80/10/10 has its own tenth
-        split_seed: seed of the splits that are drawn, and of the fraction
-        fraction: stratified part of the training images to use; validation and test stay whole
-        keep: classes to use, by number or name, renumbered in this order; null for all
-        duplicates: what becomes of images that are the same, pixel by pixel, in two splits; drop keeps the test image
+        grayscale: make images gray, with one channel
+        exif_orientation: rotate photographs as their EXIF orientation says
+        background: colour behind images where they are transparent
+        splits: which folder, or folders, each split has; {}: folders named like splits are classes; null: splits are
+            told by the names of folders
+        split: official: the splits that the folders are; 80/10/10: a stratified split of all images; or one fold of a
+            cross-validation; null: official where folders are splits, 80/10/10 otherwise
+        validation: fraction of the training images that is set aside for validation; leave it out with 80/10/10, which
+            sets aside a tenth of all, and where the source has its own validation split
+        split_seed: seed of the splits that are drawn, and of `fraction`
+        fraction: part of the training images to use, stratified by class; validation and test stay whole
+        keep: classes to use, by number or name; they are renumbered in this order; null for all
+        duplicates: what to do where two splits have the same image, pixel by pixel. error: refuse the data; drop: keep
+            it in one split only, test before validation before train; keep: keep all
     """
     root = (source or Path()) / path
     try:

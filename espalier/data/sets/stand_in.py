@@ -27,12 +27,12 @@ def stand_in(
 
     Args:
         image_size: height and width in pixels
-        channels: equal channels that each image has
-        classes: classes that a network tells apart; those behind the tenth have no image, and with fewer than ten the
-            digits behind the last are left out
+        channels: channels of each image, all with the same values
+        classes: number of classes; those after the tenth have no images; with fewer than ten, the digits after the last
+            are left out
         train: images of the train split, about as many of each digit
-        validation: images of the validation split, likewise
-        test: images of the test split, likewise
+        validation: images of the validation split, about as many of each digit
+        test: images of the test split, about as many of each digit
         split_seed: seed of the splits
     """
     from sklearn.datasets import load_digits

@@ -35,27 +35,31 @@ def table(
     keep: Classes | None = None,
     duplicates: Literal["error", "drop", "keep"] = "error",
 ) -> Dataset:
-    """Your own images, listed by a table (CSV, TSV or Parquet) with a row an image.
+    """Your own images, listed by a table (CSV, TSV or Parquet) with a row for each image.
 
     Args:
-        file: the table; a relative path lies in ESPALIER_DATA, or here where that is not set
-        image: column of the images' files
-        label: column of their classes
-        split: column of their splits; or a stratified 80/10/10 of all images, or one fold of a cross-validation
-        splits: split → what it is called in that column, one name or several; null for train, validation and test,
-            and what else they are commonly called
-        group: column of what the images show, such as a patient: where splits are drawn, all of a group are in one
-        root: folder of the images' files, from that of the table on
-        ending: what is added to each name in the column of files, such as .png
+        file: path of the table; a relative one starts at the folder that ESPALIER_DATA names, or at the current folder
+            where that is not set
+        image: column with the image files
+        label: column with the classes
+        split: column with the splits; or 80/10/10, a stratified split of all images; or one fold of a cross-validation
+        splits: what each split is called in that column, one name or several; null: train, validation, test and other
+            common names of them
+        group: column with the group of each image, such as its patient: all images of a group come into the same split
+            where splits are drawn
+        root: folder of the image files, relative to the folder of the table
+        ending: text added to each name in the column of image files, such as .png
         image_size: height and width in pixels
-        grayscale: turn colours to gray, which is one channel
-        exif_orientation: turn photographs as their EXIF orientation says
-        background: what shows where images are transparent
-        validation: fraction of what is trained on that is set aside for validation; 80/10/10 has its own tenth
-        split_seed: seed of the splits that are drawn, and of the fraction
-        fraction: stratified part of the training images to use; validation and test stay whole
-        keep: classes to use, by number or name, renumbered in this order; null for all
-        duplicates: what becomes of images that are the same, pixel by pixel, in two splits; drop keeps the test image
+        grayscale: make images gray, with one channel
+        exif_orientation: rotate photographs as their EXIF orientation says
+        background: colour behind images where they are transparent
+        validation: fraction of the training images that is set aside for validation; leave it out with 80/10/10, which
+            sets aside a tenth of all, and where the source has its own validation split
+        split_seed: seed of the splits that are drawn, and of `fraction`
+        fraction: part of the training images to use, stratified by class; validation and test stay whole
+        keep: classes to use, by number or name; they are renumbered in this order; null for all
+        duplicates: what to do where two splits have the same image, pixel by pixel. error: refuse the data; drop: keep
+            it in one split only, test before validation before train; keep: keep all
     """
     path = (source or Path()) / file
     drawn = split == "80/10/10" or isinstance(split, Folds)

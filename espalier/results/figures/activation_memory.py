@@ -8,7 +8,7 @@ from espalier.settings.registry import register
 
 @register("figure", reads="zoo")
 def activation_memory(frame, history, study: dict):
-    """Activation memory of every network against its parameters, which tell little of it."""
+    """Activation memory of every network against its number of parameters."""
     from matplotlib.ticker import EngFormatter, FuncFormatter
 
     data = zoo_counts.at_usual_side(zoo_counts.families(zoo_counts.read("networks")))

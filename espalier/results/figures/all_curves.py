@@ -18,7 +18,7 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
 
     Args:
         axis: key path of the axis whose values are told apart by colour
-        best: only so many configurations, those of the highest mean validation top-1
+        best: how many configurations are drawn, those of the highest mean validation top-1; null for all
     """
     frame = frame.assign(trained=trainings.last(frame)) if "run.train" in frame else frame
     chosen = frame if best is None else _best(frame, best)

@@ -17,7 +17,8 @@ _DOTS = {"stopped": "#A8A8A8", "goes on": style.COLOURS[5], "at its end": style.
 
 @register("figure")
 def search(frame, history, study: dict):
-    """The best validation top-1 so far against the epochs of all trainings: what a search has found by when."""
+    """The best validation top-1 so far against the epochs of all trainings together: how soon a search finds good
+    settings."""
     steps, spared = course(frame, history, study)
     count = frame["configuration"].nunique()
     scored = [step for step in steps if not isnan(step.top1)]

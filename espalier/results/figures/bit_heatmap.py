@@ -29,7 +29,8 @@ def bit_grid(frame, history, study: dict, *, split: Literal["test", "validation"
     """Accuracy at every width of weights (rows) and activations (columns): a map for each quantized configuration.
 
     Args:
-        split: images that the accuracy is of: test, or validation where nothing is evaluated; or always validation
+        split: images that accuracy is measured on. test: the test split, or validation where nothing is evaluated;
+            validation: always validation
     """
     cells = bit_cells.cells(frame, study)
     measure = bit_cells.measure(study, split)

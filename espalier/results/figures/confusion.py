@@ -21,11 +21,11 @@ _PALE = "#EEEEEE"
 
 @register("figure", stage="evaluate", metric="confusion")
 def confusion(frame, history, study: dict, *, configuration: dict[str, str] | None = None):
-    """Which classes of the test split were taken for which, by one configuration.
+    """Which classes of the test split one configuration took for which.
 
     Args:
-        configuration: axis → label of the one that is shown; axes not named, and null for all of them, are as in the
-            study's own settings
+        configuration: axis → label of the configuration that is shown; axes that are not named, and all of them with
+            null, have the study's own setting
     """
     number = evaluations.shown(study, configuration)
     own = frame[frame["configuration"] == number]

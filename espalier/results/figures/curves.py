@@ -18,8 +18,8 @@ def curves(frame, history, study: dict, *, axis: str | None = None, configuratio
 
     Args:
         axis: key path of the axis whose values get a line each; without one, one configuration is drawn
-        configuration: axis → label of that one; axes not named, and null for all of them, are as in the study's own
-            settings
+        configuration: without `axis`, axis → label of the configuration that is drawn; axes that are not named, and
+            all of them with null, have the study's own setting
     """
     frame = _chosen(frame, study, axis, configuration)
     groups = _groups(frame, axis)

@@ -18,7 +18,8 @@ _FEW = 3
 
 @register("figure", stage="evaluate", metric="calibration")
 def reliability(frame, history, study: dict):
-    """Top-1 on the test split against the confidence of the answers, and how many images there are of each."""
+    """Top-1 on the test split against the confidence of the answers, and the number of images in each bin of
+    confidence."""
     rows = evaluations.table(frame, study, "calibration", ())
     planned = len(frame)
     if rows.empty:

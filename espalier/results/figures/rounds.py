@@ -12,8 +12,8 @@ _MOST = 8
 
 @register("figure", stage="prune")
 def rounds(frame, history, study: dict):
-    """Validation top-1 after every round of pruning against the weights it left, and the network before: where the
-    rounds ended, and why."""
+    """Validation top-1 after every round of pruning against the weights that it left, beside the network before
+    pruning: where the rounds ended, and why."""
     pruned = frame[frame["run.prune"].notna()]
     found = {run: bit_cells.rows(study, run, "rounds.csv") for run in pruned["run.prune"]}
     done = [run for run, rows in found.items() if rows]

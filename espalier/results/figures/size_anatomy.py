@@ -21,7 +21,7 @@ _HATCHES = ("", "////", "", "....", "", "xxxx", "", "\\\\\\\\")
 
 @register("figure", stage="encode")
 def size_anatomy(frame, history, study: dict):
-    """What the bytes of every coded network are for: a bar a network, the mean over its repeats."""
+    """What the bytes of every coded network are for: a bar for each network, the mean over its repeats."""
     parts, files = coded_files.anatomies(frame, study), coded_files.files(frame, study)
     done = int(
         frame.drop_duplicates("run.encode")["run.encode"].map(lambda run: bool(coded_files.metrics(study, run))).sum()

@@ -26,7 +26,8 @@ _WIDE = 0.5
 
 @register("figure")
 def slices(frame, history, study: dict):
-    """Validation top-1 of every configuration over the value of each axis, a panel an axis: where good values lie."""
+    """Validation top-1 of every configuration against its value on each axis, a panel for each axis: where good values
+    lie."""
     scores, stopped = _scores(frame)
     known = scores.dropna()
     if known.empty:

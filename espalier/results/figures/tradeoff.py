@@ -35,7 +35,8 @@ def tradeoff(
     axis: str | None = None,
     published: str | None = None,
 ):
-    """Test top-1 against what it costs: a point a configuration, the mean with its 95 % interval, and the Pareto front.
+    """Test top-1 against what it costs: a point for each configuration, the mean with its 95 % interval, and the Pareto
+    front.
 
     Args:
         x: the cost: parameters, multiply-accumulates of one image, wall time of training, epochs to convergence,

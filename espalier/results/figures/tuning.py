@@ -23,7 +23,7 @@ _LONG = 76
 
 @register("figure")
 def tuning(frame, history, study: dict):
-    """Every configuration as a bar, the best by validation first, named by its settings: how a sweep is read."""
+    """Every configuration as a bar, named by its settings, the best on validation first."""
     data = grouped(frame, "configuration", study)
     done = data[data["validation_top1_n"] > 0]
     if done.empty:

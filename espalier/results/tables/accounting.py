@@ -18,8 +18,8 @@ _SPREAD = {"validation_top1": "Validation top-1 (%)", "test_top1": "Test top-1 (
 
 @register("table")
 def accounting(frame, study: dict) -> Table:
-    """Chains stage by stage, those that go on after training where there are any: accuracy, parameters, bits a weight,
-    bytes on disk, activations and latency."""
+    """Every chain stage by stage: accuracy, parameters, bits a weight, bytes on disk, activations and latency. Chains
+    that only train are left out where others go further."""
     rows = accounts(frame, study)
     # Chains that end with training have nothing to account for beside others that go on.
     longer = rows.loc[rows["stage"] != "original", "configuration"]

@@ -25,9 +25,10 @@ def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = No
     images, corrected p and a verdict.
 
     Args:
-        baseline: axis → label of the configuration compared with; axes not named, and null for all of them, are as
-            in the study's own settings
-        margin: points of accuracy within which a configuration is equivalent to the one compared with
+        baseline: axis → label of the configuration to compare with; axes that are not named, and all of them with null,
+            have the study's own setting
+        margin: difference of accuracy, in points, within which a configuration is equivalent to the one compared
+            with
     """
     from espalier.results.compare import other_images
     from espalier.results.compare.samples import samples

@@ -17,7 +17,7 @@ from espalier.settings.types import Count
 
 @register("table")
 def best(frame, study: dict, *, count: Count = 10) -> Table:
-    """The configurations with the highest mean validation top-1; the test split has no say in the order.
+    """The configurations with the highest mean validation top-1; their order does not depend on the test split.
 
     Args:
         count: configurations to list

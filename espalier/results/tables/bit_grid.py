@@ -19,8 +19,8 @@ def bit_grid(frame, study: dict, *, split: Literal["test", "validation"] = "test
     """Accuracy at every width of weights (rows) and activations (columns), a block for each quantized configuration.
 
     Args:
-        split: images that the accuracy is of: test, or validation where nothing is evaluated; or always validation,
-            by which a setting is to be chosen
+        split: images that accuracy is measured on. test: the test split, or validation where nothing is evaluated;
+            validation: always validation, on which a setting is to be chosen
     """
     data = bit_cells.over_repeats(bit_cells.cells(frame, study), bit_cells.measure(study, split))
     rows = data.drop_duplicates(["configuration", "weight_bits"])

@@ -18,11 +18,11 @@ from espalier.settings.types import Positive
 
 @register("table")
 def by_axis(frame, study: dict, *, axis: str, margin: Positive = 0.5) -> Table:
-    """One row a value of one axis: the points that differ from the baseline in this axis alone.
+    """One row for each value of one axis, from the points that differ from the baseline in this axis alone.
 
     Args:
         axis: key path of the axis whose values are compared
-        margin: points of accuracy within which a value is equivalent to the baseline's
+        margin: difference of accuracy, in points, within which a value is equivalent to that of the baseline
     """
     chosen, alone = along(study, axis)
     by = f"label.{axis}"

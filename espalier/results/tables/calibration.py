@@ -17,7 +17,8 @@ _DIGITS = {"nll": 4, "brier": 4}
 
 @register("table", stage="evaluate", metric="calibration")
 def calibration(frame, study: dict) -> Table:
-    """How sure every configuration is of its answers on the test split, and how sure it should be."""
+    """Confidence of every configuration on the test split beside its top-1, with ECE, NLL and Brier score where the
+    study measures them."""
     bins = evaluations.table(frame, study, "calibration", ()).reindex(
         columns=["configuration", "repeat", "images", "confidence"]
     )

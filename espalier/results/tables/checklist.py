@@ -7,7 +7,8 @@ from espalier.settings.registry import register
 
 @register("table")
 def checklist(frame, study: dict) -> Table:
-    """What the study satisfies of the checklist for results of pruning by Blalock et al. 2020, and what was found."""
+    """The checklist for results of pruning by Blalock et al. 2020: whether the study satisfies each point, and what
+    was found."""
     import pandas as pd
 
     found = items(frame, study)

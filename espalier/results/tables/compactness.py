@@ -8,7 +8,7 @@ from espalier.settings.registry import register
 
 @register("table", reads="zoo")
 def compactness(frame, study: dict) -> Table:
-    """How much smaller each variant is than the standard network that it varies."""
+    """How much smaller each variant of a network is than the standard network."""
     data = zoo_counts.read("standards")
     for column in ("params", "macs"):
         data[f"{column}_compactness"] = 100 * (1 - data[column] / data[f"standard_{column}"])

@@ -17,7 +17,8 @@ _PARTS = ("n", "mean", "sd", "low", "high")
 
 @register("table", stage="prune")
 def equal_size(frame, study: dict) -> Table:
-    """Networks built small beside networks pruned to as many parameters, and which of the two answers better."""
+    """Networks built small beside networks pruned to the same number of parameters, and which of the two is more
+    accurate."""
     import pandas as pd
 
     data, named, main = found.sizes(frame, study), names(study), headline(study)

@@ -8,7 +8,7 @@ from espalier.settings.registry import register
 
 @register("table", halving=True)
 def halving(frame, study: dict) -> Table:
-    """What each configuration had reached at every rung, and which of them went on."""
+    """What each configuration had reached at every rung of `halving`, and which of them went on."""
     data, epochs = rungs.reached(frame, study)
     labels = label_columns(frame, data.index, study)
     words = row_names(labels, data.index, study)

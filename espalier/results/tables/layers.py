@@ -14,7 +14,7 @@ def layers(frame, study: dict, *, repeat: Count = 1) -> Table:
     """The sparsity of every layer of every pruned network: a layer about to collapse shows here.
 
     Args:
-        repeat: which of the repeats is shown, from 1
+        repeat: which of the repeats is shown; the first is 1
     """
     import pandas as pd
 

@@ -16,8 +16,8 @@ AXIS = "protocol"
 
 @register("table", axis="protocol", stage="evaluate")
 def optimism(frame, study: dict) -> Table:
-    """What choosing the epoch on the test split adds to test top-1: the protocols side by side, a row a configuration,
-    where both ran."""
+    """What choosing the epoch on the test split adds to test top-1: the protocols side by side, a row for each
+    configuration of which both ran."""
     import pandas as pd
 
     axes = [axis for axis in study["axes"] if axis != AXIS and frame[f"label.{axis}"].nunique() > 1]

@@ -15,8 +15,8 @@ def per_class(frame, study: dict, *, configuration: dict[str, str] | None = None
     """Precision, recall and F1 of every class on the test split, of one configuration.
 
     Args:
-        configuration: axis → label of the one that is shown; axes not named, and null for all of them, are as in the
-            study's own settings
+        configuration: axis → label of the configuration that is shown; axes that are not named, and all of them with
+            null, have the study's own setting
     """
     shown = evaluations.shown(study, configuration)
     rows = evaluations.table(frame[frame["configuration"] == shown], study, "per_class", ("class",))

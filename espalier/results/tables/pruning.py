@@ -18,7 +18,7 @@ _COSTS = ("params", "nonzeros", "macs", "file_bytes", "latency_1_ms", "latency_6
 
 @register("table", stage="prune")
 def pruning(frame, study: dict) -> Table:
-    """What pruning bought and what it cost: accuracy beside the network before, parameters, MACs, bytes, latency."""
+    """What pruning gains and costs: accuracy beside the network before, parameters, MACs, bytes, latency."""
     data = measured(frame, study)
     labels = label_columns(frame[frame["configuration"].isin(data.index)], data.index, study)
     words = row_names(labels, data.index, study)

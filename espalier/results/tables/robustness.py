@@ -11,7 +11,7 @@ _HEADS = {"clean_top1": "Clean test top-1 (%)", "mean_corruption_error": "Mean c
 
 @register("table", stage="evaluate", corrupted=True)
 def robustness(frame, study: dict) -> Table:
-    """Each stage of every chain on clean and on corrupted test images: does it cost more than it seems to?"""
+    """Top-1 of each stage of every chain on clean test images, and its error on corrupted ones."""
     rows = evaluations.corruptions(frame, study)
     groups = rows.groupby(["configuration", "stage"], sort=False)
     data = groups["clean_top1"].count().rename("n").to_frame()

@@ -25,11 +25,12 @@ _KEY = ["network", "weight_bits", "activation_bits"]
 
 @register("table", stage="quantize")
 def rounding(frame, study: dict, *, split: Literal["test", "validation"] = "test") -> Table:
-    """Ways to round beside each other on the same networks: plain, compensated, by error and bits at once, and with
-    fine-tuning in sight of it.
+    """Ways to round side by side on the same networks: plain, compensated, rate-distortion, and quantization-aware
+    fine-tuning.
 
     Args:
-        split: images that the accuracy is of: test, or validation where nothing is evaluated; or always validation
+        split: images that accuracy is measured on. test: the test split, or validation where nothing is evaluated;
+            validation: always validation
     """
     import pandas as pd
 

@@ -16,7 +16,8 @@ _BOUND = "order-0 entropy"
 
 @register("table", stage="encode")
 def size_ladder(frame, study: dict) -> Table:
-    """What the levels of every coded network take by the usual ways to keep them, and over their order-0 entropy."""
+    """Bytes that the levels of every coded network take in the usual ways to keep them, and how these compare with
+    their order-0 entropy."""
     data = _with_missing(coded_files.ladders(frame, study), frame)
     bound = data[data["method"] == _BOUND].set_index("configuration")["level_bytes"]
     data["over_bound_percent"] = 100 * (data["level_bytes"] / data["configuration"].map(bound).astype(float) - 1)

@@ -8,7 +8,7 @@ from espalier.settings.registry import register
 
 @register("table", stage="evaluate")
 def test_metrics(frame, study: dict) -> Table:
-    """Every number that the metrics of a study, a user's own among them, give on the test split."""
+    """Every number that the metrics of a study give on the test split, metrics of your own included."""
     keys = ["configuration", "repeat"]
     found = evaluations.numbers(frame, study)
     names = [name for name in found.columns if name not in keys]
