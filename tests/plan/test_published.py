@@ -122,7 +122,7 @@ def test_a_network_written_as_the_page_says_is_in_the_zoo(tmp_path, monkeypatch)
     (tmp_path / "models/plain_cnn.py").write_text(example)
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
     monkeypatch.setattr(espalier.models, "__path__", [*espalier.models.__path__, str(tmp_path / "models")])
-    for cached in (registry.entries, registry.presets, registry._types):
+    for cached in (registry.entries, registry.presets, registry.types_of):
         monkeypatch.setattr(registry, cached.__name__, cached.__wrapped__)
     importlib.invalidate_caches()
     read = TypeAdapter(registry.choice("model")).validate_python

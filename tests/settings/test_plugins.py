@@ -19,7 +19,7 @@ MODEL = (
 def plugged(tmp_path, monkeypatch):
     """Names files with these texts, in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    for cached in (registry.entries, registry.presets, registry._types):
+    for cached in (registry.entries, registry.presets, registry.types_of):
         monkeypatch.setattr(registry, cached.__name__, cached.__wrapped__)
 
     def named(**texts):

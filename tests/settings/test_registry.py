@@ -78,7 +78,7 @@ def test_a_preset_is_the_settings_it_stands_for(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(registry, "_ROOT", tmp_path)
     monkeypatch.setitem(ROOMS, "model", ".")
-    for cached in (registry.entries, registry.presets, registry._types):
+    for cached in (registry.entries, registry.presets, registry.types_of):
         monkeypatch.setattr(registry, cached.__name__, cached.__wrapped__)
     read = TypeAdapter(registry.choice("model")).validate_python
     one = read("tiny_wide")
