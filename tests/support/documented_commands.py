@@ -128,7 +128,7 @@ def _python(words: list[str]) -> None:
     script, *rest = words
     if not (ROOT / script).is_file():
         raise Refused(f"{script}: no such file")
-    if not re.search(r"argparse|espalier\.stages", (ROOT / script).read_text()):
+    if not re.search(r"parse_args|argparse|espalier\.stages", (ROOT / script).read_text()):
         if rest:
             raise Refused(f"{script}: takes no words")
         return
