@@ -95,6 +95,8 @@ class _Layer(NamedTuple):
         weights, scale, found = torch.from_numpy(self.rows), torch.from_numpy(steps)[:, None], np.zeros_like(levels)
         hessian, group = torch.from_numpy(self.moments), torch.from_numpy(self.group)
         for here, columns, matrices in together(weights != 0, hessian, group):
+            # To numpy a tensor of one index is a number, not an array.
+            here, columns = here.numpy(), columns.numpy()
             part = here[:, None], columns
             cells = Bits(bits.zero[part], bits.other[part], bits.magnitude)
             choose = partial(_cheapest, worth[here], self.price, cells)

@@ -76,6 +76,16 @@ def test_errors_that_are_passed_on_save_bits_at_a_price(monkeypatch):
     assert cost(2) < 0.97 * cost(0)
 
 
+def test_a_row_of_one_weight_is_a_row():
+    weight, second = layer()
+    weight[0], weight[1:, 3:] = 0.0, 0.0
+    weight[0, 7] = 1.0
+    found = rate_distortion(weight, second, torch.ones(len(weight)), 1e-3, 127)
+    assert found.dequantize()[0, 7] == pytest.approx(1.0, rel=1e-3)
+    alone = rate_distortion(weight[:1], second, torch.ones(1), 1e-3, 127)
+    assert alone.dequantize()[0, 7] == pytest.approx(1.0, rel=1e-3)
+
+
 @pytest.mark.parametrize("highest", [1, 7, 127])
 def test_levels_keep_to_the_width(highest):
     weight, second = layer()
