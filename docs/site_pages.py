@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 INDEX = "docs/README.md"
+STYLE = "docs/site.css"
 
 _LINK = re.compile(r"\]\(([^)\s#]+)")
 _CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
@@ -45,7 +46,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in [file for file in files if file.src_dir == config.docs_dir]:
         files.remove(file)
     paths = {path.relative_to(ROOT).as_posix(): path for path in collected()}
-    for name, path in paths.items():
+    for name, path in [*paths.items(), (STYLE, ROOT / STYLE)]:
         files.append(File.generated(config, name, abs_src_path=str(path)))
     config.nav = _navigation([name for name in paths if name.endswith(".md")])
     return files
