@@ -1,4 +1,4 @@
-"""The studies of "Pipeline Report", "ResNet under 5 million Parameters", the MobileNetV2 assignment, Deep Compression.
+"""The studies of "Pipeline Report", "ResNet under 5 million Parameters", the MobileNetV2 assignment, and of small files.
 
 Their numbers of runs are those of the reports, and every published row has a configuration.
 """
@@ -25,6 +25,8 @@ RUNS = {
     ),
     # Two networks before, three pruned ones, each coded too, of five seeds.
     "deep-compression": (40, {"prepare": 1, "train": 10, "prune": 10, "quantize": 20, "encode": 20, "evaluate": 40}),
+    # The network before, two sizes of file, three widths.
+    "resnet20-cifar10": (6, {"prepare": 1, "train": 1, "quantize": 5, "encode": 5, "evaluate": 6}),
 }
 
 
