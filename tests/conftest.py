@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from espalier.plan import model_counts
 from espalier.results.format import style
 from support.scripts_as_run import run
 from support.snakemake_as_run import snakemake
 
 # Before torch starts: workers that have all cores each would wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
+# As a user's processes do, those that tests start keep the byte-code of what they import.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("config", "workflow", "profiles", "envs", "espalier", "snakemake_logger_plugin_espalier")
@@ -59,6 +62,24 @@ class Repository:
         file.write_text(file.read_text().replace(old, new))
 
 
+@pytest.fixture(autouse=True)
+def _networks_counted_here(request, monkeypatch):
+    """Networks are counted in this process, and not in one that imports torch for it."""
+    if "counted_elsewhere" not in request.fixturenames:
+        monkeypatch.setattr(model_counts, "_counted", _count)
+
+
+@pytest.fixture
+def counted_elsewhere():
+    """Networks are counted in a process of their own, as they are for a user."""
+
+
+def _count(asked: list[list]) -> list[dict]:
+    from espalier.networks.planned import count_all
+
+    return count_all(asked)
+
+
 def pytest_collection_finish():
     """Look for garbage less often: most of what a test makes is kept until its end."""
     gc.set_threshold(50_000)
@@ -80,7 +101,8 @@ def _fresh(folder: Path) -> Repository:
     folder.mkdir(parents=True)
     shutil.copy(ROOT / "Snakefile", folder)
     for part in PARTS:
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        # With its byte-code, which is that of the copy too: the files have the same times.
+        shutil.copytree(ROOT / part, folder / part)
     shutil.copytree(ROOT / "tests/studies", folder / "config/studies", dirs_exist_ok=True)
     return Repository(folder)
 

@@ -42,14 +42,19 @@ def count(model: Any, classes: int, image_size: int, channels: int, prune: Any) 
     return {"params": cost.params(network), "macs": cost.macs(network, image_size, channels)}
 
 
-def main() -> None:
-    rows = []
-    for asked in json.load(sys.stdin):
+def count_all(asked: list[list[Any]]) -> list[dict[str, Any]]:
+    """{params, macs} of each, or the {error} that it meets."""
+    rows: list[dict[str, Any]] = []
+    for one in asked:
         try:
-            rows.append(count(*asked))
+            rows.append(count(*one))
         except (ValueError, Mistake) as error:
             rows.append({"error": str(error)})
-    json.dump(rows, sys.stdout)
+    return rows
+
+
+def main() -> None:
+    json.dump(count_all(json.load(sys.stdin)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -59,13 +59,17 @@ def counts(networks: Iterable[Network], cache: Path | None = None) -> list[dict[
             [model.model_dump(mode="json"), classes, size, channels, prune and prune.model_dump(mode="json")]
             for model, classes, size, channels, prune in wanted.values()
         ]
-        done = subprocess.run(
-            [sys.executable, *_PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1])
-        found = dict(zip(wanted, json.loads(done.stdout), strict=True))
-        table |= found
+        table |= dict(zip(wanted, _counted(asked), strict=True))
         if good := {key: row for key, row in table.items() if "error" not in row}:
             write_text(cache, json.dumps(good, indent=1))
     return [table[key] for key in keys]
+
+
+def _counted(asked: list[list[Any]]) -> list[dict[str, Any]]:
+    """The rows that the program prints."""
+    done = subprocess.run(
+        [sys.executable, *_PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return json.loads(done.stdout)

@@ -107,7 +107,7 @@ def test_a_budget_leaves_points_without_its_key_alone(plan):
     assert sorted(found) == [("adam", None), ("sgd", 0.5)]
 
 
-def test_budgets_on_parameters_come_from_the_cached_table(plan, tmp_path, monkeypatch, capsys):
+def test_budgets_on_parameters_come_from_the_cached_table(plan, tmp_path, monkeypatch, capsys, counted_elsewhere):
     monkeypatch.setattr(model_counts, "CACHE", tmp_path / "counts.json")
     text = (
         "grid: {product: {model.channels: [[4, 8], [64, 128]], model.blocks: [[1, 1]]}}\nconstraints: [params < 5e3]\n"
@@ -118,7 +118,7 @@ def test_budgets_on_parameters_come_from_the_cached_table(plan, tmp_path, monkey
     assert len(table) == 2
     # Conv 1→4, 4→4 twice, 4→8 and 8→8, shortcut 4→8, two parameters a BatchNorm channel, classifier 8→10.
     assert min(row["params"] for row in table.values()) == 36 + 288 + 288 + 576 + 32 + 2 * (4 * 3 + 8 * 3) + 90
-    monkeypatch.setattr(model_counts.subprocess, "run", lambda *args, **kwargs: pytest.fail("the table was not used"))
+    monkeypatch.setattr(model_counts, "_counted", lambda asked: pytest.fail("the table was not used"))
     assert settings(plan(text), "model.channels") == [([4, 8],)]
     assert not capsys.readouterr().err
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from espalier.site.preload import SOCKET
-from support.preload_server import Server, at_work, ended, train
-from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, ROOT, preloaded
+from support.preload_server import LIGHT, Server, at_work, ended, train
+from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, ROOT, begun
 
 HANDED = "from espalier.site.preload.client import hand_over\nhand_over()\n"
 NETWORK = ("model={name: resnet, blocks: [1], channels: [8]}", "augment=[pad_crop]")
@@ -31,6 +30,44 @@ with open({begun!r}, "a") as file:
 """
 
 
+SCRIPT = f"""
+import os, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from espalier.site.preload import client, preloaded
+client.hand_over()
+folder, how = Path(sys.argv[1]), sys.argv[2]
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+folder.mkdir()
+(folder / "new").write_text(f"{{os.getpid()}} {{preloaded()}}")
+(folder / "new").rename(folder / "begun")
+time.sleep(dict(quick=0, longer=1, endless=100_000)[how])
+(folder / "done").touch()
+"""
+"""In place of a run, where a run's own work is not what is tested: it needs no torch."""
+
+
+@pytest.fixture
+def words(tmp_path):
+    """The command line of the script: its folder, and how long it takes."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    return lambda folder, how: [sys.executable, tmp_path / "script.py", folder, how]
+
+
+def has_begun(process, folder):
+    """Wait until the script has begun; the process that it is."""
+    while not (folder / "begun").exists():
+        assert process.poll() is None, "ended before it began"
+        time.sleep(0.01)
+    pid, preloaded = (folder / "begun").read_text().split()
+    assert preloaded == "True" and int(pid) != process.pid
+    return int(pid)
+
+
+def was_forked(folder):
+    return (folder / "begun").read_text().split()[1] == "True" and (folder / "done").exists()
+
+
 @pytest.fixture(scope="module")
 def server():
     one = Server()
@@ -40,8 +77,8 @@ def server():
 
 @pytest.fixture
 def own_server():
-    """One that a test may end as it likes."""
-    one = Server()
+    """One that a test may end as it likes, and that imports no torch."""
+    one = Server(LIGHT)
     yield one
     one.process.kill()
     one.process.communicate()
@@ -94,11 +131,11 @@ def test_a_run_that_is_killed_itself_ends_its_client_likewise(server, digits, tm
     assert process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
 
 
-def test_a_run_that_is_killed_while_it_waits_to_be_forked_never_begins(own_server, digits, tmp_path):
-    folder = tmp_path / "run-00000000a1"
+def test_a_run_that_is_killed_while_it_waits_to_be_forked_never_begins(own_server, words, tmp_path):
+    folder = tmp_path / "run"
     # As while torch is imported there, which may be quicker than what is done here.
     own_server.process.send_signal(signal.SIGSTOP)
-    processes = [own_server.begin(train(folder, digits, *ENDLESS)) for _ in range(2)]
+    processes = [own_server.begin(words(folder, "endless")) for _ in range(2)]
     # The kernel lists the server's own socket, and one for each client that waits.
     while Path("/proc/net/unix").read_text().count(str(own_server.socket)) < 3:
         time.sleep(0.01)
@@ -106,14 +143,15 @@ def test_a_run_that_is_killed_while_it_waits_to_be_forked_never_begins(own_serve
         process.kill()
         process.wait()
     own_server.process.send_signal(signal.SIGCONT)
-    done = own_server.run(*train(tmp_path / "next-00000000a2", digits, *QUICK))
+    done = own_server.run(*words(tmp_path / "next", "quick"))
     assert (done.returncode, own_server.end()) == (0, "")
-    assert not folder.exists()
+    assert was_forked(tmp_path / "next") and not folder.exists()
 
 
-def test_as_many_ends_as_beginnings(server, digits, tmp_path):
-    processes = [server.begin(train(tmp_path / f"run-00000000{n}", digits, "train.epochs=none")) for n in range(10, 22)]
-    assert {process.wait(timeout=PATIENCE_S) for process in processes} == {2}
+def test_as_many_ends_as_beginnings(own_server, words, tmp_path):
+    processes = [own_server.begin(words(tmp_path / f"{number}", "quick")) for number in range(12)]
+    assert {process.wait(timeout=PATIENCE_S) for process in processes} == {0}
+    assert all(was_forked(tmp_path / f"{number}") for number in range(12))
 
 
 @pytest.mark.parametrize(
@@ -141,68 +179,69 @@ def test_a_script_ends_and_reads_as_it_would_alone(server, tmp_path, body, code,
         assert (alone.stdout, forked.stdout) == ("cba False\n", "cba True\n")
 
 
-def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(server, digits, tmp_path):
-    first, other = tmp_path / "first-00000000a1", tmp_path / "other-00000000a2"
-    done = server.run(*train(first, digits, *QUICK))
-    assert done.returncode == 0 and "imports torch for itself" not in done.stderr
+def test_libraries_loaded_otherwise_are_loaded_by_the_run_itself(own_server, words, tmp_path):
+    first, other = tmp_path / "first", tmp_path / "other"
+    done = own_server.run(*words(first, "quick"))
+    assert (done.returncode, done.stderr) == (0, "")
     changed = {"OMP_NUM_THREADS": "2", "KMP_BLOCKTIME": "0", "LD_\udcff": "no UTF-8"}
-    done = server.run(*train(other, digits, *QUICK), **changed)
+    done = own_server.run(*words(other, "quick"), **changed)
     assert done.returncode == 0
     assert "this run imports torch for itself: another KMP_BLOCKTIME, LD_?, OMP_NUM_THREADS than" in done.stderr
-    assert [json.loads((folder / "run.json").read_text())["preloaded"] for folder in (first, other)] == [True, False]
+    assert [was_forked(folder) for folder in (first, other)] == [True, False] and (other / "done").exists()
 
 
-def test_signals_to_every_process_stop_runs_alone(own_server, digits, tmp_path):
-    folder = tmp_path / "run-00000000a1"
-    process = own_server.begin(train(folder, digits, *ENDLESS))
-    at_work(process, folder)
+def test_a_library_that_sets_a_variable_when_it_is_imported_makes_no_run_another(words, tmp_path):
+    """As torch._dynamo does."""
+    (tmp_path / "setting.py").write_text("import os\nos.environ['TORCH_OF_A_LIBRARY'] = 'set'\n")
+    path = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    one = Server((*LIGHT[:2], path + LIGHT[2].replace("wave", "setting")))
+    assert one.run(*words(tmp_path / "run", "quick")).stderr == one.end() == ""
+    assert was_forked(tmp_path / "run")
+
+
+def test_signals_to_every_process_stop_runs_alone(own_server, words, tmp_path):
+    process = own_server.begin(words(tmp_path / "run", "endless"))
+    has_begun(process, tmp_path / "run")
     # The server's session: itself and the run.
     os.killpg(own_server.process.pid, signal.SIGTERM)
     assert process.wait(timeout=PATIENCE_S) == 75
-    assert own_server.run(*train(tmp_path / "next-00000000a2", digits, *QUICK)).returncode == 0
-    assert json.loads((tmp_path / "next-00000000a2/run.json").read_text())["preloaded"]
+    assert own_server.run(*words(tmp_path / "next", "quick")).returncode == 0
+    assert was_forked(tmp_path / "next")
 
 
 def test_a_signal_that_the_caller_ignores_is_ignored(server, digits, tmp_path):
     folder = tmp_path / "run-00000000a1"
-    words = train(folder, digits, *ENDLESS)
-    process = server.begin(["nohup", *words])
-    forked = at_work(process, folder)
-    os.kill(forked, signal.SIGHUP)
+    process = server.begin(["nohup", *train(folder, digits, *ENDLESS)])
+    os.kill(at_work(process, folder), signal.SIGHUP)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=PATIENCE_S) == 75
 
 
-def test_runs_at_work_are_waited_for(own_server, digits, tmp_path):
-    folder = tmp_path / "run-00000000a1"
-    process = own_server.begin(train(folder, digits, *LONGER))
-    at_work(process, folder)
+def test_runs_at_work_are_waited_for(own_server, words, tmp_path):
+    process = own_server.begin(words(tmp_path / "run", "longer"))
+    has_begun(process, tmp_path / "run")
     assert own_server.end() == ""
     assert process.wait(timeout=PATIENCE_S) == 0
-    assert (folder / "run.json").exists()
+    assert (tmp_path / "run/done").exists()
     assert not own_server.socket.parent.exists()
-    late = tmp_path / "late-00000000a2"
-    assert own_server.run(*train(late, digits, *QUICK)).returncode == 0
-    assert not json.loads((late / "run.json").read_text())["preloaded"]
+    assert own_server.run(*words(tmp_path / "late", "quick")).returncode == 0
+    assert not was_forked(tmp_path / "late")
 
 
-def test_runs_of_other_tests_are_forked_whatever_has_been_imported_there(digits, tmp_path, monkeypatch):
+def test_runs_of_other_tests_are_forked_whatever_has_been_imported_there(words, tmp_path, monkeypatch):
     # As scikit-learn does when it is imported.
     monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
-    environment = preloaded.__wrapped__()
-    folder = tmp_path / "run-00000000a1"
-    subprocess.run(train(folder, digits, *QUICK), env=environment, check=True)
-    assert json.loads((folder / "run.json").read_text())["preloaded"] == (SOCKET in environment)
+    subprocess.run(words(tmp_path / "run", "quick"), env=begun(LIGHT), check=True)
+    assert was_forked(tmp_path / "run")
 
 
-def test_no_run_outlives_a_killed_server(own_server, digits, tmp_path):
-    folder = tmp_path / "run-00000000a1"
-    process = own_server.begin(train(folder, digits, *ENDLESS))
-    forked = at_work(process, folder)
+def test_no_run_outlives_a_killed_server(own_server, words, tmp_path):
+    process = own_server.begin(words(tmp_path / "run", "endless"))
+    pid = has_begun(process, tmp_path / "run")
     own_server.process.kill()
     assert process.wait(timeout=PATIENCE_S) == 1
-    assert ended(forked)
+    assert ended(pid)
 
 
 def test_a_server_that_hangs_holds_up_no_run_and_begins_none_later(own_server, tmp_path):
@@ -220,12 +259,11 @@ def test_a_server_that_hangs_holds_up_no_run_and_begins_none_later(own_server, t
     assert begun.read_text().split() == ["False", "True"]
 
 
-def test_a_client_that_is_stopped_before_it_asks_holds_up_no_other(own_server, digits, tmp_path):
+def test_a_client_that_is_stopped_before_it_asks_holds_up_no_other(own_server, words, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
         silent.connect(str(own_server.socket))
-        folder = tmp_path / "run-00000000a1"
-        assert own_server.run(*train(folder, digits, *QUICK)).returncode == 0
-        assert json.loads((folder / "run.json").read_text())["preloaded"]
+        assert own_server.run(*words(tmp_path / "run", "quick")).returncode == 0
+        assert was_forked(tmp_path / "run")
     assert own_server.end() == ""
 
 
@@ -244,13 +282,12 @@ def test_a_server_ends_with_the_process_that_began_it():
     assert not Path(socket).exists()
 
 
-def test_a_temporary_folder_may_have_a_long_name_and_go_before_the_end(digits, tmp_path, monkeypatch):
+def test_a_temporary_folder_may_have_a_long_name_and_go_before_the_end(words, tmp_path, monkeypatch):
     place = tmp_path / ("long" * 20)
     place.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
-    one = Server()
-    folder = tmp_path / "run-00000000a1"
-    assert one.run(*train(folder, digits, *QUICK)).returncode == 0
-    assert json.loads((folder / "run.json").read_text())["preloaded"]
+    one = Server(LIGHT)
+    assert one.run(*words(tmp_path / "run", "quick")).returncode == 0
+    assert was_forked(tmp_path / "run")
     subprocess.run(["rm", "-r", one.socket.parent], check=True)
     assert one.end() == ""

@@ -3,19 +3,27 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from espalier.site.preload import SOCKET, server
 from support.scripts_as_run import PATIENCE_S, saved, script
 
+LIGHT = (
+    sys.executable,
+    "-c",
+    "from espalier.site.preload import server; server.MODULES = ('wave',); server.main()",
+)
+"""The command of a server that imports next to nothing, for scripts that need no torch."""
+
 
 class Server:
     """A server, started and ended as Snakemake does it."""
 
-    def __init__(self):
+    def __init__(self, command=server.COMMAND):
         self.process = subprocess.Popen(
-            server.COMMAND,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -17,6 +17,16 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 ENVIRONMENT = server.environment()
 """That of a run with one thread, which imports torch for itself."""
+EVERYTHING = (
+    sys.executable,
+    "-c",
+    f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    "from espalier.site.preload import server\n"
+    "server.MODULES += ('espalier.stages.frame.command_line', 'espalier.training.loop', 'espalier.training.watch')\n"
+    "server.MODULES += ('espalier.networks.own_weights', 'espalier.networks.pretrained', 'espalier.training.longer')\n"
+    "server.main()",
+)
+"""The command of a server that has imported Espalier too, which no test edits between its runs."""
 PATIENCE_S = 600.0
 """What takes longer has hung. Machines are slow and busy; no test is quicker for a shorter time."""
 
@@ -27,9 +37,14 @@ def preloaded():
     # A server's forks are not among the processes whose coverage is measured.
     if not server.wanted("auto") or any(key.startswith("COV") for key in os.environ):
         return ENVIRONMENT
+    return begun(EVERYTHING)
+
+
+def begun(command):
+    """The environment of runs that are forked by a new server, which this command starts."""
     # The environment is changed here only, so that other processes of tests use no server. It is the original one: with
     # variables that imported libraries have set since, a server would refuse these runs.
-    with mock.patch.dict(os.environ, ENVIRONMENT, clear=True):
+    with mock.patch.dict(os.environ, ENVIRONMENT, clear=True), mock.patch.object(server, "COMMAND", command):
         server.begin()
         return ENVIRONMENT | {SOCKET: os.environ[SOCKET]}
 

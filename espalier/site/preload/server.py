@@ -20,7 +20,15 @@ from espalier.site.preload import PASSED_ON, SOCKET
 from espalier.site.preload.forked import attend
 
 COMMAND = (sys.executable, "-m", "espalier.site.preload.server")
-MODULES = ("torch", "torch.utils.flop_counter", "accelerate", "safetensors.torch", "ruamel.yaml", "pydantic")
+MODULES = (
+    "torch",
+    "torch._dynamo",  # by torch's optimizers and its counter of FLOPs at their first use: 1.3 CPU-seconds
+    "torch.utils.flop_counter",
+    "accelerate",
+    "safetensors.torch",
+    "ruamel.yaml",
+    "pydantic",
+)
 """What every stage that runs networks imports. Espalier's own files are not among them: a run reads them as they are
 when it starts."""
 _THREADS = tuple(f"{name}_THREADS" for name in ("OMP_NUM", "GOTO_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM"))
@@ -105,9 +113,7 @@ def _serve(listener: socket.socket) -> None:
 
 def _fork(listener: socket.socket, runs: dict[int, socket.socket], wake: tuple[socket.socket, ...]) -> None:
     connection, _ = listener.accept()
-    for name in MODULES:
-        with suppress(ImportError):
-            importlib.import_module(name)
+    _import()
     # Looked through for garbage by a run, they would be copied to it: 34 MB.
     gc.freeze()
     server = os.getpid()
@@ -119,6 +125,17 @@ def _fork(listener: socket.socket, runs: dict[int, socket.socket], wake: tuple[s
     for one in (listener, *runs.values(), *wake):
         one.close()
     attend(connection, server)
+
+
+def _import() -> None:
+    """Import what runs need."""
+    known = dict(os.environ)
+    for name in MODULES:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    # A library may have set a variable: clients that do not have it are compared with the others.
+    os.environ.clear()
+    os.environ.update(known)
 
 
 def _tell_ends(runs: dict[int, socket.socket]) -> None:
