@@ -99,7 +99,8 @@ def compare(program, path, memory=MEMORY):
     """Both outputs of the program are the library's contents; how many tensors were compared."""
     contents, output = decode(path), path.with_suffix(".safetensors")
     compared = 0
-    for words, wanted in (([], state_of(contents.tensors)), (["--levels"], levels_of(contents.tensors))):
+    # The state comes last, and stays for whoever called.
+    for words, wanted in ((["--levels"], levels_of(contents.tensors)), ([], state_of(contents.tensors))):
         code, _, said = run(program, path, output, *words, memory=memory)
         assert code == 0, said
         found = load_file(output)
@@ -246,16 +247,21 @@ def made(settings, size, bits=None, inputs=True):
     return Network(model, chosen, 10, size, None, quantization)
 
 
-@pytest.mark.parametrize(("fold", "floats"), [(False, "fp32"), (True, "fp16")])
-@pytest.mark.parametrize("bits", [None, 3, 8])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_networks_are_those_of_the_command(program, tmp_path, family, bits, fold, floats):
+CODED = [(bits, how) for bits in (None, 3, 8) for how in ((False, "fp32"), (True, "fp16"))]
+
+
+@pytest.mark.parametrize(
+    ("family", "bits", "how"),
+    # SqueezeNet is by far the largest, and has all that the others lack with one of each.
+    [(name, *each) for name in FAMILIES for each in (CODED if name != "squeezenet" else [CODED[0], CODED[-1]])],
+)
+def test_networks_are_those_of_the_command(program, tmp_path, family, bits, how):
+    fold, floats = how
     tensors, record = coded_network.tensors_of(made(FAMILIES[family], 32, bits), fold, floats)
-    path, output = tmp_path / "model.esp", tmp_path / "model.safetensors"
+    path = tmp_path / "model.esp"
     encode(tensors, record, path)
     compare(program, path)
-    assert run(program, path, output)[0] == 0
-    found, wanted = load_file(output), coded_network.load(path).model.state_dict()
+    found, wanted = load_file(path.with_suffix(".safetensors")), coded_network.load(path).model.state_dict()
     assert found.keys() == wanted.keys()
     assert all(same(found[name], wanted[name].contiguous()) for name in wanted)
 

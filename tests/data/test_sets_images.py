@@ -18,7 +18,7 @@ from torchvision.transforms import CenterCrop, Compose, Resize
 from espalier.data.images import Arrays, Files, Unreadable
 from espalier.data.prepared import SPLITS, DataError, Dataset, Prepared, write
 from support.published_files import drawn, folder
-from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, preloaded
+from support.scripts_as_run import PATIENCE_S, preloaded
 
 PREPARE = [sys.executable, Path(__file__).parents[2] / "workflow/scripts/stage.py", "prepare"]
 
@@ -162,16 +162,14 @@ def test_threads_work_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-@pytest.mark.parametrize("forked", [False, True])
-def test_an_interrupted_preparation_leaves_no_images(forked, number, code, tmp_path):
+def test_an_interrupted_preparation_leaves_no_images(number, code, tmp_path):
     folder(tmp_path / "data/trees", each=100)
     words = ("dataset.name=folder", "dataset.path=trees", "dataset.image_size=512")
-    environment = preloaded() if forked else ENVIRONMENT
     process = subprocess.Popen(
         [*PREPARE, tmp_path / "out/trees.safetensors", *words],
         stderr=subprocess.PIPE,
         text=True,
-        env=environment | {"ESPALIER_DATA": str(tmp_path / "data")},
+        env=preloaded() | {"ESPALIER_DATA": str(tmp_path / "data")},
     )
     # One that is not forked though it should be says so first.
     assert "of 200 images (1" in process.stderr.readline()

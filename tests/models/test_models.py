@@ -41,20 +41,22 @@ def test_every_model_trains_every_parameter_at_any_size(name, size):
         assert parameter.grad.abs().sum() > 0, label
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4])
+@torch.no_grad()
 @pytest.mark.parametrize("name", entries("model"))
-def test_every_model_reads_images_of_any_channels(name, channels):
+def test_every_model_reads_images_of_any_channels(name):
     """As many weights of the first layer for each channel; the rest of the network is the same."""
     entry = entries("model")[name]
     side = max(16, smallest(entry))
-    with torch.device("meta"):
-        usual, model = (entry.load()(7, side, each) for each in (3, channels))
-        assert model(torch.empty(2, channels, side, side)).shape == (2, 7)
-    shapes = {key: (one.shape, model.state_dict()[key].shape) for key, one in usual.state_dict().items()}
-    differing = {key: pair for key, pair in shapes.items() if pair[0] != pair[1]}
-    first = f"{model.facts.first}.weight"
-    assert differing.keys() == ({first} if name != "thriftynet" else set())
-    assert all(3 * own.numel() == channels * before.numel() for before, own in differing.values())
+    usual = entry.load()(7, side, 3).state_dict()
+    for channels in (1, 2, 4):
+        model = entry.load()(7, side, channels)
+        # Not on the meta device, where normalization takes longer than on images so small.
+        assert model(torch.zeros(2, channels, side, side)).shape == (2, 7)
+        shapes = {key: (one.shape, model.state_dict()[key].shape) for key, one in usual.items()}
+        differing = {key: pair for key, pair in shapes.items() if pair[0] != pair[1]}
+        first = f"{model.facts.first}.weight"
+        assert differing.keys() == ({first} if name != "thriftynet" else set())
+        assert all(3 * own.numel() == channels * before.numel() for before, own in differing.values())
 
 
 @pytest.mark.parametrize("name", [name for name in entries("model") if name not in ("mlp", "thriftynet")])

@@ -100,7 +100,8 @@ def test_every_profile_entry_has_its_reason(repository):
             assert block.lstrip().startswith("#"), f"{profile}: no reason above\n{block}"
 
 
-def test_nothing_at_parse_time_imports_torch(repository):
+def test_nothing_at_parse_time_imports_torch(planned, tmp_path):
+    repository = planned.copy(tmp_path / "copy")
     snakefile = repository.folder / "Snakefile"
     snakefile.write_text(snakefile.read_text() + "\nimport sys\nassert 'torch' not in sys.modules\n")
     repository.snakemake("-n")

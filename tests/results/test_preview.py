@@ -205,5 +205,5 @@ def test_the_script_draws_a_picture_a_policy(tmp_path):
     assert set(pictures) == {"none.png", "crop.png"} and len(set(pictures.values())) == 2
 
 
-def test_a_preview_needs_the_data_and_no_training(repository):
-    assert repository.jobs("preview") == {"prepare": 1, "preview_study": 1, "preview": 1}
+def test_a_preview_needs_the_data_and_no_training(planned):
+    assert planned.jobs("preview") == {"prepare": 1, "preview_study": 1, "preview": 1}

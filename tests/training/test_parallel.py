@@ -67,7 +67,7 @@ def processes(folder):
 @pytest.mark.parametrize("words", [MLP, pytest.param(CCT, marks=pytest.mark.slow)], ids=["mlp", "cct"])
 def test_two_processes_have_the_losses_of_one(words, digits, tmp_path):
     one, two = tmp_path / "one-0000000001", tmp_path / "two-0000000002"
-    finish(train(one, digits, *words))
+    assert run("train", one, "--data", digits, *words).returncode == 0
     finish(train(two, digits, *words, TWO), OMP_NUM_THREADS="2", MKL_NUM_THREADS="2")
     assert json.loads((two / "run.json").read_text())["threads"] == 1, "two cores, two processes"
     assert len(history(two)) == len(history(one))
