@@ -1,4 +1,4 @@
-"""The studies of "Pipeline Report", "ResNet under 5 million Parameters", the MobileNetV2 assignment, and of small files.
+"""The studies of "Pipeline Report", "ResNet under 5 million Parameters", the MobileNetV2 assignment, small files.
 
 Their numbers of runs are those of the reports, and every published row has a configuration.
 """
