@@ -396,13 +396,21 @@ echo "GPU 0: NVIDIA H100 (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)"
 SERVER = """#!/bin/sh
 if [ "$1" = -d ]; then echo started > {told}; else cat >> {told}; fi
 """
+APPTAINER = """#!/bin/sh
+[ "$1 $2 $3 $5" = "exec --nv --bind espalier.sif" ] && [ -d "$4" ] || exit 1
+shift 5
+echo "$1" >> {told}
+exec "$@"
+"""
 
 
-def test_the_batch_script_saves_what_runs_when_its_time_is_over(stocked, tmp_path):
-    """Without SLURM, and with programs in place of the driver's that a machine without a GPU lacks."""
+@pytest.mark.parametrize("image", ["", "espalier.sif"])
+def test_the_batch_script_saves_what_runs_when_its_time_is_over(stocked, tmp_path, image):
+    """Without SLURM, and with programs in place of Apptainer and of the driver's that a machine without a GPU lacks."""
     (stocked.folder / "config/studies/long.yaml").write_text(STUDY.format(title="long", epochs="[100000]"))
     told = tmp_path / "told"
     programs = {"nvidia-smi": DRIVER, "nvidia-cuda-mps-control": SERVER.format(told=told)}
+    programs["apptainer"] = APPTAINER.format(told=tmp_path / "inside")
     for name, text in programs.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
@@ -410,7 +418,7 @@ def test_the_batch_script_saves_what_runs_when_its_time_is_over(stocked, tmp_pat
     scratch.mkdir()
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     words = ["bash", "profiles/pilot/pilot.sbatch", "--until", "train", "--config", "studies=long"]
-    environment = ENVIRONMENT | {"PATH": path, "TMPDIR": str(scratch)}
+    environment = ENVIRONMENT | {"PATH": path, "TMPDIR": str(scratch), "ESPALIER_IMAGE": image}
     with (tmp_path / "output").open("w") as output:
         process = subprocess.Popen(words, cwd=stocked.folder, env=environment, stdout=output, stderr=output)
         runs = stocked.folder / "results/runs/train"
@@ -424,6 +432,8 @@ def test_the_batch_script_saves_what_runs_when_its_time_is_over(stocked, tmp_pat
     assert (run / "checkpoint/latest.safetensors").exists()
     assert told.read_text().split() == ["started", "quit"]
     assert list(scratch.iterdir()) == []
+    if image:
+        assert (tmp_path / "inside").read_text().split() == ["python", "snakemake", "python"]
 
 
 def rows(path):

@@ -199,6 +199,21 @@ def _uv(words: list[str]) -> None:
         raise Refused(f"uv {' '.join(words)}: not known here")
 
 
+def _apptainer(words: list[str]) -> None:
+    verb, *rest = words
+    if verb == "build":
+        if not (ROOT / rest[-1]).is_file():
+            raise Refused(f"{rest[-1]}: no such recipe")
+        return
+    image = next(place for place, word in enumerate(rest) if word.endswith(".sif"))
+    check([*(["snakemake"] if verb == "run" else []), *rest[image + 1 :]])
+
+
+def _conda(words: list[str]) -> None:
+    if words[0] not in ("create", "activate"):
+        raise Refused(f"conda {words[0]}: not known here")
+
+
 def _shell(words: list[str]) -> None:
     while words and words[0].startswith("-"):
         words = words[2:]
@@ -232,6 +247,9 @@ _CHECKS = {
     "python": _python,
     "make": _make,
     "uv": _uv,
+    "pip": lambda words: _uv(["pip", *words]),
+    "conda": _conda,
+    "apptainer": _apptainer,
     "bash": _shell,
     "sbatch": _shell,
     "pytest": _pytest,

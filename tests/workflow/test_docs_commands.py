@@ -38,6 +38,8 @@ def test_the_pages_have_commands():
         "uv sync --group nothing",
         "sbatch profiles/missing.sbatch",
         "watch -n 60 python workflow/scripts/missing.py",
+        "apptainer build espalier.sif envs/missing.def",
+        "apptainer exec espalier.sif espalier nothing",
         "excel --macro",
     ],
 )

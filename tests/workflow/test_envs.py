@@ -1,6 +1,7 @@
-"""The conda environments hold the versions of the lock, and all that their scripts import."""
+"""The conda environments and the image hold the versions of the lock, and all that their scripts import."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -52,9 +53,6 @@ def test_everything_imported_is_pinned(name):
     # Snakemake imports the one file that asks it of its own command line.
     # zstandard is a rung of the size ladder and pillow-heif a reader where they are installed; MLflow has an
     # environment of its own.
-    if name == "report":
-        # Of the command, `decode` is for the environment of training.
-        imported -= {"safetensors"}
     outside = imported - set(sys.stdlib_module_names) - {"espalier", "snakemake", "zstandard", "mlflow", "pillow_heif"}
     pinned = set(pins(name)) | {"pydantic_core"}
     assert {DISTRIBUTIONS.get(module, module) for module in outside} <= pinned
@@ -63,3 +61,21 @@ def test_everything_imported_is_pinned(name):
 def test_the_project_pins_what_the_lock_holds():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert all(LOCKED[name] == version for name, version in (item.split("==") for item in project["dependencies"]))
+
+
+def test_the_image_has_the_python_and_the_uv_of_the_project():
+    recipe = (ROOT / "envs/espalier.def").read_text()
+    (least,) = re.findall(r'requires-python = ">=(\S+)"', (ROOT / "pyproject.toml").read_text())
+    assert re.findall(r"^From: python:([\d.]+)-", recipe, re.MULTILINE) == [least]
+    assert {re.search(r"python =(\S+)", path.read_text())[1] for path in ROOT.glob("envs/*.yaml")} == {least}
+    (uv,) = re.findall(r"^UV_VERSION := (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.findall(r"uv==(\S+)", recipe) == [uv]
+
+
+def test_the_image_is_built_of_files_that_are_there():
+    recipe = (ROOT / "envs/espalier.def").read_text()
+    files = re.findall(r"^    (\S+) /opt/source/(\S+)$", recipe, re.MULTILINE)
+    assert files and all(here == there and (ROOT / here).exists() for here, there in files)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {here for here, _ in files} >= {"pyproject.toml", "uv.lock", project["project"]["readme"], *packages}
