@@ -48,11 +48,11 @@ def status(
 
     Reads the files that the runs write. It asks no scheduler, takes no lock, and needs no call of Snakemake before.
     """
-    from espalier.plan.configured import configured
+    from espalier.plan.configured_plan import plan_studies
     from espalier.plan.manifest import manifest
     from espalier.results.page import status_table
 
-    plan = configured(studies or (), config or ())
+    plan = plan_studies(studies or (), config or ())
     told = {name: manifest(planned) for name, planned in plan.studies.items()}
     while True:
         found = [status_table.told(study) for study in told.values()]
@@ -69,11 +69,11 @@ def status(
 def partial(studies: Studies = None, config: Words = None) -> None:
     """Make the tables, figures and pages of what exists so far, in results/partial/."""
     from espalier.plan import manifest
-    from espalier.plan.configured import configured
+    from espalier.plan.configured_plan import plan_studies
     from espalier.results.making import make
 
     wrong: list[str] = []
-    for name, planned in configured(studies or (), config or ()).studies.items():
+    for name, planned in plan_studies(studies or (), config or ()).studies.items():
         folder = Path("results/partial") / name
         manifest.write(folder / "plan.json", manifest.manifest(planned))
         _, failures = make(folder, folder / "plan.json")
@@ -106,10 +106,10 @@ def forget(
 
     chosen = [find(name) for name in runs or ()]
     if stale:
-        from espalier.plan.configured import configured
-        from espalier.plan.standing import Standing
+        from espalier.plan.configured_plan import plan_studies
+        from espalier.plan.plan_records import PlanRecords
 
-        chosen += [Path(run.path) for run in Standing(configured((), config or ())).problems]
+        chosen += [Path(run.path) for run in PlanRecords(plan_studies((), config or ())).problems]
     if not chosen and not stale:
         raise Mistake("name the runs to forget, or --stale")
     for folder in run_folders.forget(chosen):
@@ -125,13 +125,13 @@ def orphans(
     Asked for is what any study of config/studies/ has or starts from, as it is written now, and any plan in
     results/studies/.
     """
-    from espalier.plan.configured import STUDIES, configured
+    from espalier.plan.configured_plan import STUDIES, plan_studies
     from espalier.results.read import run_folders
     from espalier.results.read.planned_study import read
 
     names = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
     print(f"{counted(len(names), 'study is', 'studies are')} planned: all of {STUDIES}", file=sys.stderr, flush=True)
-    plan = configured(names)
+    plan = plan_studies(names)
     planned = [run for runs in plan.runs.values() for run in runs.values()]
     asked = [run.path for run in planned]
     starts = [start.file for run in planned if (start := getattr(run.spec, "checkpoint", None))]
@@ -154,12 +154,12 @@ def orphans(
 @command
 def verify(studies: Studies = None, config: Words = None) -> None:
     """Read every file of a study's runs, and tell which is not what was written. Exit code 1 where one is not."""
-    from espalier.plan.configured import configured
-    from espalier.plan.standing import Standing
+    from espalier.plan.configured_plan import plan_studies
+    from espalier.plan.plan_records import PlanRecords
     from espalier.results.read import verification
 
-    plan = configured(studies or (), config or ())
-    found = verification.verified(plan, Standing(plan))
+    plan = plan_studies(studies or (), config or ())
+    found = verification.verified(plan, PlanRecords(plan))
     print(found.told())
     raise typer.Exit(bool(found.wrong))
 
@@ -195,10 +195,10 @@ def compare(
     A file with `compare: [A, B]` in config/studies/ is such a comparison that Snakemake makes and keeps.
     """
     from espalier.plan import manifest
-    from espalier.plan.configured import side_by_side
+    from espalier.plan.configured_plan import plan_comparison
     from espalier.results.making import make
 
-    planned = side_by_side(studies, config or ())
+    planned = plan_comparison(studies, config or ())
     folder = output or Path("results/compare") / planned.name
     manifest.write(folder / "plan.json", manifest.manifest(planned))
     _, failures = make(folder, folder / "plan.json")

@@ -8,15 +8,15 @@ from typing import Any
 
 from espalier.counted import counted
 from espalier.errors import Mistake
-from espalier.plan import compared, rungs, sampled
+from espalier.plan import combined_study, rungs, sampled_points
 from espalier.plan.chain import Settings, chain
 from espalier.plan.grid import GridPoint
+from espalier.plan.open_questions import OpenQuestion
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
 from espalier.plan.search_rounds import Rounds
-from espalier.plan.selected import Configured, Selections
-from espalier.plan.starts import Starts
-from espalier.plan.steps import Step
+from espalier.plan.selections import Configured, Selections
+from espalier.plan.starting_weights import StartingWeights
 from espalier.plan.study import Loaded, Study, load
 from espalier.plan.study_file import find
 from espalier.settings.problems import Problem, StudyError
@@ -56,7 +56,7 @@ class PlannedStudy:
     """what it says in vain"""
     answers: tuple[Mapping[str, Any], ...] = ()
     """to the questions that it has asked of results so far"""
-    pending: Step | None = None
+    pending: OpenQuestion | None = None
     """the question that must be answered before the plan goes on; None where it is whole"""
 
     changes: Mapping[tuple[str, ...], GridPoint] = field(default_factory=dict)
@@ -87,32 +87,32 @@ class Plan:
     def summary(self) -> str:
         """Runs asked, unique runs after sharing, their number a stage, and a warning of whatever is said in vain."""
         lines = []
-        asked = 0
+        wanted = 0
         for name, planned in self.studies.items():
             runs = sum(len(point.runs) for point in planned.points)
-            asked += runs
+            wanted += runs
             chains = counted(len(planned.points), "chain")
             configurations = counted(len(planned.points) // planned.study.times, "configuration")
             folds = f" × {counted(planned.study.folds, 'fold')}" if planned.study.folds else ""
-            drawn = sampled.told(planned.study, planned.answers)
+            drawn = sampled_points.summary(planned.study, planned.answers)
             if planned.study.compare:
                 lines.append(f"study {name}: {chains} of {', '.join(planned.study.compare)}")
                 continue
             if planned.pending and not planned.points:
                 lines.append(f"study {name}: its configurations are not known yet")
-                lines += [f"  {line}" for line in rungs.told(planned)]
+                lines += [f"  {line}" for line in rungs.lines(planned)]
                 continue
             lines.append(
                 f"study {name}: {configurations}{f' ({drawn})' if drawn else ''}"
                 f" × {counted(planned.study.repeats, 'repeat')}{folds}"
                 f" = {chains}, {counted(runs, 'run')} asked"
             )
-            lines += [f"  {line}" for line in rungs.told(planned)]
+            lines += [f"  {line}" for line in rungs.lines(planned)]
         stages = ", ".join(f"{stage} {len(runs)}" for stage, runs in self.runs.items() if runs)
         unique = sum(map(len, self.runs.values()))
         most = "at most " if any(rungs.ends_early(one.study) for one in self.studies.values()) else ""
         warnings = [f"warning: study {name}: {each}" for name, one in self.studies.items() for each in one.warnings]
-        plan = f"plan: {most}{counted(asked, 'run')} asked, {unique:,} unique after sharing ({stages})"
+        plan = f"plan: {most}{counted(wanted, 'run')} asked, {unique:,} unique after sharing ({stages})"
         return "\n".join([*lines, *warnings, plan])
 
 
@@ -155,7 +155,7 @@ def _study(
     study, source, _ = loaded
     if not study.compare:
         return _points(path, folder, loaded, overrides, (*asking, path.stem))
-    problems = loaded[2] + compared.problems(study, source)
+    problems = loaded[2] + combined_study.problems(study, source)
     place = source.place(("compare",))
     for name in study.compare:
         if find(name, folder).stem in (*asking, path.stem):
@@ -163,14 +163,16 @@ def _study(
     if problems:
         return None, problems
     members = build(study.compare, folder, overrides, (*asking, path.stem)).studies
-    found, axes, baseline, points = compared.joined(study, members, place, "compare")
-    planned = _of(path, found, axes, baseline, points, overrides)
-    return compared.with_answers(planned, members), compared.asked(found, axes, source)
+    found, axes, baseline, points = combined_study.combine(study, members, place, "compare")
+    planned = _planned_study(path, found, axes, baseline, points, overrides)
+    return combined_study.with_answers(planned, members), combined_study.output_problems(found, axes, source)
 
 
-def _line(run: Run) -> list[Run]:
+def _with_ancestors(run: Run) -> list[Run]:
     """A run after all that it needs, its prepared data first."""
-    return [run.data, *(each for before in run.before for each in _line(before)), run] if run.parent else [run]
+    return (
+        [run.data, *(each for before in run.before for each in _with_ancestors(before)), run] if run.parent else [run]
+    )
 
 
 def _points(
@@ -188,14 +190,14 @@ def _points(
 
     def partly(configurations: Configured, first: int) -> PlannedStudy:
         points = _chains(study, configurations, [None] * len(configurations))
-        return rungs.stepped(_of(path, study, (), None, points, overrides), first * study.times)
+        return rungs.with_answers(_planned_study(path, study, (), None, points, overrides), first * study.times)
 
     selections = Selections(path.stem, partly, lambda name: other(name, overrides=overrides))
     rounds = Rounds(path.stem, partly)
-    found = StudyPoints(loaded, overrides, Starts(other), selections, rounds)
-    points = _chains(found.study, found.configurations, found.cut)
-    whole = _of(path, found.study, found.axes, found.baseline, points, overrides, tuple(found.warnings))
-    planned = rungs.stepped(whole, found.first * found.study.times)
+    found = StudyPoints(loaded, overrides, StartingWeights(other), selections, rounds)
+    points = _chains(found.study, found.configurations, found.smoke_runs)
+    whole = _planned_study(path, found.study, found.axes, found.baseline, points, overrides, tuple(found.warnings))
+    planned = rungs.with_answers(whole, found.first * found.study.times)
     return (
         replace(
             planned,
@@ -212,8 +214,11 @@ def _shared(studies: Mapping[str, PlannedStudy]) -> dict[str, dict[str, Run]]:
     found: dict[str, dict[str, Run]] = {stage: {} for stage in STAGES}
     for study in studies.values():
         # A question may be of runs of a study that was not asked for.
-        asked = [run for run, _ in study.pending.needs] if study.pending else []
-        for run in [*(run for point in study.points for run in point.all_runs), *itertools.chain(*map(_line, asked))]:
+        needed = [run for run, _ in study.pending.needs] if study.pending else []
+        for run in [
+            *(run for point in study.points for run in point.all_runs),
+            *itertools.chain(*map(_with_ancestors, needed)),
+        ]:
             if found[run.stage].setdefault(run.name, run) != run:
                 raise StudyError([Problem(run.name, "two runs share this id; change the seed of one")])
     return found
@@ -235,7 +240,7 @@ def _chains(study: Study, configurations: Configured, cut: Sequence[Settings | N
     return tuple(points)
 
 
-def _of(path: Path, study: Study, axes: tuple[str, ...], *rest: Any) -> PlannedStudy:
+def _planned_study(path: Path, study: Study, axes: tuple[str, ...], *rest: Any) -> PlannedStudy:
     # A smoke run leaves the pages of the full study alone.
     name = path.stem if study.scale == "full" else f"{path.stem}-{study.scale}"
     return PlannedStudy(name, str(path), study, axes, *rest)

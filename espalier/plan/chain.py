@@ -23,7 +23,7 @@ def _sections() -> dict[str, tuple[Any, FieldInfo]]:
     return found
 
 
-class Taught(Spec):
+class WithTeachers(Spec):
     """Settings with teachers: what a study leaves out of a teacher is taken from the chain."""
 
     @model_validator(mode="before")
@@ -32,7 +32,7 @@ class Taught(Spec):
         return teachers.completed(data)
 
 
-Sections = create_model("Sections", __base__=Taught, __doc__="What all stages read.", **_sections())
+Sections = create_model("Sections", __base__=WithTeachers, __doc__="What all stages read.", **_sections())
 
 
 class Settings(Sections):
@@ -73,8 +73,8 @@ def chain(specs: dict[str, Spec], full: Mapping[str, Run] | None = None) -> dict
     parent = None
     for name, spec in specs.items():
         stage = STAGES[name]
-        beside = tuple(run for run in runs.values() if STAGES[run.stage].branch) if stage.scores_chain else ()
-        runs[name] = _run(name, spec, parent, beside, full[name] if full else None)
+        branches = tuple(run for run in runs.values() if STAGES[run.stage].branch) if stage.scores_chain else ()
+        runs[name] = _run(name, spec, parent, branches, full[name] if full else None)
         if getattr(spec, "control", None) == "scratch":
             # It is trained as its parent was.
             runs[name] = replace(runs[name], teacher=runs["train"].teacher)
@@ -83,7 +83,7 @@ def chain(specs: dict[str, Spec], full: Mapping[str, Run] | None = None) -> dict
     return runs
 
 
-def _run(name: str, spec: Spec, parent: Run | None, beside: tuple[Run, ...], full: Run | None) -> Run:
+def _run(name: str, spec: Spec, parent: Run | None, branches: tuple[Run, ...], full: Run | None) -> Run:
     """A run, after that of its teacher where its settings ask for one.
 
     Args:
@@ -92,5 +92,5 @@ def _run(name: str, spec: Spec, parent: Run | None, beside: tuple[Run, ...], ful
     train, teacher = section(STAGES[name], spec), None
     if train is not None and train.teacher:
         teacher = _run("train", teachers.spec(train.teacher, spec.seed), parent.data, (), full and full.teacher)
-        spec = teachers.bare(spec, STAGES[name].training)
-    return Run(name, spec, parent, beside, full.id if full else "", teacher)
+        spec = teachers.without_teacher(spec, STAGES[name].training)
+    return Run(name, spec, parent, branches, full.id if full else "", teacher)

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from espalier.plan.build import Point
 
 
-def measured(point: "Point", metric: str) -> Run:
+def measuring_run(point: "Point", metric: str) -> Run:
     """The last run of a chain that measures a metric."""
     return next(run for stage, run in reversed(point.runs.items()) if metric in STAGES[stage].metrics)
 
 
-def at_end(folder: Path, metric: str) -> float | None:
+def final_score(folder: Path, metric: str) -> float | None:
     """What a run has measured, the larger the better; None of one that has no network.
 
     Raises:

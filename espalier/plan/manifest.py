@@ -10,8 +10,8 @@ from espalier.files import write_text
 from espalier.plan import rungs
 from espalier.plan.build import PlannedStudy
 from espalier.plan.grid import label
+from espalier.plan.open_questions import OpenQuestion
 from espalier.plan.runs import Run
-from espalier.plan.steps import Step
 from espalier.plan.study_file import retyped
 from espalier.runs import record as records
 from espalier.settings.keys import flat
@@ -31,8 +31,8 @@ def manifest(planned: PlannedStudy) -> dict[str, Any]:
         "repeats": planned.study.times,
         "folds": planned.study.folds,
         "baseline": planned.baseline,
-        "tables": [_wanted(item) for item in planned.study.tables],
-        "figures": [_wanted(item) for item in planned.study.figures],
+        "tables": [_output(item) for item in planned.study.tables],
+        "figures": [_output(item) for item in planned.study.figures],
         **({"halving": planned.study.halving.model_dump(mode="json")} if planned.study.halving else {}),
         **({"open": _open(planned.pending)} if planned.pending else {}),
         **({"rungs": decided} if (decided := _rungs(planned)) else {}),
@@ -78,13 +78,13 @@ def _rungs(planned: PlannedStudy) -> list[dict[str, Any]]:
                 for each in rung["candidates"]
             ],
         }
-        for rung in rungs.decided(planned.answers)
+        for rung in rungs.decisions(planned.answers)
     ]
 
 
-def _open(step: Step) -> dict[str, Any]:
+def _open(question: OpenQuestion) -> dict[str, Any]:
     """The question that the plan waits for, in words, and the files that it reads."""
-    return {"asks": step.told(), "files": [str(path) for path in step.files()]}
+    return {"asks": question.text(), "files": [str(path) for path in question.files()]}
 
 
 def _selections(planned: PlannedStudy) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def _selections(planned: PlannedStudy) -> list[dict[str, Any]]:
 def _rounds_of_search(planned: PlannedStudy) -> dict[str, Any]:
     """How later points are asked for, and by which metric."""
     sample = planned.study.sample
-    asked = planned.answers[0]["asked"] if planned.answers else planned.pending.asked
+    asked = planned.answers[0]["asked"] if planned.answers else planned.pending.parameters
     return {"method": sample.method, "points": sample.points, "of": sample.rounds, "by": asked["by"]}
 
 
@@ -121,9 +121,9 @@ def _settings(run: Run) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _wanted(item: Choice) -> dict[str, Any]:
-    told = item.model_dump(exclude_defaults=True, exclude={"plugin", "columns"})
-    values = [label(value) for value in told.values()]
+def _output(item: Choice) -> dict[str, Any]:
+    given = item.model_dump(exclude_defaults=True, exclude={"plugin", "columns"})
+    values = [label(value) for value in given.values()]
     key = "-".join(values)
     key = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in key)
     return {"key": key, **item.model_dump(mode="json")}

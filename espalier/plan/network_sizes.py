@@ -20,26 +20,26 @@ def counts(points: list[Settings]) -> list[dict[str, Any]]:
         if None in shape(point):
             name = point.dataset.name
             raise ValueError(f"budgets need the classes and image size of {name!r}, which it does not state")
-        if point.prune and point.prune.entry().facts["removes"] == "channels" and not structure(point):
+        if point.prune and point.prune.entry().facts["removes"] == "channels" and not countable_pruning(point):
             text = label(point.prune)
             raise ValueError(f"the size of a network after {text!r} depends on its trained weights; use scope: local")
-    return model_counts.counts(model_counts.Network(p.model, *shape(p), structure(p)) for p in points)
+    return model_counts.counts(model_counts.Network(p.model, *shape(p), countable_pruning(p)) for p in points)
 
 
-def structure(settings: Settings) -> Choice | None:
+def countable_pruning(settings: Settings) -> Choice | None:
     """Structured pruning whose widths do not depend on the weights."""
     prune = settings.prune
     by_count = prune and prune.entry().facts["removes"] == "channels" and getattr(prune, "scope", "local") == "local"
     return prune if by_count else None
 
 
-def tried(settings: Settings) -> Choice | None:
+def checkable_pruning(settings: Settings) -> Choice | None:
     """The part of a structured pruning that can be checked before training; None where no part can.
 
     It is the whole pruning where the widths do not depend on the weights, and the pruning of heads alone otherwise.
     """
-    if structure(settings) or not getattr(settings.prune, "head_ratio", None):
-        return structure(settings)
+    if countable_pruning(settings) or not getattr(settings.prune, "head_ratio", None):
+        return countable_pruning(settings)
     return settings.prune.model_copy(update={"ratio": 0.0, "scope": "local"})
 
 
@@ -60,7 +60,7 @@ def shape(settings: Settings) -> tuple[int | None, int | None, int]:
 def _own_classes(dataset: Choice) -> int | None:
     """How many classes the user's own images have; None where it cannot be seen."""
     try:
-        source = own_images.known(dataset)
+        source = own_images.source(dataset)
     except DataError:
         return None
     return source and len(source.classes)

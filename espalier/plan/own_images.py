@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CACHE = Path("results/listings")
 
 
-def known(dataset: Choice) -> "Source | None":
+def source(dataset: Choice) -> "Source | None":
     """The classes of a data set and how many images each has; None where they are no files of the user's.
 
     Raises:
@@ -25,6 +25,6 @@ def known(dataset: Choice) -> "Source | None":
     from espalier.data import own_images
 
     root = Path(os.environ.get("ESPALIER_DATA") or ".")
-    asked = f"{Path.cwd()} {root} {dataset.model_dump_json()}"
-    cache = CACHE / f"{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:10]}.json"
+    request = f"{Path.cwd()} {root} {dataset.model_dump_json()}"
+    cache = CACHE / f"{kind}-{hashlib.sha256(request.encode()).hexdigest()[:10]}.json"
     return own_images.READERS[kind](root, dataset.settings(), cache)

@@ -10,24 +10,24 @@ from pydantic import ValidationError
 
 from espalier.errors import DataError, Mistake
 from espalier.plan import (
-    idle,
+    ineffective,
     key_paths,
     limits,
     network_sizes,
+    output_checks,
     own_images,
     rungs,
-    sampled,
+    sampled_points,
     scale,
     teachers,
     trials,
-    unmet,
 )
 from espalier.plan.chain import Settings, chain
-from espalier.plan.fits import misfits
 from espalier.plan.grid import GridPoint, UnequalAxes, attribute, expand, has, label
 from espalier.plan.search_rounds import Rounds
-from espalier.plan.selected import Selections
-from espalier.plan.starts import Starts
+from espalier.plan.selections import Selections
+from espalier.plan.settings_misfits import misfits
+from espalier.plan.starting_weights import StartingWeights
 from espalier.plan.study import SECTIONS, Block, Loaded, Select
 from espalier.settings.keys import put
 from espalier.settings.problems import Problem, StudyError, describe, written
@@ -37,7 +37,12 @@ class StudyPoints:
     """The points of a study before repeats, and every mistake met on the way."""
 
     def __init__(
-        self, loaded: Loaded, overrides: Mapping[str, Any], starts: Starts, selections: Selections, rounds: Rounds
+        self,
+        loaded: Loaded,
+        overrides: Mapping[str, Any],
+        starts: StartingWeights,
+        selections: Selections,
+        rounds: Rounds,
     ):
         self.study, self._source, self.problems = loaded
         self._starts, self._selections, self._rounds = starts, selections, rounds
@@ -47,7 +52,7 @@ class StudyPoints:
         if more := limits.too_many(self.study, blocks):
             self._problem(*more)
             raise StudyError(self.problems)
-        for each in sampled.unclear(self.study, self._source.data):
+        for each in sampled_points.problems(self.study, self._source.data):
             self._problem(*each)
         expanded: list[list[GridPoint]] = []
         self.axes: tuple[str, ...] = ()
@@ -65,10 +70,10 @@ class StudyPoints:
             expanded.append(points)
         # What each point changes.
         varied = [(*self.study.space, *changes) for points in expanded for changes in points]
-        chosen = self._chosen(expanded)
+        chosen = self._choose(expanded)
         self.configurations = [(settings, self.labels(settings)) for settings in chosen]
-        plain = self._plain()
-        self.first = len(self._chosen(expanded[:plain])) if plain < len(blocks) else len(chosen)
+        unselected = self._unselected()
+        self.first = len(self._choose(expanded[:unselected])) if unselected < len(blocks) else len(chosen)
         self.changes = {tuple(labels.values()): self._changes[settings] for settings, labels in self.configurations}
         self.rounds = {
             tuple(labels.values()): self._rounds.of[settings]
@@ -77,10 +82,10 @@ class StudyPoints:
         }
         self.baseline = self._baseline()
         self._check()
-        self.warnings = self._idle(overrides, varied)
-        self.cut = self._cut()
+        self.warnings = self._ineffective(overrides, varied)
+        self.smoke_runs = self._smoke_runs()
         if self.study.scale == "smoke":
-            self.study = scale.shown(self.study)
+            self.study = scale.smoke_study(self.study)
 
     def labels(self, settings: Settings) -> dict[str, str]:
         """The label of every axis at these settings; ``–`` where they have no such key."""
@@ -106,7 +111,7 @@ class StudyPoints:
             self._problem(("grid", index, "zip"), "grid.zip", str(error))
             return []
 
-    def _plain(self) -> int:
+    def _unselected(self) -> int:
         """The number of blocks without `select`; they come first."""
         blocks = self.study.grid or (Block(),)
         return next((index for index, block in enumerate(blocks) if block.select), len(blocks))
@@ -123,8 +128,8 @@ class StudyPoints:
             elif not index:
                 raise Mistake("there is no block before this one; name a study, or put one there")
             else:
-                known = [(settings, self.labels(settings)) for settings in self._chosen(before)]
-                first = len(self._chosen(before[: self._plain()]))
+                known = [(settings, self.labels(settings)) for settings in self._choose(before)]
+                first = len(self._choose(before[: self._unselected()]))
                 places = self._selections.of_blocks(select, known, first)
                 starts = None if places is None else [self._changes[known[place][0]] for place in places]
         except StudyError as error:
@@ -135,13 +140,13 @@ class StudyPoints:
             self._problem(("grid", index, "select"), f"grid.{index}.select", str(error))
         return axes, [{**start, **changes} for start in starts or () for changes in points]
 
-    def _chosen(self, expanded: list[list[GridPoint]]) -> list[Settings]:
+    def _choose(self, expanded: list[list[GridPoint]]) -> list[Settings]:
         if not expanded:
             return []
         study = self.study.model_copy(update={"grid": self.study.grid[: len(expanded)]})
         try:
             asking = None if self.problems else self._rounds
-            chosen, wrong, short = sampled.chosen(study, expanded, self._resolved, self.labels, asking)
+            chosen, wrong, short = sampled_points.choose_points(study, expanded, self._resolved, self.labels, asking)
         except Mistake as error:
             chosen, wrong, short = [], [(("sample",), "sample", str(error))], []
         for each in wrong or ([] if self.problems else short):
@@ -181,7 +186,7 @@ class StudyPoints:
         try:
             settings = Settings.model_validate(nested)
         except ValidationError as error:
-            for e in teachers.told_once(error.errors()):
+            for e in teachers.without_repeats(error.errors()):
                 self._problem(_origin(written(e["loc"], Settings), changes), *describe(e, Settings))
             return None
         wrong = list(misfits(settings))
@@ -189,10 +194,10 @@ class StudyPoints:
             self._problem(_origin(tuple(path.split(".")), changes), path, message)
         return None if wrong else settings.reduced()
 
-    def _cut(self) -> list[Settings | None]:
+    def _smoke_runs(self) -> list[Settings | None]:
         """The settings of every configuration's smoke run; None where the study runs in full."""
         chosen = [settings for settings, _ in self.configurations]
-        cut, wrong = scale.cut(chosen, self.study, [network_sizes.shape(settings) for settings in chosen])
+        cut, wrong = scale.smoke_runs(chosen, self.study, [network_sizes.shape(settings) for settings in chosen])
         for path, message in wrong:
             self._problem(("smoke", path), f"smoke.{path}", message)
         return cut
@@ -206,13 +211,13 @@ class StudyPoints:
                 found = attribute(settings, path) if has(settings, path) else None
                 below = tuple(labels[f"{path}.{key}"] for key in self._nested(path))
                 # A teacher is completed from the rest of the chain, so only its type is compared.
-                value = type(found) if teachers.within(found) else found
+                value = type(found) if teachers.has_teacher(found) else found
                 alike = {(path, text, below): value, (path, text, tuple(labels.items())): found}
                 if any(named.setdefault(key, value) != value for key, value in alike.items()):
                     message = f"the label {text!r} is given to two values, whose results would be one; rename one"
                     self._problem(("grid",), path, message)
         if self.study.scale == "full":
-            self._see_sources()
+            self._check_sources()
         if self.study.folds:
             self._check_folds()
         if "train" not in self.study.stages:
@@ -225,7 +230,7 @@ class StudyPoints:
                 self._problem(*each)
         # While a question is open, points are still to come.
         known = () if self._selections.pending or self._rounds.pending else self.configurations
-        for keys, key, message in unmet.unmet(self.study, self.axes, known, self.baseline):
+        for keys, key, message in output_checks.problems(self.study, self.axes, known, self.baseline):
             self._problem(keys, key, message)
 
     def _check_folds(self) -> None:
@@ -236,23 +241,23 @@ class StudyPoints:
             elif dataset.split != default:
                 self._problem(("folds",), "folds", "dataset.split says what is tested already; leave one of them out")
 
-    def _see_sources(self) -> None:
+    def _check_sources(self) -> None:
         """Tell of images that no run could use, unless they are prepared already."""
         for settings, _ in self.configurations:
             if Path(chain({"prepare": settings.stage("prepare")})["prepare"].path).exists():
                 continue
             try:
-                own_images.known(settings.dataset)
+                own_images.source(settings.dataset)
             except DataError as error:
                 key = str(error).partition(" ")[0]
                 self._problem(("dataset", key.rpartition(".")[2]), key, str(error).partition(" ")[2])
 
-    def _idle(self, overrides: Mapping[str, Any], varied: list[tuple[str, ...]]) -> list[Problem]:
+    def _ineffective(self, overrides: Mapping[str, Any], varied: list[tuple[str, ...]]) -> list[Problem]:
         """What the study says in vain."""
         chosen = [settings for settings, _ in self.configurations]
-        replaced = idle.overrides(overrides, varied, chosen, self.study.space)
+        replaced = ineffective.overrides(overrides, varied, chosen, self.study.space)
         vain = [(path, message, "--config") for path, message in replaced]
-        late = dict.fromkeys(idle.schedules(chosen))
+        late = dict.fromkeys(ineffective.schedules(chosen))
         vain += [(path, message, self._source.place(tuple(path.split(".")))) for path, message in late]
         return [Problem(path, message, place) for path, message, place in vain]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from espalier.counted import counted
 from espalier.plan import trials
+from espalier.plan.open_questions import OpenQuestion
 from espalier.plan.runs import Run
-from espalier.plan.steps import Step
 from espalier.plan.study import Study
 from espalier.runs import record as records
 from espalier.search import halving, rung_file
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from espalier.plan.build import PlannedStudy, Point
 
 
-class Rung(Step):
+class RungQuestion(OpenQuestion):
     """Which configurations go on after an epoch."""
 
-    def told(self) -> str:
+    def text(self) -> str:
         """What is waited for, in words."""
-        count, most = len(self.asked["candidates"]), self._most()
+        count, most = len(self.parameters["candidates"]), self._most()
         there = counted(len(self.needs), f"training of {self.study} has", f"trainings of {self.study} have")
-        there += f" reached epoch {self.asked['epochs']}"
+        there += f" reached epoch {self.parameters['epochs']}"
         return f"when {there}, the best {most} of {counted(count, 'configuration')} {'goes' if most == 1 else 'go'} on"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
@@ -36,14 +36,17 @@ class Rung(Step):
             Mistake: the file of a rung is missing or damaged.
         """
         scores = {run.name: _score(root / rung_file.path(run.name, epochs)) for run, epochs in self.needs}
-        return {"asked": dict(self.asked), "candidates": compared(self.asked["candidates"], scores, self._most())}
+        return {
+            "asked": dict(self.parameters),
+            "candidates": with_scores(self.parameters["candidates"], scores, self._most()),
+        }
 
     def _most(self) -> int:
         """How many configurations go on."""
-        return halving.count(len(self.asked["candidates"]), Fraction(self.asked["keep"]))
+        return halving.count(len(self.parameters["candidates"]), Fraction(self.parameters["keep"]))
 
 
-def compared(candidates: Sequence[Sequence[str]], scores: Mapping[str, float | None], most: int) -> list[dict]:
+def with_scores(candidates: Sequence[Sequence[str]], scores: Mapping[str, float | None], most: int) -> list[dict]:
     """Candidates with their scores, the mean of these, and whether each is one of the best.
 
     Args:
@@ -65,7 +68,7 @@ def _score(path: Path) -> float | None:
     return -found.best["validation_loss"] if found.select == "loss" else found.best[f"validation_{found.select}"]
 
 
-def stepped(planned: "PlannedStudy", first: int, root: Path = Path()) -> "PlannedStudy":
+def with_answers(planned: "PlannedStudy", first: int, root: Path = Path()) -> "PlannedStudy":
     """A planned study with the answers of its rungs so far, and with the first rung that is still open as `pending`.
 
     Args:
@@ -74,30 +77,30 @@ def stepped(planned: "PlannedStudy", first: int, root: Path = Path()) -> "Planne
     Raises:
         ArtifactError: the file of an answer is damaged, or answers another question.
     """
-    asked, ends_itself = planned.study.halving, trials.rule(planned.study)
-    if not planned.points or (asked is None and ends_itself is None):
+    settings, ends_itself = planned.study.halving, trials.rule(planned.study)
+    if not planned.points or (settings is None and ends_itself is None):
         return planned
     candidates, answers = _candidates(planned.points[:first]), ()
     if ends_itself:
-        step = trials.step(planned.name, ends_itself, candidates)
-        found = step.answered(root)
-        return replace(planned, pending=step) if found is None else replace(planned, answers=(found,))
-    last = asked.epochs[-1]
-    for epochs in asked.epochs[:-1]:
-        step = Rung(
+        question = trials.question(planned.name, ends_itself, candidates)
+        found = question.saved_answer(root)
+        return replace(planned, pending=question) if found is None else replace(planned, answers=(found,))
+    last = settings.epochs[-1]
+    for epochs in settings.epochs[:-1]:
+        question = RungQuestion(
             planned.name,
             f"rung-{epochs}",
             {
                 "epochs": epochs,
                 "of": last,
-                "keep": str(asked.part),
+                "keep": str(settings.part),
                 "candidates": [[run.name for run in runs] for runs in candidates],
             },
             tuple((run, epochs) for runs in candidates for run in runs),
         )
-        found = step.answered(root)
+        found = question.saved_answer(root)
         if found is None:
-            return replace(planned, answers=answers, pending=step)
+            return replace(planned, answers=answers, pending=question)
         answers += (found,)
         candidates = [runs for runs, each in zip(candidates, found["candidates"], strict=True) if each["kept"]]
     return replace(planned, answers=answers)
@@ -108,27 +111,27 @@ def ends_early(study: Study) -> bool:
     return bool(study.halving or study.median_stopping)
 
 
-def told(planned: "PlannedStudy") -> Iterator[str]:
+def lines(planned: "PlannedStudy") -> Iterator[str]:
     """How the trainings of a study end before their time, and what its plan waits for, as lines of text."""
-    asked, study = planned.study.halving, planned.study
+    settings, study = planned.study.halving, planned.study
     mean = "" if study.times == 1 else f", the mean of {study.times} seeds"
-    if asked and planned.points:
-        if asked.wait:
+    if settings and planned.points:
+        if settings.wait:
             first = next((one["asked"] for one in planned.answers if "keep" in one["asked"]), None)
-            first = first or getattr(planned.pending, "asked", {})
+            first = first or getattr(planned.pending, "parameters", {})
             left, parts = len(first.get("candidates", ())), []
-            for epochs in asked.epochs:
+            for epochs in settings.epochs:
                 parts.append(f"{left} to epoch {epochs}")
-                left = halving.count(left, asked.part)
+                left = halving.count(left, settings.part)
             yield f"halving: configurations {', '.join(parts)}, the best by validation{mean}"
         else:
-            epochs = ", ".join(map(str, asked.epochs[:-1]))
-            yield f"halving: the best {asked.keep} by validation go on after epochs {epochs}, compared as they come"
+            epochs = ", ".join(map(str, settings.epochs[:-1]))
+            yield f"halving: the best {settings.keep} by validation go on after epochs {epochs}, compared as they come"
     if study.median_stopping and planned.points:
         least = study.median_stopping.finished
         yield f"a training ends where it is below the median of those that have finished, {least} at least"
     if planned.pending:
-        yield f"planned so far; {planned.pending.told()}"
+        yield f"planned so far; {planned.pending.text()}"
 
 
 def _candidates(points: "Sequence[Point]") -> list[list[Run]]:
@@ -139,7 +142,7 @@ def _candidates(points: "Sequence[Point]") -> list[list[Run]]:
     return [list(runs) for runs in dict.fromkeys(tuple(runs) for runs in of.values())]
 
 
-def decided(answers: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def decisions(answers: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield what was decided at every rung of a study: its epoch, the epochs of a whole training, its candidates."""
     for answer in answers:
         if trials.is_trials(answer):
@@ -150,7 +153,7 @@ def decided(answers: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def dropped(answers: Iterable[Mapping[str, Any]]) -> set[str]:
     """Names of the trainings that go on no more."""
-    candidates = (each for rung in decided(answers) for each in rung["candidates"])
+    candidates = (each for rung in decisions(answers) for each in rung["candidates"])
     return {name for each in candidates if not each["kept"] for name in each["runs"]}
 
 
@@ -160,10 +163,10 @@ def problems(study: Study, trainings: Sequence[Any]) -> Iterator[tuple[tuple, st
     Args:
         trainings: the section `train` of every configuration, each once a candidate
     """
-    asked = study.halving
-    if asked is None:
+    settings = study.halving
+    if settings is None:
         return
-    epochs, keys = asked.epochs, ("halving", "epochs")
+    epochs, keys = settings.epochs, ("halving", "epochs")
     if any(later <= earlier for earlier, later in pairwise(epochs)):
         yield keys, "halving.epochs", f"rungs rise, and {', '.join(map(str, epochs))} do not"
         return
@@ -176,8 +179,8 @@ def problems(study: Study, trainings: Sequence[Any]) -> Iterator[tuple[tuple, st
         yield ("halving",), "halving", f"{message}; leave one of the two out"
     left = len(trainings)
     # Without waiting the best of those that are there goes on, however few they are.
-    for rung_ in epochs[:-1] if asked.wait else ():
-        if trainings and not (left := halving.count(left, asked.part)):
+    for rung_ in epochs[:-1] if settings.wait else ():
+        if trainings and not (left := halving.count(left, settings.part)):
             message = f"of {counted(len(trainings), 'configuration')} none goes on after epoch {rung_}"
             yield ("halving", "keep"), "halving.keep", f"{message}; keep more"
             return

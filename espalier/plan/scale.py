@@ -15,8 +15,8 @@ from espalier.data import stated
 from espalier.models import rules
 from espalier.plan import teachers
 from espalier.plan.chain import Settings
-from espalier.plan.fits import misfits
 from espalier.plan.grid import attribute, has
+from espalier.plan.settings_misfits import misfits
 from espalier.plan.study import SECTIONS, Study
 from espalier.settings.keys import put
 from espalier.settings.problems import describe, unknown
@@ -36,7 +36,7 @@ Shape = tuple[int | None, int | None, int]
 """Classes, image side and channels of a full data set, as far as it states them."""
 
 
-def cut(
+def smoke_runs(
     chosen: Sequence[Settings], study: Study, shapes: Sequence[Shape]
 ) -> tuple[list[Settings | None], list[tuple[str, str]]]:
     """The smoke run of every configuration (None where the study runs at full scale), and every mistake in `smoke`.
@@ -52,7 +52,7 @@ def cut(
         side = side or _ELSEWHERE[0]
         shape = classes or _ELSEWHERE[1], min(side, sides.get(settings.dataset, side)), channels
         try:
-            found.append(smoke(settings, shape, study.smoke))
+            found.append(smoke_settings(settings, shape, study.smoke))
             wrong += misfits(found[-1])
         except ValidationError as error:
             found.append(None)
@@ -60,7 +60,7 @@ def cut(
     return found, list(dict.fromkeys(wrong))
 
 
-def smoke(settings: Settings, shape: tuple[int, int, int], own: Mapping[str, Any]) -> Settings:
+def smoke_settings(settings: Settings, shape: tuple[int, int, int], own: Mapping[str, Any]) -> Settings:
     """A configuration reduced so that it runs within seconds: a small stand-in data set, one epoch, small batches.
 
     Args:
@@ -74,7 +74,7 @@ def smoke(settings: Settings, shape: tuple[int, int, int], own: Mapping[str, Any
     return _with(small, {path: value for path, value in own.items() if has(small, path)}).reduced()
 
 
-def shown(study: Study) -> Study:
+def smoke_study(study: Study) -> Study:
     """The study as its page shows it: called a smoke run, of one repeat each."""
     kept = {part: _of_one_repeat(getattr(study, part)) for part in ("tables", "figures")}
     once = {"repeats": 1, "folds": None, "halving": None, "median_stopping": None}
@@ -111,18 +111,18 @@ def _cuts(settings: Settings, classes: int, side: int, channels: int) -> Iterato
     yield "dataset", {"name": "stand_in", "image_size": side, "classes": classes, "channels": channels}
     # Published weights would have to be fetched.
     yield "pretrained", False
-    for asked in teachers.asked(settings, STAGES):
-        yield f"{asked.path}.pretrained", False
+    for teacher in teachers.of_chain(settings, STAGES):
+        yield f"{teacher.path}.pretrained", False
     for section, pretrained in _trainings(settings):
-        asked = attribute(settings, section)
+        training = attribute(settings, section)
         # Without published weights, nothing else has trained the network.
-        epochs = 1 if pretrained else min(asked.epochs, 1)
+        epochs = 1 if pretrained else min(training.epochs, 1)
         yield f"{section}.epochs", epochs
-        yield f"{section}.batch_size", min(asked.batch_size, BATCH)
+        yield f"{section}.batch_size", min(training.batch_size, BATCH)
         yield f"{section}.processes", 1
         # It takes longer than the epoch.
         yield f"{section}.compile", False
-        yield f"{section}.warmup_epochs", min(asked.warmup_epochs, epochs / 2)
+        yield f"{section}.warmup_epochs", min(training.warmup_epochs, epochs / 2)
     for path, most in _MOST.items():
         if has(settings, path) and attribute(settings, path) is not None:
             yield path, min(attribute(settings, path), most)
@@ -132,15 +132,15 @@ def _trainings(settings: Settings) -> Iterator[tuple[str, bool]]:
     """Where settings say how something is trained, and whether that begins with published weights."""
     for stage in (stage for stage in STAGES.values() if stage.training and has(settings, f"{stage.training}.epochs")):
         yield stage.training, stage.name == "train" and settings.pretrained
-    for asked in teachers.asked(settings, STAGES):
-        yield f"{asked.path}.train", asked.spec.pretrained
+    for teacher in teachers.of_chain(settings, STAGES):
+        yield f"{teacher.path}.train", teacher.spec.pretrained
 
 
 def _sides(chosen: Sequence[Settings]) -> dict[Choice, int]:
     """Data set → the side of its images in small; one for all networks, so that they share it as they do in full."""
     models: dict[Choice, set[Choice]] = {}
     for settings in chosen:
-        taught = (asked.spec.model for asked in teachers.asked(settings, STAGES))
+        taught = (teacher.spec.model for teacher in teachers.of_chain(settings, STAGES))
         models.setdefault(settings.dataset, set()).update((settings.model, *taught))
     taken = {dataset: _smallest(networks, stated.channels(dataset)) for dataset, networks in models.items()}
     return {dataset: side for dataset, side in taken.items() if side}

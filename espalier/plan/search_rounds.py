@@ -11,10 +11,10 @@ from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan import chain_scores
 from espalier.plan.chain import Settings
-from espalier.plan.drawn import Drawing, Drawn, new
+from espalier.plan.open_questions import OpenQuestion
 from espalier.plan.runs import Run
-from espalier.plan.selected import Configured
-from espalier.plan.steps import Step
+from espalier.plan.selections import Configured
+from espalier.plan.space_draws import DrawnConfigurations, SpaceDraws, first_new
 from espalier.plan.study import Study
 from espalier.search import halving, model_based
 from espalier.search.space import Draw, Space, as_written
@@ -27,20 +27,20 @@ _ASKS = 10
 
 
 @dataclass(frozen=True)
-class Round(Step):
+class RoundQuestion(OpenQuestion):
     """Which points a round has."""
 
     adds_points = True
 
     space: Space
-    chosen: Callable[[Iterator[Draw]], dict[str, Any]]
+    choose: Callable[[Iterator[Draw]], dict[str, Any]]
     """proposals → the draws that are run, and how many were asked for"""
 
-    def told(self) -> str:
+    def text(self) -> str:
         """What is waited for, in words."""
-        points = f"the {counted(self.asked['points'], 'point')} of round {self.asked['round']}"
+        points = f"the {counted(self.parameters['points'], 'point')} of round {self.parameters['round']}"
         ended = counted(len(self.needs), f"run of {self.study} has", f"runs of {self.study} have")
-        return f"when {ended} ended, {self.asked['method']} is asked for {points}"
+        return f"when {ended} ended, {self.parameters['method']} is asked for {points}"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """What was drawn before, with its scores, and what is drawn now.
@@ -48,12 +48,14 @@ class Round(Step):
         Raises:
             Mistake: the record of a run is missing or damaged, or too few points are left.
         """
-        scores = {run.name: chain_scores.at_end(root / run.path, self.asked["by"]) for run, _ in self.needs}
-        means = [halving.mean([scores[name] for name in each["runs"]]) for each in self.asked["draws"]]
-        results = [(each["draw"], mean) for each, mean in zip(self.asked["draws"], means, strict=True)]
-        asked = self.asked
-        proposals = model_based.proposals(self.space, results, asked["method"], asked["seed"], asked["round"])
-        return {"asked": dict(asked), "scores": scores, "means": means, **self.chosen(proposals)}
+        scores = {run.name: chain_scores.final_score(root / run.path, self.parameters["by"]) for run, _ in self.needs}
+        means = [halving.mean([scores[name] for name in each["runs"]]) for each in self.parameters["draws"]]
+        results = [(each["draw"], mean) for each, mean in zip(self.parameters["draws"], means, strict=True)]
+        parameters = self.parameters
+        proposals = model_based.proposals(
+            self.space, results, parameters["method"], parameters["seed"], parameters["round"]
+        )
+        return {"asked": dict(parameters), "scores": scores, "means": means, **self.choose(proposals)}
 
 
 class Rounds:
@@ -67,51 +69,55 @@ class Rounds:
     def __init__(self, name: str, partly: "Callable[[Configured, int], PlannedStudy]"):
         self._name, self._partly = name, partly
         self.answers: tuple[Mapping[str, Any], ...] = ()
-        self.pending: Step | None = None
+        self.pending: OpenQuestion | None = None
         self.of: dict[Settings, int] = {}
         """configuration → the round that it came with"""
 
-    def after(self, study: Study, first: Sequence[Drawn], drawing: Drawing) -> list[Drawn]:
+    def draws_so_far(
+        self, study: Study, first: Sequence[DrawnConfigurations], drawing: SpaceDraws
+    ) -> list[DrawnConfigurations]:
         """The draws of the first round, and of those rounds whose points are known.
 
         Raises:
             Mistake: the draws are not compared by one metric.
         """
         self.answers, self.pending, self.of = (), None, {}
-        found, asked, more = [], _Asked(), list(first)
+        found, earlier, more = [], _EarlierDraws(), list(first)
         for number in range(1, study.sample.rounds + 1):
             if number > 1:
-                step = self._question(study, number, asked, drawing)
-                answer = step.answered()
+                question = self._question(study, number, earlier, drawing)
+                answer = question.saved_answer()
                 if answer is None:
-                    self.pending = step
+                    self.pending = question
                     break
                 self.answers += (answer,)
-                more = drawing.left(answer["drawn"])
-            self._add(study, more, asked, drawing)
+                more = drawing.filtered(answer["drawn"])
+            self._add(study, more, earlier, drawing)
             found += more
             self.of = dict.fromkeys(_settings(more), number) | self.of
         return found
 
-    def _question(self, study: Study, number: int, asked: "_Asked", drawing: Drawing) -> Round:
+    def _question(self, study: Study, number: int, earlier: "_EarlierDraws", drawing: SpaceDraws) -> RoundQuestion:
         sample = study.sample
-        question = {
+        parameters = {
             "round": number,
             "method": sample.method,
             "seed": sample.seed,
             "points": sample.points,
-            "by": asked.metric,
+            "by": earlier.metric,
             "space": as_written(study.space),
             "exclude": [list(block.exclude) for block in study.grid],
             "when": [[each.model_dump(by_alias=True) for each in block.when] for block in study.grid],
             "constraints": list(study.constraints),
-            "draws": list(asked.draws),
+            "draws": list(earlier.draws),
         }
-        needs, before = tuple((run, None) for run in asked.runs), frozenset(self.of)
-        chosen = partial(_chosen, study=study, number=number, before=before, drawing=drawing)
-        return Round(self._name, f"round-{number}", question, needs, study.space, chosen)
+        needs, before = tuple((run, None) for run in earlier.runs), frozenset(self.of)
+        choose = partial(_choose_draws, study=study, number=number, before=before, drawing=drawing)
+        return RoundQuestion(self._name, f"round-{number}", parameters, needs, study.space, choose)
 
-    def _add(self, study: Study, more: Sequence[Drawn], asked: "_Asked", drawing: Drawing) -> None:
+    def _add(
+        self, study: Study, more: Sequence[DrawnConfigurations], earlier: "_EarlierDraws", drawing: SpaceDraws
+    ) -> None:
         """Add draws to what is asked of, each with the runs that tell its score.
 
         Raises:
@@ -120,22 +126,22 @@ class Rounds:
         settings = list(dict.fromkeys(_settings(more)))
         for each in settings:
             metric = f"validation_{each.train.select}"
-            asked.metric = asked.metric or metric
-            if metric != asked.metric:
+            earlier.metric = earlier.metric or metric
+            if metric != earlier.metric:
                 raise Mistake("points are compared by train.select, which must be one for all; take it out of the axes")
         points = iter(self._partly([(each, drawing.labels(each)) for each in settings], len(settings)).points)
         runs = {
-            each: [chain_scores.measured(point, asked.metric) for point in itertools.islice(points, study.times)]
+            each: [chain_scores.measuring_run(point, earlier.metric) for point in itertools.islice(points, study.times)]
             for each in settings
         }
         for one in more:
             own = dict.fromkeys(itertools.chain.from_iterable(runs[each] for each in one.settings))
-            asked.draws.append({"draw": dict(one.draw), "runs": [run.name for run in own]})
-            asked.runs |= own
+            earlier.draws.append({"draw": dict(one.draw), "runs": [run.name for run in own]})
+            earlier.runs |= own
 
 
 @dataclass
-class _Asked:
+class _EarlierDraws:
     """What the next round is asked of, so far."""
 
     metric: str = ""
@@ -143,12 +149,12 @@ class _Asked:
     runs: dict[Run, None] = field(default_factory=dict)
 
 
-def _settings(found: Iterable[Drawn]) -> Iterator[Settings]:
+def _settings(found: Iterable[DrawnConfigurations]) -> Iterator[Settings]:
     return itertools.chain.from_iterable(each.settings for each in found)
 
 
-def _chosen(
-    proposals: Iterator[Draw], study: Study, number: int, before: frozenset[Settings], drawing: Drawing
+def _choose_draws(
+    proposals: Iterator[Draw], study: Study, number: int, before: frozenset[Settings], drawing: SpaceDraws
 ) -> dict[str, Any]:
     """Choose the draws of a round: the first proposals that are new and keep a configuration.
 
@@ -159,8 +165,8 @@ def _chosen(
     """
     wanted, found, asks = study.sample.points, [], 0
 
-    def fresh(draws: Sequence[Draw]) -> list[Drawn]:
-        return new(drawing.left(draws), before.union(_settings(found)), wanted - len(found))
+    def fresh(draws: Sequence[Draw]) -> list[DrawnConfigurations]:
+        return first_new(drawing.filtered(draws), before.union(_settings(found)), wanted - len(found))
 
     while len(found) < wanted and asks < _ASKS * wanted:
         batch = list(itertools.islice(proposals, wanted - len(found)))
@@ -175,7 +181,7 @@ def _chosen(
     return {"asks": asks, "proposed": proposed, "drawn": [dict(each.draw) for each in found]}
 
 
-def unclear(study: Study) -> Iterator[tuple[tuple, str, str]]:
+def problems(study: Study) -> Iterator[tuple[tuple, str, str]]:
     """Every (keys in the file, key path, message) of rounds that have no clear meaning."""
     sample = study.sample
     if not sample.modelled:
@@ -192,6 +198,6 @@ def unclear(study: Study) -> Iterator[tuple[tuple, str, str]]:
             yield (key,), key, message
 
 
-def known(answers: Iterable[Mapping[str, Any]]) -> int:
+def known_rounds(answers: Iterable[Mapping[str, Any]]) -> int:
     """How many rounds have points, by the answers of a study."""
     return 1 + sum("round" in answer["asked"] for answer in answers)

@@ -166,7 +166,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
     try:
         return Study.model_validate(source.data), source, problems
     except ValidationError as error:
-        for e in teachers.told_once(error.errors()):
+        for e in teachers.without_repeats(error.errors()):
             problems.append(Problem(*describe(e, Study), source.place(written(e["loc"], Study))))
         wrong = [e["loc"] for e in error.errors()]
     # The rest of the study still makes a grid, whose mistakes can be reported together with these.

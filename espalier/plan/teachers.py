@@ -16,7 +16,7 @@ _INHERITED = ("model", "augment", "train", "pretrained", "checkpoint")
 """Settings of a chain that its teachers have too, unless they say otherwise."""
 
 
-class Asked(NamedTuple):
+class ChainTeacher(NamedTuple):
     """A teacher that settings ask for."""
 
     path: str
@@ -53,7 +53,7 @@ def _completed(data: Mapping, keys: list[str], chain: Mapping) -> Mapping:
     return {**data, key: {**inner, "teacher": _completed(taught, ["train"], taught)}}
 
 
-def told_once(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
+def without_repeats(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
     """Mistakes without those that a teacher has from its chain, where they are told already."""
     errors = list(errors)
     known = {error["loc"] for error in errors}
@@ -65,21 +65,21 @@ def _of_teachers(loc: tuple) -> Iterator[tuple]:
     return (loc[place + 1 :] for place, key in enumerate(loc) if key == "teacher")
 
 
-def within(setting: Any) -> bool:
+def has_teacher(setting: Any) -> bool:
     """Whether a setting is a teacher or has one in it."""
     if isinstance(setting, Teacher):
         return True
-    return isinstance(setting, Spec) and any(within(getattr(setting, key)) for key in type(setting).model_fields)
+    return isinstance(setting, Spec) and any(has_teacher(getattr(setting, key)) for key in type(setting).model_fields)
 
 
-def asked(settings: Spec, stages: Iterable[str]) -> Iterator[Asked]:
+def of_chain(settings: Spec, stages: Iterable[str]) -> Iterator[ChainTeacher]:
     """The teachers that a chain of these stages asks for, and their own teachers."""
     for name in stages:
         train = section(STAGES[name], settings)
         path = STAGES[name].training
         while train is not None and train.teacher is not None:
             path = f"{path}.teacher"
-            found = Asked(path, train.teacher, spec(train.teacher, settings.seed))
+            found = ChainTeacher(path, train.teacher, spec(train.teacher, settings.seed))
             yield found
             path, train = f"{path}.train", found.spec.train
 
@@ -100,7 +100,7 @@ def spec(teacher: Teacher, seed: int) -> TrainStage:
     )
 
 
-def bare(settings: Spec, path: str) -> Spec:
+def without_teacher(settings: Spec, path: str) -> Spec:
     """The settings of a run without those of its teacher, which is another run.
 
     Args:
@@ -109,6 +109,6 @@ def bare(settings: Spec, path: str) -> Spec:
     key, _, deeper = path.partition(".")
     inner = getattr(settings, key)
     if deeper:
-        return settings.model_copy(update={key: bare(inner, deeper)})
-    told = Teacher(temperature=inner.teacher.temperature, weight=inner.teacher.weight)
-    return settings.model_copy(update={key: inner.model_copy(update={"teacher": told})})
+        return settings.model_copy(update={key: without_teacher(inner, deeper)})
+    kept = Teacher(temperature=inner.teacher.temperature, weight=inner.teacher.weight)
+    return settings.model_copy(update={key: inner.model_copy(update={"teacher": kept})})

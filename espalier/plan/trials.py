@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from espalier.counted import counted
+from espalier.plan.open_questions import OpenQuestion, digest
 from espalier.plan.runs import Run
-from espalier.plan.steps import Step, digest
 from espalier.plan.study import Study
 from espalier.search import trial_file
 from espalier.search.trial_file import Question
@@ -17,28 +17,28 @@ NAME = "trials"
 
 
 @dataclass(frozen=True)
-class Trials(Step):
+class TrialsQuestion(OpenQuestion):
     """Which configurations were trained to their end."""
 
     @property
-    def trial(self) -> str:
+    def trial_key(self) -> str:
         """The key of its trials. More candidates are compared with those that were there, by the same rule."""
-        return f"trial-{digest({'study': self.study, 'rule': self.asked['rule']})}"
+        return f"trial-{digest({'study': self.study, 'rule': self.parameters['rule']})}"
 
     @property
-    def question(self) -> Path:
+    def question_path(self) -> Path:
         """The file that tells trainings of one another."""
         return self.path.with_suffix(".question")
 
     def files(self) -> list[Path]:
         """What it reads: the trials of the first seeds."""
-        return [trial_file.path(run.name, self.trial) for run, _ in self.needs]
+        return [trial_file.path(run.name, self.trial_key) for run, _ in self.needs]
 
-    def ask(self, path: Path) -> None:
+    def write_question(self, path: Path) -> None:
         """Write the file that tells trainings of one another."""
-        Question(self.trial, self.asked["rule"], [run.name for run, _ in self.needs]).write(path)
+        Question(self.trial_key, self.parameters["rule"], [run.name for run, _ in self.needs]).write(path)
 
-    def told(self) -> str:
+    def text(self) -> str:
         """What is waited for, in words."""
         ended = counted(len(self.needs), f"training of {self.study} has", f"trainings of {self.study} have")
         return f"when {ended} ended, those that none has stopped go on"
@@ -50,7 +50,7 @@ class Trials(Step):
             Mistake: the file of a trial is missing or damaged.
         """
         candidates = []
-        for runs, path in zip(self.asked["candidates"], self.files(), strict=True):
+        for runs, path in zip(self.parameters["candidates"], self.files(), strict=True):
             trial = trial_file.read(root / path)
             candidates.append(
                 {
@@ -61,7 +61,7 @@ class Trials(Step):
                     "kept": trial.finished,
                 }
             )
-        return {"asked": dict(self.asked), "candidates": candidates}
+        return {"asked": dict(self.parameters), "candidates": candidates}
 
 
 def rule(study: Study) -> dict[str, Any] | None:
@@ -77,7 +77,7 @@ def rule(study: Study) -> dict[str, Any] | None:
     return None
 
 
-def step(study: str, asked: Mapping[str, Any], candidates: Sequence[Sequence[Run]]) -> Trials:
+def question(study: str, stopping_rule: Mapping[str, Any], candidates: Sequence[Sequence[Run]]) -> TrialsQuestion:
     """The question of a study whose trainings end themselves.
 
     Args:
@@ -86,7 +86,7 @@ def step(study: str, asked: Mapping[str, Any], candidates: Sequence[Sequence[Run
     """
     names = [[run.name for run in runs] for runs in candidates]
     firsts = tuple((runs[0], None) for runs in candidates)
-    return Trials(study, NAME, {"rule": dict(asked), "candidates": names}, firsts)
+    return TrialsQuestion(study, NAME, {"rule": dict(stopping_rule), "candidates": names}, firsts)
 
 
 def is_trials(answer: Mapping[str, Any]) -> bool:
@@ -116,14 +116,16 @@ def problems(study: Study, trainings: Iterable[Any]) -> Iterator[tuple[tuple, st
     Args:
         trainings: the section `train` of every configuration, each once a candidate
     """
-    asked, all_ = study.median_stopping, list(trainings)
-    if asked is None:
+    settings, all_ = study.median_stopping, list(trainings)
+    if settings is None:
         return
     keys, key = ("median_stopping",), "median_stopping"
     if study.halving:
         yield keys, key, "halving ends trainings too; keep one of the two"
-    if all_ and asked.finished >= len(all_):
-        message = f"of {counted(len(all_), 'configuration')} none is left when {asked.finished} have finished; lower it"
+    if all_ and settings.finished >= len(all_):
+        message = (
+            f"of {counted(len(all_), 'configuration')} none is left when {settings.finished} have finished; lower it"
+        )
         yield (*keys, "finished"), f"{key}.finished", message
-    if all_ and asked.first >= (longest := max(train.epochs for train in all_)):
-        yield (*keys, "first"), f"{key}.first", f"{asked.first} is no epoch before the last one, {longest}; lower it"
+    if all_ and settings.first >= (longest := max(train.epochs for train in all_)):
+        yield (*keys, "first"), f"{key}.first", f"{settings.first} is no epoch before the last one, {longest}; lower it"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from espalier.errors import Mistake
 from espalier.files import replacing
 from espalier.plan.best_chain import best
-from espalier.plan.configured import configured
+from espalier.plan.configured_plan import plan_studies
 from espalier.plan.manifest import manifest
 from espalier.runs.folders import located
 from espalier.stages import STAGES
@@ -32,7 +32,7 @@ def frame(*studies: str) -> "pd.DataFrame":
 
     from espalier.results.read import tidy
 
-    planned = configured(studies).studies
+    planned = plan_studies(studies).studies
     frames = {name: tidy.runs(manifest(study)) for name, study in planned.items()}
     found = pd.concat([one.assign(study=name) for name, one in frames.items()], ignore_index=True)
     return found[["study", *(name for name in found if name != "study")]]
@@ -82,7 +82,7 @@ def best_of(study: str) -> Path:
     Raises:
         Mistake: no chain of the study is done.
     """
-    (planned,) = configured([study]).studies.values()
+    (planned,) = plan_studies([study]).studies.values()
     point = best(planned)
     if point is None:
         raise Mistake(f"{study}: no chain is done yet; `espalier status {study}` tells how far it is")

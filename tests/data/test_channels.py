@@ -10,7 +10,7 @@ from espalier.data.corruptions import corrupted
 from espalier.data.images import Arrays
 from espalier.data.normalization import Normalization
 from espalier.plan.chain import Settings
-from espalier.plan.fits import misfits
+from espalier.plan.settings_misfits import misfits
 from espalier.settings.registry import choice, entries
 from espalier.settings.types import CORRUPTIONS
 from support.data_samples import policy

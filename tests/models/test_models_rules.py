@@ -11,7 +11,7 @@ from torch import nn
 
 from espalier.models import rules
 from espalier.plan.chain import Settings
-from espalier.plan.fits import misfits
+from espalier.plan.settings_misfits import misfits
 from espalier.settings.registry import Entry, entries
 
 SIDES = range(4, 41)

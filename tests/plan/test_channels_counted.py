@@ -36,6 +36,6 @@ def test_counts_follow_the_channels(dataset, model, params, macs):
 
 @pytest.mark.parametrize(("dataset", "channels"), [("mnist", 1), ("cifar10", 3), (DEPTH, 2)])
 def test_a_smoke_run_has_images_of_as_many_channels(dataset, channels):
-    small = scale.smoke(settings(dataset, "lenet"), (10, 16, channels), {})
+    small = scale.smoke_settings(settings(dataset, "lenet"), (10, 16, channels), {})
     assert (small.dataset.name, small.dataset.channels) == ("stand_in", channels)
     assert shape(small) == (10, 16, channels)

@@ -138,8 +138,8 @@ def test_a_space_is_used_up_to_its_last_point(plan):
 
 def test_proposals_that_name_no_new_point_are_replaced_by_drawn_ones(plan):
     step = plan(SMALL).studies["s"].pending
-    same = step.asked["draws"][0]["draw"]
-    answer = step.chosen(same for _ in iter(int, 1))
+    same = step.parameters["draws"][0]["draw"]
+    answer = step.choose(same for _ in iter(int, 1))
     assert answer["asks"] == 20 and answer["proposed"] == 0 and len(answer["drawn"]) == 2
 
 
@@ -169,7 +169,7 @@ def test_a_draw_is_worth_the_mean_of_its_configurations_and_seeds(plan):
         "repeats: 2", "repeats: 2\ngrid: {product: {augment: [[], [pad_crop]], prune: [null, magnitude]}}"
     )
     step = answered(plan, text, lambda run: {"validation_top1": 50 + 10 * run.spec.seed + 4 * (run.stage == "prune")})
-    assert [len(each["runs"]) for each in step.asked["draws"]] == [8] * 4
+    assert [len(each["runs"]) for each in step.parameters["draws"]] == [8] * 4
     assert scores(step) == [57.0] * 4, "of two seeds, pruned and not"
 
 
@@ -186,8 +186,10 @@ def test_a_draw_that_diverged_has_no_score_and_a_loss_is_the_better_the_less(pla
     text = STUDY.replace("epochs: 4", "epochs: 4, select: loss")
     worst = max(run.spec.train.optimizer.lr for run, _ in plan(text).studies["s"].pending.needs)
     step = answered(plan, text, lambda run: by_rate(run) if run.spec.train.optimizer.lr < worst else {})
-    found = dict(zip([each["draw"]["train.optimizer.lr"] for each in step.asked["draws"]], scores(step), strict=True))
-    assert found.pop(worst) is None and step.asked["by"] == "validation_loss"
+    found = dict(
+        zip([each["draw"]["train.optimizer.lr"] for each in step.parameters["draws"]], scores(step), strict=True)
+    )
+    assert found.pop(worst) is None and step.parameters["by"] == "validation_loss"
     assert found == {lr: pytest.approx(-0.1 - (math.log10(lr) + 1) ** 2) for lr in found}
 
 

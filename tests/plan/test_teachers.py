@@ -6,8 +6,8 @@ import pytest
 
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
+from espalier.plan.plan_records import PlanRecords
 from espalier.plan.priorities import priorities
-from espalier.plan.standing import Standing
 from espalier.settings.problems import StudyError
 
 SMALL, LARGE = "{name: resnet, blocks: [1, 1], channels: [4, 8]}", "{name: resnet, blocks: [1, 1], channels: [8, 16]}"
@@ -224,5 +224,5 @@ def test_a_teacher_goes_before_its_students(tmp_path):
 
 def test_nothing_stands_of_a_plan_whose_teacher_was_never_made(tmp_path):
     plan = planned(tmp_path, grid("train.teacher: [{model: {channels: [8, 16]}}]"))
-    standing = Standing(plan, tmp_path)
+    standing = PlanRecords(plan, tmp_path)
     assert len(standing.unmade()) == 3 and not standing.problems

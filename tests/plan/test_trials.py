@@ -50,7 +50,7 @@ def tried(step, ends):
         looks = [Look(epoch, 50.0 + epoch, 3, 50.0, epoch != end) for epoch in (1, 3) if epoch <= end]
         scores = [50.0 + epoch for epoch in range(1, end + 1)]
         told = Trial(records.identifier(Path(run.path)), 9, outcome, scores, looks)
-        trial_file.write(trial_file.path(run.name, step.trial), told)
+        trial_file.write(trial_file.path(run.name, step.trial_key), told)
     step.write(step.path)
 
 
@@ -58,12 +58,14 @@ def test_the_first_seed_of_each_configuration_is_asked_for(plan):
     study = plan().studies["s"]
     step = study.pending
     assert [run.spec.seed for run, _ in step.needs] == [0] * 6 and step.key.startswith("trials-")
-    assert [path.name for path in step.files()] == [f"{step.trial}.json"] * 6
+    assert [path.name for path in step.files()] == [f"{step.trial_key}.json"] * 6
     assert "halving: the best 1/3 by validation go on after epochs 1, 3, compared as they come" in plan().summary()
     asks = "when 6 trainings of s have ended, those that none has stopped go on"
     assert f"  next: {asks}; 0 of 6 have" in told(json.loads(json.dumps(manifest(study)))).splitlines()
-    step.ask(Path("question"))
-    assert Question.read(Path("question")) == Question(step.trial, step.asked["rule"], [r.name for r, _ in step.needs])
+    step.write_question(Path("question"))
+    assert Question.read(Path("question")) == Question(
+        step.trial_key, step.parameters["rule"], [r.name for r, _ in step.needs]
+    )
     with pytest.raises(Mistake, match=r"trial-.*json: there is no such file"):
         step.answer()
 
@@ -86,15 +88,15 @@ def test_more_points_are_compared_with_what_is_there(plan):
     step = plan().studies["s"].pending
     tried(step, {})
     wider = plan(STUDY.replace("0.6]", "0.6, 0.7]")).studies["s"].pending
-    assert wider.key != step.key and wider.trial == step.trial
+    assert wider.key != step.key and wider.trial_key == step.trial_key
     assert sum(path.exists() for path in wider.files()) == 6 and len(wider.files()) == 7
     # Another rule compares all of them anew.
-    assert plan(STUDY.replace("1/3", "1/2")).studies["s"].pending.trial != step.trial
+    assert plan(STUDY.replace("1/3", "1/2")).studies["s"].pending.trial_key != step.trial_key
 
 
 def test_by_the_median_only_those_that_end_are_told(plan):
     step = plan(MEDIAN).studies["s"].pending
-    assert step.asked["rule"] == {"name": "median", "first": 2, "every": 1, "finished": 3}
+    assert step.parameters["rule"] == {"name": "median", "first": 2, "every": 1, "finished": 3}
     assert "below the median of those that have finished, 3 at least" in plan(MEDIAN).summary()
     tried(step, {0.2: 3})
     study = plan(MEDIAN).studies["s"]

@@ -4,7 +4,7 @@ import pytest
 
 from espalier.plan import config
 from espalier.plan.build import build
-from espalier.plan.configured import configured
+from espalier.plan.configured_plan import plan_studies
 from espalier.plan.study_file import find
 from espalier.settings.problems import StudyError
 
@@ -79,7 +79,7 @@ def test_words_of_the_command_reach_the_plan(tmp_path, monkeypatch):
     (tmp_path / "config/studies").mkdir(parents=True)
     (tmp_path / "config/config.yaml").write_text("studies: [7]\npreload: false\n")
     (tmp_path / "config/studies/7.yaml").write_text(STUDY)
-    (run,) = configured(words=["train.epochs=3", "train.optimizer.lr=1e-3"]).runs["train"].values()
+    (run,) = plan_studies(words=["train.epochs=3", "train.optimizer.lr=1e-3"]).runs["train"].values()
     assert (run.spec.train.epochs, run.spec.train.optimizer.lr) == (3, 0.001)
 
 

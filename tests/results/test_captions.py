@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from espalier.plan.configured import configured
+from espalier.plan.configured_plan import plan_studies
 from espalier.plan.manifest import manifest
 from espalier.results.format.captions import Caption
 from espalier.results.format.notices import notices
@@ -20,7 +20,7 @@ STUDIES = sorted(path.stem for path in (ROOT / "config/studies").glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def planned():
-    return {name: json.loads(json.dumps(manifest(study))) for name, study in configured(STUDIES).studies.items()}
+    return {name: json.loads(json.dumps(manifest(study))) for name, study in plan_studies(STUDIES).studies.items()}
 
 
 @pytest.mark.parametrize("kind", ["table", "figure"])

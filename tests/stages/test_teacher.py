@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from espalier.errors import ArtifactError, Mistake
 from espalier.plan.build import build
-from espalier.plan.standing import Standing
+from espalier.plan.plan_records import PlanRecords
 from espalier.runs import record
 from support.digits_runs import made
 from support.scripts_as_run import run
@@ -144,9 +144,9 @@ def test_a_teacher_made_anew_with_other_bytes_is_told_of_its_students(digits, tm
     folder.parent.mkdir(parents=True)
     made(folder, digits, *teacher.words)
     made(tmp_path / student.path, digits, *student.words, teacher=folder)
-    assert not Standing(plan, tmp_path).problems and Standing(plan, tmp_path).complete(student)
+    assert not PlanRecords(plan, tmp_path).problems and PlanRecords(plan, tmp_path).complete(student)
     shutil.rmtree(folder)
-    assert Standing(plan, tmp_path).complete(student), "a complete student needs its teacher no more"
+    assert PlanRecords(plan, tmp_path).complete(student), "a complete student needs its teacher no more"
     made(folder, digits, *teacher.words, "seed=8")
-    ((run, why),) = Standing(plan, tmp_path).problems.items()
+    ((run, why),) = PlanRecords(plan, tmp_path).problems.items()
     assert run == student and f"it was made of another {teacher.path}/model.safetensors than lies there now" in why

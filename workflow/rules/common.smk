@@ -47,9 +47,9 @@ except Mistake as mistake:
     raise WorkflowError(f"mistakes in what is registered:\n{mistake}") from None
 
 from espalier.plan import config as configuration
-from espalier.plan import dear, manifest
+from espalier.plan import expensive_trainings, manifest
 from espalier.plan.build import build
-from espalier.plan.standing import Standing
+from espalier.plan.plan_records import PlanRecords
 from espalier.settings.problems import StudyError
 from espalier.runs import owner
 from espalier.site import device, earlier_jobs, fail_fast
@@ -91,16 +91,16 @@ if workflow.is_main_process:
     if CALL == "slurm":
         earlier_jobs.wait(Path.cwd(), tell)
     if CALL:
-        unmade = [Path(run.path) for run in Standing(PLAN).unmade() if run.parent]
+        unmade = [Path(run.path) for run in PlanRecords(PLAN).unmade() if run.parent]
         owner.await_all(unmade, tell)
 
 # What lies on disk is told by records alone, and read once nobody of an earlier call is at work.
-STANDING = Standing(PLAN)
-if workflow.is_main_process and STANDING.problems:
-    raise WorkflowError(STANDING.told())
+RECORDS = PlanRecords(PLAN)
+if workflow.is_main_process and RECORDS.problems:
+    raise WorkflowError(RECORDS.message())
 if CALL or workflow.output_settings.dryrun:
-    if dear_ones := dear.warning(STANDING.unmade()):
-        print(dear_ones, file=sys.stderr)
+    if warning := expensive_trainings.warning(RECORDS.unmade()):
+        print(warning, file=sys.stderr)
 
 
 # No params of a rule: what looks on from outside makes no run anew.
@@ -122,7 +122,7 @@ def to_read(run, before):
     """Those runs before a run that its job waits for: all, or of a complete run only what is there, so that none is
     made for it."""
     return [
-        each for each in before if STANDING.complete(each) or not STANDING.complete(run)
+        each for each in before if RECORDS.complete(each) or not RECORDS.complete(run)
     ]
 
 
@@ -153,7 +153,7 @@ def command_of(stage):
     return lambda wildcards: shlex.join(PLAN.runs[stage][wildcards.run].command)
 
 
-def tried(wildcards, attempt):
+def attempt_number(wildcards, attempt):
     """Resources function: which attempt of this call at a run it is."""
     return attempt
 
@@ -168,16 +168,18 @@ def processes_of(stage):
 def over_nodes(stage):
     """Resources of a SLURM job whose nodes share a run's processes; none of them where it has one node."""
 
-    def asked(run):
+    def training(run):
         return section(STAGES[stage], run.spec)
 
     # Snakemake asks for each of them several times a job.
-    if all(getattr(asked(run), "nodes", 1) == 1 for run in PLAN.runs[stage].values()):
+    if all(
+        getattr(training(run), "nodes", 1) == 1 for run in PLAN.runs[stage].values()
+    ):
         return {}
 
-    def told(of):
+    def where_several(of):
         def value(wildcards):
-            train = asked(PLAN.runs[stage][wildcards.run])
+            train = training(PLAN.runs[stage][wildcards.run])
             return of(train) if train.nodes > 1 else None
 
         return value
@@ -185,13 +187,13 @@ def over_nodes(stage):
     profile = workflow.resource_settings.overwrite_resources.get(stage, {})
     kind = profile["gpu_model"].raw + ":" if "gpu_model" in profile else ""
     return {
-        "nodes": told(lambda train: train.nodes),
+        "nodes": where_several(lambda train: train.nodes),
         # The script starts a step on each node; the plugin would start one on the first.
-        "mpi": told(lambda train: "srun"),
-        "tasks": told(lambda train: train.nodes),
-        "tasks_per_gpu": told(lambda train: 0),
+        "mpi": where_several(lambda train: "srun"),
+        "tasks": where_several(lambda train: train.nodes),
+        "tasks_per_gpu": where_several(lambda train: 0),
         # SLURM gives four GPUs of two nodes as three and one.
-        "slurm_extra": told(
+        "slurm_extra": where_several(
             lambda train: (
                 f"--gpus-per-node={kind}{train.processes // train.nodes}"
                 if "gpu" in profile

@@ -10,7 +10,7 @@ rule export:
         "../../envs/train.yaml"
     resources:
         # A run that failed of a mistake is not begun a second time.
-        attempt=tried,
+        attempt=attempt_number,
     params:
         command=command_of("export"),
     shell:

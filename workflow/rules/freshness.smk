@@ -15,7 +15,7 @@ def runs_shown(study):
     runs = {run for point in points for run in point.all_runs if run.parent}
     # --batch cuts this list: the ends of chains alone are cut into equal parts, whatever is made already.
     read = {each for run in runs for each in (run.parent, run.teacher, *run.branches)}
-    unmade = {run for run in runs if not STANDING.complete(run)}
+    unmade = {run for run in runs if not RECORDS.complete(run)}
     reached = {each for run in unmade for each in run.before}
     return sorted(runs - read | unmade - reached, key=lambda run: run.path)
 
@@ -25,7 +25,7 @@ def study_runs(wildcards):
     settle(wildcards.study)
     files = {f"{run.path}/run.json": run for run in runs_shown(wildcards.study)}
     return [
-        ancient(file) if STANDING.complete(run) else file for file, run in files.items()
+        ancient(file) if RECORDS.complete(run) else file for file, run in files.items()
     ]
 
 
@@ -39,7 +39,7 @@ def manifest_of(study):
 def page_is_current(study):
     """Whether the page of a study was made from the plan and the records that are there now."""
     runs = {
-        run.id: STANDING.record(run)
+        run.id: RECORDS.record(run)
         for run in PLAN.studies[study].runs.values()
         if run.parent
     }
@@ -50,7 +50,7 @@ def page_is_current(study):
 def outdated(wildcards):
     """Input function: what has a page made anew though it is there, and all its runs are; else nothing."""
     folder = Path(f"results/studies/{wildcards.study}")
-    whole = all(map(STANDING.complete, runs_shown(wildcards.study)))
+    whole = all(map(RECORDS.complete, runs_shown(wildcards.study)))
     if not (workflow.is_main_process and whole and (folder / "index.html").exists()):
         return []
     if page_is_current(wildcards.study):
@@ -69,7 +69,7 @@ def to_make(wildcards):
         if Path(f"results/studies/{study}/index.html").exists():
             runs = {f"{run.path}/run.json": run for run in runs_shown(study)}
             asked = batch.get_batch(list(runs)) if batch else runs
-            found += [file for file in asked if not STANDING.complete(runs[file])]
+            found += [file for file in asked if not RECORDS.complete(runs[file])]
             if batch is None or batch.is_final:
                 found += (
                     [news] if (news := outdated(SimpleNamespace(study=study))) else []

@@ -15,7 +15,7 @@ rule rung:
     threads: processes_of("train")
     resources:
         **over_nodes("train"),
-        attempt=tried,
+        attempt=attempt_number,
         checkpoint_minutes=10,
         runtime=0,
     params:
@@ -40,7 +40,7 @@ rule trial:
     threads: processes_of("train")
     resources:
         **over_nodes("train"),
-        attempt=tried,
+        attempt=attempt_number,
         checkpoint_minutes=10,
         runtime=0,
     params:
@@ -68,7 +68,7 @@ rule question:
 
 checkpoint answer:
     input:
-        asked_of,
+        answered_files,
     output:
         "results/studies/{study}/answers/{step}.json",
     log:

@@ -14,9 +14,9 @@ def whole():
 
 def grow():
     """Plan again, with the answers that are there by now."""
-    global PLAN, STANDING
+    global PLAN, RECORDS
     PLAN = build(SETTINGS.studies, Path("config/studies"), OVERRIDES)
-    STANDING = Standing(PLAN)
+    RECORDS = PlanRecords(PLAN)
     for known in (runs_shown, manifest_of, page_is_current, whole):
         known.cache_clear()
     if CALL:
@@ -26,16 +26,16 @@ def grow():
             )
         studies = PLAN.studies.values()
         left = {run for one in studies for point in one.kept for run in point.all_runs}
-        unmade = Counter(run.stage for run in STANDING.unmade() if run in left)
+        unmade = Counter(run.stage for run in RECORDS.unmade() if run in left)
         for told in CALLS_TOLD:
             told.grown([manifest_of(study) for study in PLAN.studies], unmade)
 
 
 def settle(study):
     """Wait until a study's plan is whole: Snakemake makes the first answer that is missing, and comes here again."""
-    while step := PLAN.studies[study].pending:
+    while question := PLAN.studies[study].pending:
         # A study that compares others waits for theirs.
-        checkpoints.answer.get(study=step.study, step=step.key)
+        checkpoints.answer.get(study=question.study, step=question.key)
         grow()
 
 
@@ -44,7 +44,7 @@ def paused_before(wildcards):
     run = PLAN.runs["train"][wildcards.run]
     if run.name in whole():
         record = f"{run.path}/run.json"
-        return ancient(record) if STANDING.complete(run) else record
+        return ancient(record) if RECORDS.complete(run) else record
     return data_of("train")(wildcards) + networks_of("train")(wildcards)
 
 
@@ -55,9 +55,10 @@ def pending():
 
 def question_path(wildcards):
     """Params function: the file that tells trainings of one another."""
-    trials = (step for step in pending() if getattr(step, "trial", None))
+    trials = (one for one in pending() if getattr(one, "trial_key", None))
     return next(
-        (str(step.question) for step in trials if step.trial == wildcards.trial), ""
+        (str(one.question_path) for one in trials if one.trial_key == wildcards.trial),
+        "",
     )
 
 
@@ -66,7 +67,7 @@ def question_of(wildcards):
     return [ancient(path) for path in [question_path(wildcards)] if path]
 
 
-def asked_of(wildcards):
+def answered_files(wildcards):
     """Input function: the files that a study's open question reads."""
     # One that is answered reads nothing any more.
-    return next((step.files() for step in pending() if step.key == wildcards.step), [])
+    return next((one.files() for one in pending() if one.key == wildcards.step), [])

@@ -15,7 +15,7 @@ rule train:
         # What a job on several nodes asks SLURM for; the run starts its steps there.
         **over_nodes("train"),
         # A run that failed of a mistake is not begun a second time.
-        attempt=tried,
+        attempt=attempt_number,
         # Longest work that a killed run can lose; changes no result.
         checkpoint_minutes=10,
         # Minutes after which the job is ended; the run saves its state and stops before. 0: no limit.

@@ -15,15 +15,15 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.plan.configured import planned
+    from espalier.plan.configured_plan import plan_config
 
     try:
-        (study,) = planned(json.loads(args.config.read_text()) | {"studies": args.study}).studies.values()
+        (study,) = plan_config(json.loads(args.config.read_text()) | {"studies": args.study}).studies.values()
         step = study.pending
         if step is None or step.key != args.step:
             raise Mistake(f"{args.study} asks no {args.step} now; call snakemake again")
         if args.question:
-            step.ask(args.output)
+            step.write_question(args.output)
         else:
             step.write(args.output)
     except Mistake as error:

@@ -6,8 +6,8 @@ from pathlib import Path
 from espalier.counted import counted
 from espalier.errors import Mistake
 from espalier.plan.build import Plan
+from espalier.plan.plan_records import PlanRecords
 from espalier.plan.runs import Run
-from espalier.plan.standing import Standing
 from espalier.runs.record import Record
 
 
@@ -26,7 +26,7 @@ class Verification:
         return "\n".join([*self.wrong, f"{head}; {len(self.wrong) or 'nothing'} wrong"])
 
 
-def verified(plan: Plan, standing: Standing) -> Verification:
+def verified(plan: Plan, standing: PlanRecords) -> Verification:
     """Read all files of the complete runs and the prepared data of a plan."""
     wrong = list(standing.problems.values())
     runs = files = incomplete = 0

@@ -21,7 +21,7 @@ _KEY = "checkpoint"
 _WEIGHTS = ".safetensors"
 
 
-class Starts:
+class StartingWeights:
     """Runs and studies that a study starts from, each looked for once.
 
     Args:
@@ -40,12 +40,12 @@ class Starts:
         for key, value in settings.items():
             if not isinstance(value, Mapping):
                 found[key] = value
-            elif key == _KEY and (asked := _asked(value)):
+            elif key == _KEY and (source := _source(value)):
                 try:
                     rest = {name: inner for name, inner in value.items() if name not in ("run", "study", "best")}
-                    found[key] = {**rest, "file": self._file(*asked)}
+                    found[key] = {**rest, "file": self._file(*source)}
                 except Mistake as error:
-                    wrong.append((f"{prefix}{key}.{asked[0]}", str(error)))
+                    wrong.append((f"{prefix}{key}.{source[0]}", str(error)))
             else:
                 found[key], more = self.resolved(value, f"{prefix}{key}.")
                 wrong += more
@@ -54,7 +54,9 @@ class Starts:
     def _file(self, kind: str, name: str) -> str:
         if (kind, name) not in self._known:
             try:
-                self._known[kind, name] = _of_run(name) if kind == "run" else _of_best(name, self._planned(name))
+                self._known[kind, name] = (
+                    _weights_of_run(name) if kind == "run" else _weights_of_best(name, self._planned(name))
+                )
             except Mistake as error:
                 self._known[kind, name] = error
         known = self._known[kind, name]
@@ -63,7 +65,7 @@ class Starts:
         return known
 
 
-def _asked(value: Mapping) -> tuple[str, str] | None:
+def _source(value: Mapping) -> tuple[str, str] | None:
     """The run or study that is asked for, alone and rightly."""
     given = {key: value[key] for key in ("file", "name", "run", "study", "best") if value.get(key) is not None}
     if given.keys() == {"run"} and isinstance(given["run"], str | int):
@@ -75,7 +77,7 @@ def _asked(value: Mapping) -> tuple[str, str] | None:
     return None
 
 
-def _of_run(name: str) -> str:
+def _weights_of_run(name: str) -> str:
     """The weights of a run.
 
     Raises:
@@ -94,7 +96,7 @@ def _of_run(name: str) -> str:
     return f"{folder}/{network}"
 
 
-def _of_best(name: str, study: "PlannedStudy") -> str:
+def _weights_of_best(name: str, study: "PlannedStudy") -> str:
     """The weights of the last run in a study's best chain that has a file of them.
 
     Raises:

@@ -3,7 +3,7 @@
 import pytest
 
 from espalier.plan.build import build
-from espalier.plan.configured import side_by_side
+from espalier.plan.configured_plan import plan_comparison
 from espalier.plan.manifest import manifest
 from espalier.results.making import make
 from espalier.results.read.planned_study import short_names
@@ -85,7 +85,7 @@ def test_a_smoke_run_compares_smoke_runs(folder):
 
 
 def test_by_command_a_page_shows_them_before_any_run(folder):
-    study = side_by_side(["a", "b"])
+    study = plan_comparison(["a", "b"])
     assert study.name == "a-b" and [point.labels["study"] for point in study.points] == ["a"] * 4 + ["b"] * 2
     from espalier.plan import manifest as manifests
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from espalier.plan import output_checks
 from espalier.plan.grid import attribute, label
 from espalier.plan.study import Study
 from espalier.plan.study_file import Source
-from espalier.plan.unmet import unmet
 from espalier.settings.problems import Problem, StudyError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def problems(study: Study, source: Source) -> list[Problem]:
     return found
 
 
-def joined(
+def combine(
     study: Study, members: Mapping[str, "PlannedStudy"], place: str, key: str = ""
 ) -> "tuple[Study, tuple[str, ...], Mapping[str, str] | None, tuple[Point, ...]]":
     """Combine several studies into one: its settings, axes, the labels of its baseline, and its points, each once.
@@ -77,9 +77,10 @@ def with_answers(planned: "PlannedStudy", members: Mapping[str, "PlannedStudy"])
     )
 
 
-def asked(study: Study, axes: Sequence[str], source: Source) -> list[Problem]:
+def output_problems(study: Study, axes: Sequence[str], source: Source) -> list[Problem]:
     """Problems of a study that compares others: its tables and figures ask for something that does not exist."""
-    return [Problem(key, message, source.place(keys)) for keys, key, message in unmet(study, axes, (), None)]
+    found = output_checks.problems(study, axes, (), None)
+    return [Problem(key, message, source.place(keys)) for keys, key, message in found]
 
 
 def _other_data(members: Mapping[str, "PlannedStudy"]) -> Iterator[str]:

@@ -15,7 +15,7 @@ Labels = dict[str, str]
 """Axis → label."""
 
 
-def unmet(
+def problems(
     study: Study, axes: Sequence[str], configurations: Sequence[tuple[Settings, Labels]], baseline: Labels | None
 ) -> Iterator[tuple[tuple, str, str]]:
     """Every (keys in the file, key path, message) of a table or figure that the grid has nothing for.

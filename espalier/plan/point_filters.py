@@ -14,7 +14,7 @@ Wrong = list[tuple[tuple, str, str]]
 """(Keys in the file, key path, message) of every mistake."""
 
 
-def kept(study: Study, resolved: Sequence[list[Settings]], labels: Labels) -> tuple[list[Settings], Wrong]:
+def filter_points(study: Study, resolved: Sequence[list[Settings]], labels: Labels) -> tuple[list[Settings], Wrong]:
     """The points of all blocks that are left, each once, and what is wrong with conditions, budgets and pruning.
 
     Args:
@@ -72,14 +72,16 @@ def _affordable(points: list[Settings], constraints: Sequence[str]) -> tuple[lis
 
 def _prunable(points: list[Settings]) -> tuple[list[Settings], Wrong]:
     """The points, those whose pruning would fail after their training taken out and told."""
-    asked = [point for point in points if network_sizes.tried(point) and None not in network_sizes.shape(point)]
+    prunable = [
+        point for point in points if network_sizes.checkable_pruning(point) and None not in network_sizes.shape(point)
+    ]
     try:
         found = model_counts.counts(
-            model_counts.Network(p.model, *network_sizes.shape(p), network_sizes.tried(p)) for p in asked
+            model_counts.Network(p.model, *network_sizes.shape(p), network_sizes.checkable_pruning(p)) for p in prunable
         )
     except RuntimeError as error:
         return points, [(("prune",), "prune", f"what it leaves cannot be counted: {error}")]
-    wrong = {point: row["error"] for point, row in zip(asked, found, strict=True) if "error" in row}
+    wrong = {point: row["error"] for point, row in zip(prunable, found, strict=True) if "error" in row}
     problems: Wrong = [
         (("prune",), "prune", f"{label(point.model)}, {label(point.prune)}: {message}")
         for point, message in wrong.items()

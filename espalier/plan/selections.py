@@ -12,7 +12,7 @@ from espalier.errors import Mistake
 from espalier.plan import chain_scores, rungs
 from espalier.plan.chain import Settings
 from espalier.plan.grid import GridPoint
-from espalier.plan.steps import Step
+from espalier.plan.open_questions import OpenQuestion
 from espalier.plan.study import Select
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ Labels = Mapping[str, str]
 Configured = Sequence[tuple[Settings, Labels]]
 
 
-class Best(Step):
+class BestQuestion(OpenQuestion):
     """The best of configurations at the end of their chains."""
 
     adds_points = True
 
-    def told(self) -> str:
+    def text(self) -> str:
         """What is waited for, in words."""
-        candidates = counted(len(self.asked["candidates"]), "configuration")
-        among = f"the best {self.asked['best']} of {candidates} of {self.asked['of']}"
+        candidates = counted(len(self.parameters["candidates"]), "configuration")
+        among = f"the best {self.parameters['best']} of {candidates} of {self.parameters['of']}"
         ended = counted(len(self.needs), "run has", "runs have")
-        return f"when {ended} ended, {among} by {self.asked['by']}, a mean over seeds"
+        return f"when {ended} ended, {among} by {self.parameters['by']}, a mean over seeds"
 
     def answer(self, root: Path = Path()) -> dict[str, Any]:
         """The candidates, with their scores, and which are chosen.
@@ -40,10 +40,10 @@ class Best(Step):
         Raises:
             Mistake: the record of a run is missing or damaged.
         """
-        scores = {run.name: chain_scores.at_end(root / run.path, self.asked["by"]) for run, _ in self.needs}
+        scores = {run.name: chain_scores.final_score(root / run.path, self.parameters["by"]) for run, _ in self.needs}
         return {
-            "asked": dict(self.asked),
-            "candidates": rungs.compared(self.asked["candidates"], scores, self.asked["best"]),
+            "asked": dict(self.parameters),
+            "candidates": rungs.with_scores(self.parameters["candidates"], scores, self.parameters["best"]),
         }
 
 
@@ -65,7 +65,7 @@ class Selections:
     ):
         self._name, self._partly, self._planned = name, partly, planned
         self.answers: tuple[Mapping[str, Any], ...] = ()
-        self.pending: Step | None = None
+        self.pending: OpenQuestion | None = None
 
     def of_blocks(self, select: Select, before: Configured, first: int) -> list[int] | None:
         """Indices in `before` of the configurations that are selected, the best first; None while results are missing.
@@ -109,18 +109,18 @@ class Selections:
         if planned.pending:
             self.pending = planned.pending
             return None
-        runs = [[chain_scores.measured(point, select.by) for point in points] for points in of.values()]
-        asked = {
+        runs = [[chain_scores.measuring_run(point, select.by) for point in points] for points in of.values()]
+        parameters = {
             "best": select.best,
             "by": select.by,
             "of": planned.name,
             "candidates": [[run.name for run in each] for each in runs],
             "named": [_name(planned, labels) for labels in of],
         }
-        step = Best(self._name, "best", asked, tuple((run, None) for each in runs for run in each))
-        answer = step.answered()
+        question = BestQuestion(self._name, "best", parameters, tuple((run, None) for each in runs for run in each))
+        answer = question.saved_answer()
         if answer is None:
-            self.pending = step
+            self.pending = question
             return None
         self.answers += (answer,)
         named = zip(of, answer["candidates"], strict=True)

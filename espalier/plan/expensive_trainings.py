@@ -1,4 +1,4 @@
-"""Which trainings of a plan are dear, told before they run: MACs × images × epochs, against what was measured here."""
+"""Expensive trainings of a plan, reported before they run: MACs × images × epochs, against what was measured here."""
 
 import os
 from collections import defaultdict
@@ -19,11 +19,11 @@ from espalier.runs.record import Record
 from espalier.settings.registry import Choice
 
 MANY = 1_000_000
-"""Images that a training sees, of which fewer are never dear: their networks are not even counted."""
+"""Images that a training sees, of which fewer are never expensive: their networks are not even counted."""
 HOURS, HOURS_IN_ALL = 1.0, 10.0
-"""Of one run and of all together, from which on they are dear."""
+"""Of one run and of all together, from which on they are expensive."""
 MACS = 1e14
-"""Of a run, from which on it is dear where nothing tells how long that takes."""
+"""Of a run, from which on it is expensive where nothing tells how long that takes."""
 NEAR = 4.0
 """How many times larger or smaller a network is, at most, whose pace tells that of another."""
 SHORTEST_S = 60.0
@@ -56,7 +56,7 @@ class Training:
 
 
 def warning(runs: Iterable[Run], folder: Path = Path("results/runs/train")) -> str:
-    """A line that names the dearest of the trainings to be made, and how long they take; empty where none is dear.
+    """A line that names the most expensive of the trainings to be made, and how long they take; empty where none is.
 
     Hours are told where runs of networks of such a size have been measured, and never guessed otherwise.
 
@@ -65,10 +65,10 @@ def warning(runs: Iterable[Run], folder: Path = Path("results/runs/train")) -> s
         folder: with the trained runs whose pace is asked for
     """
     trainings = _trainings(runs)
-    return told(trainings, list(paces(folder)) if trainings else [])
+    return message(trainings, list(paces(folder)) if trainings else [])
 
 
-def told(trainings: Sequence[Training], known: Sequence[Pace]) -> str:
+def message(trainings: Sequence[Training], known: Sequence[Pace]) -> str:
     """The line, of trainings and of the pace of other runs."""
     near = {one: [pace for pace in known if 1 / NEAR <= pace.macs / one.macs <= NEAR] for one in trainings}
     hours = {one: one.work / median(pace.rate for pace in near[one]) / 3600 for one in trainings if near[one]}
@@ -87,14 +87,14 @@ def told(trainings: Sequence[Training], known: Sequence[Pace]) -> str:
             f"warning: {one.name}: about {hours[one]:.2g} h a run, {counted(one.runs, 'run')}; "
             f"all such trainings about {in_all:.2g} h of runs{without} ({measured})"
         )
-    dear = max(trainings, key=lambda each: each.work, default=None)
-    if dear is None or dear.work < MACS:
+    longest = max(trainings, key=lambda each: each.work, default=None)
+    if longest is None or longest.work < MACS:
         return ""
-    cheap = min(trainings, key=lambda each: each.work)
-    times = f", {dear.work / cheap.work:.2g} times the {_short(cheap.work)}MACs of {cheap.name}"
+    shortest = min(trainings, key=lambda each: each.work)
+    times = f", {longest.work / shortest.work:.2g} times the {_short(shortest.work)}MACs of {shortest.name}"
     return (
-        f"warning: {dear.name}: {_short(dear.work)}MACs a run, {counted(dear.runs, 'run')}"
-        f"{times if dear.work > 1.5 * cheap.work else ''}; how long that takes, no run here has measured yet"
+        f"warning: {longest.name}: {_short(longest.work)}MACs a run, {counted(longest.runs, 'run')}"
+        f"{times if longest.work > 1.5 * shortest.work else ''}; how long that takes, no run here has measured yet"
     )
 
 
@@ -118,10 +118,10 @@ def paces(folder: Path) -> Iterator[Pace]:
 
 
 def _pace(record: Record) -> Pace | None:
-    told, macs = record.metrics.get("images_per_s"), record.content.get("macs")
-    if not told or not macs or record.content["wall_s"] < SHORTEST_S:
+    images_per_s, macs = record.metrics.get("images_per_s"), record.content.get("macs")
+    if not images_per_s or not macs or record.content["wall_s"] < SHORTEST_S:
         return None
-    return Pace(macs, macs * float(told), record.content["device"])
+    return Pace(macs, macs * float(images_per_s), record.content["device"])
 
 
 def _trainings(runs: Iterable[Run]) -> list[Training]:
@@ -154,7 +154,7 @@ def _images(data: Run) -> float:
     try:
         if Path(data.path).exists():
             return header.read(Path(data.path))["sizes"]["train"]
-        own = own_images.known(dataset)
+        own = own_images.source(dataset)
     except (DataError, KeyError):
         return 0
     if own:

@@ -1,4 +1,4 @@
-"""What a study's plan asks of results before it is whole: a step is a question, with the runs it reads and an answer.
+"""What a study's plan asks of results before it is whole: an open question, with the runs it reads and an answer.
 
 An answer is a pure function of what it reads, and a file: whoever plans the study again, in a job or after a kill,
 finds it there and asks nothing anew. Its name holds a digest of the question, so that another question finds no answer
@@ -24,7 +24,7 @@ _DIGITS = 10
 
 
 @dataclass(frozen=True)
-class Step(ABC):
+class OpenQuestion(ABC):
     """A question of a study."""
 
     adds_points: ClassVar[bool] = False
@@ -32,7 +32,7 @@ class Step(ABC):
 
     study: str
     name: str
-    asked: Mapping[str, Any]
+    parameters: Mapping[str, Any]
     """all that its answer depends on beside the runs' own numbers"""
     needs: tuple[tuple[Run, int | None], ...]
     """runs whose scores are asked for, each after an epoch of its training, or None for its end"""
@@ -40,7 +40,7 @@ class Step(ABC):
     @property
     def key(self) -> str:
         """Its name with the digest of the question."""
-        return f"{self.name}-{digest(self.asked)}"
+        return f"{self.name}-{digest(self.parameters)}"
 
     @property
     def path(self) -> Path:
@@ -55,7 +55,7 @@ class Step(ABC):
         ]
 
     @abstractmethod
-    def told(self) -> str:
+    def text(self) -> str:
         """What is waited for, in words."""
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Step(ABC):
             Mistake: one is missing or damaged.
         """
 
-    def answered(self, root: Path = Path()) -> dict[str, Any] | None:
+    def saved_answer(self, root: Path = Path()) -> dict[str, Any] | None:
         """The answer; None where there is none yet.
 
         Raises:
@@ -80,7 +80,7 @@ class Step(ABC):
             found = seal.read(path, mend, mend)
         except Mistake:
             found = {}
-        if found.get("asked") != json.loads(json.dumps(self.asked)):
+        if found.get("asked") != json.loads(json.dumps(self.parameters)):
             raise ArtifactError(f"{path}: is no answer to what {self.study} asks; {mend}")
         return found
 
@@ -89,7 +89,7 @@ class Step(ABC):
         write_text(path, seal.sealed(self.answer(root)))
 
 
-def digest(asked: Mapping[str, Any]) -> str:
+def digest(parameters: Mapping[str, Any]) -> str:
     """A short fingerprint of a question."""
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

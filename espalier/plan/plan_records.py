@@ -15,11 +15,11 @@ from espalier.plan.runs import Run
 from espalier.runs import record as records
 from espalier.runs.record import DIVERGED, NOT_RUN, Record
 
-_TOLD = 10
+_SHOWN = 10
 """Problems that a message holds."""
 
 
-class Standing:
+class PlanRecords:
     """The records of a plan's runs, each read once, when it is asked for.
 
     Args:
@@ -43,13 +43,13 @@ class Standing:
         """The runs of the plan that are not complete."""
         return [run for runs in self._plan.runs.values() for run in runs.values() if not self.complete(run)]
 
-    def told(self) -> str:
+    def message(self) -> str:
         """The problems as one message, with the command that mends all of them."""
         lines = list(self.problems.values())
-        more = [f"… and {len(lines) - _TOLD} more"] if len(lines) > _TOLD else []
+        more = [f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         runs = counted(len(lines), "run that lies here", "runs that lie here")
         head = f"{runs} cannot be used, and nothing is made over {'it' if len(lines) == 1 else 'them'}:"
-        return "\n".join([head, *lines[:_TOLD], *more, "All of them at once: espalier forget --stale"])
+        return "\n".join([head, *lines[:_SHOWN], *more, "All of them at once: espalier forget --stale"])
 
     @cached_property
     def problems(self) -> dict[Run, str]:
@@ -65,8 +65,8 @@ class Standing:
             if isinstance(known, Mistake):
                 found[run] = str(known)
             elif known is None:
-                found |= dict(self._gone(run))
-            elif why := next(self._other(run, known), None):
+                found |= dict(self._missing_networks(run))
+            elif why := next(self._changes(run, known), None):
                 found[run] = f"{run.path}: {why}. {records.mend(Path(run.path))}"
         return found
 
@@ -81,11 +81,11 @@ class Standing:
                 self._known[run] = error
         return self._known[run]
 
-    def _other(self, run: Run, record: Record) -> Iterator[str]:
+    def _changes(self, run: Run, record: Record) -> Iterator[str]:
         """What the run has read and is another now."""
-        told = record.content["data"]["checksum"]
-        if told and (here := self._checksum(run.data.path)) not in (None, told):
-            yield f"it was made of other data than {run.data.path} holds now (SHA-256 {told[:10]}…, now {here[:10]}…)"
+        read = record.content["data"]["checksum"]
+        if read and (here := self._checksum(run.data.path)) not in (None, read):
+            yield f"it was made of other data than {run.data.path} holds now (SHA-256 {read[:10]}…, now {here[:10]}…)"
         folders = {Path(each.path).name: each for each in run.before}
         for name, sha256 in record.read.items():
             folder, _, file = name.rpartition("/")
@@ -102,17 +102,17 @@ class Standing:
         if record.outcome != NOT_RUN and lost:
             yield f"it was made of a network of {lost[0].folder}, which now has none ({lost[0].outcome})"
 
-    def _gone(self, run: Run) -> Iterator[tuple[Run, str]]:
+    def _missing_networks(self, run: Run) -> Iterator[tuple[Run, str]]:
         """Runs before one that is still to be made, whose networks are gone."""
         for parent in run.before:
             record = self.record(parent)
-            missing = [name for name in (record.written if record else ()) if not self._there(parent, name)]
+            missing = [name for name in (record.written if record else ()) if not self._exists(parent, name)]
             if missing:
                 why = f"is gone, and {run.path} is still to be made of it"
                 yield parent, f"{parent.path}/{missing[0]}: {why}. {records.mend(Path(parent.path))}"
 
     @cache  # noqa: B019 (one object a call)
-    def _there(self, run: Run, name: str) -> bool:
+    def _exists(self, run: Run, name: str) -> bool:
         return (self._root / run.path / name).exists()
 
     @cache  # noqa: B019

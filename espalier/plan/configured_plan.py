@@ -17,7 +17,7 @@ CONFIG = Path("config/config.yaml")
 STUDIES = Path("config/studies")
 
 
-def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> "Plan":
+def plan_studies(studies: Sequence[str] = (), words: Sequence[str] = ()) -> "Plan":
     """The plan of studies, by default of those that the configuration names.
 
     Args:
@@ -26,10 +26,10 @@ def configured(studies: Sequence[str] = (), words: Sequence[str] = ()) -> "Plan"
     Raises:
         Mistake: the configuration or a study cannot be used.
     """
-    return planned(_read() | _words(words) | ({"studies": list(studies)} if studies else {}))
+    return plan_config(_read() | _words(words) | ({"studies": list(studies)} if studies else {}))
 
 
-def planned(found: Mapping[str, Any]) -> "Plan":
+def plan_config(found: Mapping[str, Any]) -> "Plan":
     """The plan of a configuration.
 
     Raises:
@@ -48,7 +48,7 @@ def planned(found: Mapping[str, Any]) -> "Plan":
         raise Mistake(str(error)) from None
 
 
-def side_by_side(studies: Sequence[str], words: Sequence[str] = ()) -> "PlannedStudy":
+def plan_comparison(studies: Sequence[str], words: Sequence[str] = ()) -> "PlannedStudy":
     """A study that compares others, made of their names alone.
 
     Args:
@@ -57,10 +57,10 @@ def side_by_side(studies: Sequence[str], words: Sequence[str] = ()) -> "PlannedS
     Raises:
         Mistake: one cannot be used, or they have other data.
     """
-    members = configured(studies, words).studies
+    members = plan_studies(studies, words).studies
     if len(members) < 2:
         raise Mistake("espalier compare: name two studies or more")
-    from espalier.plan import compared
+    from espalier.plan import combined_study
     from espalier.plan.build import PlannedStudy
     from espalier.plan.study import Study
 
@@ -68,11 +68,11 @@ def side_by_side(studies: Sequence[str], words: Sequence[str] = ()) -> "PlannedS
     wanted = {"tables": ["against_baseline", "summary"], "figures": [{"name": "tradeoff", "x": "params"}]}
     try:
         study = Study.model_validate({"title": title, "compare": [*members], **wanted})
-        found, axes, baseline, points = compared.joined(study, members, "espalier compare")
+        found, axes, baseline, points = combined_study.combine(study, members, "espalier compare")
     except StudyError as error:
         raise Mistake(str(error)) from None
     planned = PlannedStudy("-".join(members), title, found, axes, baseline, points, {})
-    return compared.with_answers(planned, members)
+    return combined_study.with_answers(planned, members)
 
 
 def _read() -> dict[str, Any]:

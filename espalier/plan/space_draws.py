@@ -9,7 +9,7 @@ from typing import Any
 from espalier.plan import limits
 from espalier.plan.chain import Settings
 from espalier.plan.grid import Change, GridPoint
-from espalier.plan.kept import Labels, Wrong, kept
+from espalier.plan.point_filters import Labels, Wrong, filter_points
 from espalier.plan.study import Study
 from espalier.search import draws
 from espalier.search.space import Distribution, Draw, at
@@ -19,14 +19,14 @@ Resolve = Callable[[list[GridPoint]], list[Settings]]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnConfigurations:
     """One draw with its configurations, of which others may have some too."""
 
     draw: Draw
     settings: tuple[Settings, ...]
 
 
-class Drawing:
+class SpaceDraws:
     """What is left of draws of one study.
 
     Args:
@@ -38,7 +38,7 @@ class Drawing:
         self._study, self._expanded, self._resolve, self.labels = study, expanded, resolve, labels
         self._known: dict[tuple, list[list[Settings]] | None] = {}
 
-    def first(self, wanted: int) -> tuple[list[Drawn], Wrong, int]:
+    def first(self, wanted: int) -> tuple[list[DrawnConfigurations], Wrong, int]:
         """Take the first `wanted` draws of the seed that keep at least one configuration; equal draws count once.
 
         More draws are looked at, up to a limit, until there are enough.
@@ -56,24 +56,24 @@ class Drawing:
             # Other draws would say the same of other numbers.
             if any(self._settings(draw) is None for draw in found):
                 return [], [], 0
-            whole, wrong = self._left(found)
-            fresh = new(whole, (), wanted)
+            whole, wrong = self._filtered(found)
+            fresh = first_new(whole, (), wanted)
             if len(fresh) == wanted or count == most:
                 return fresh, wrong, count
             more = math.ceil((wanted - len(fresh)) * count / max(len(fresh), 1))
             count = min(most, count + min(count, more))
 
-    def left(self, found: Sequence[Draw]) -> list[Drawn]:
+    def filtered(self, found: Sequence[Draw]) -> list[DrawnConfigurations]:
         """Each draw with the configurations that conditions and budgets keep; none if its settings are not valid."""
-        return self._left(found)[0]
+        return self._filtered(found)[0]
 
-    def _left(self, found: Sequence[Draw]) -> tuple[list[Drawn], Wrong]:
+    def _filtered(self, found: Sequence[Draw]) -> tuple[list[DrawnConfigurations], Wrong]:
         of = [self._settings(draw) or [[] for _ in self._expanded] for draw in found]
         blocks = [list(itertools.chain(*block)) for block in zip(*of, strict=True)] or [[] for _ in self._expanded]
-        left, wrong = kept(self._study, blocks, self.labels)
+        left, wrong = filter_points(self._study, blocks, self.labels)
         whole = set(left)
         own = [tuple(each for each in dict.fromkeys(itertools.chain(*blocks)) if each in whole) for blocks in of]
-        return [Drawn(draw, settings) for draw, settings in zip(found, own, strict=True)], wrong
+        return [DrawnConfigurations(draw, settings) for draw, settings in zip(found, own, strict=True)], wrong
 
     def _settings(self, draw: Draw) -> list[list[Settings]] | None:
         """The settings of a draw with the points of each block; None of one that cannot be run."""
@@ -95,7 +95,9 @@ class Drawing:
         ]
 
 
-def new(found: Iterable[Drawn], before: Collection[Settings], most: int) -> list[Drawn]:
+def first_new(
+    found: Iterable[DrawnConfigurations], before: Collection[Settings], most: int
+) -> list[DrawnConfigurations]:
     """The first draws that have a configuration which neither `before` nor a draw ahead of them has."""
     seen, fresh = set(before), []
     for each in found:

@@ -19,7 +19,7 @@ def misfits(settings: Settings) -> Misfits:
     """
     known = [*_of_chain(settings)]
     yield from known
-    for path, _, spec in teachers.asked(settings, settings.stages()):
+    for path, _, spec in teachers.of_chain(settings, settings.stages()):
         found = [*_of_model(spec.model, settings.dataset), *STAGES["train"].misfits(spec)]
         found += channel_rules.misfits(spec, stated.channels(settings.dataset))
         yield from ((f"{path}.{key}", message) for key, message in found if (key, message) not in known)

@@ -7,16 +7,16 @@ from typing import Any
 from espalier.counted import counted
 from espalier.plan import search_rounds
 from espalier.plan.chain import Settings
-from espalier.plan.drawn import Drawing, Drawn, Resolve
 from espalier.plan.grid import GridPoint, size
-from espalier.plan.kept import Labels, Wrong, kept
+from espalier.plan.point_filters import Labels, Wrong, filter_points
+from espalier.plan.space_draws import DrawnConfigurations, Resolve, SpaceDraws
 from espalier.plan.study import Block, Study
 from espalier.search import draws
 
 Found = tuple[list[Settings], Wrong, Wrong]
 
 
-def unclear(study: Study, written: Mapping[str, Any]) -> Iterator[tuple[tuple, str, str]]:
+def problems(study: Study, written: Mapping[str, Any]) -> Iterator[tuple[tuple, str, str]]:
     """Every (keys in the file, key path, message) of what has no clear meaning.
 
     Args:
@@ -37,10 +37,10 @@ def unclear(study: Study, written: Mapping[str, Any]) -> Iterator[tuple[tuple, s
         message = "needs a space; a grid is taken in a random order: leave method out, or write its axes under space"
         yield ("sample", "method"), "sample.method", message
     if study.sample:
-        yield from search_rounds.unclear(study)
+        yield from search_rounds.problems(study)
 
 
-def chosen(
+def choose_points(
     study: Study,
     expanded: Sequence[list[GridPoint]],
     resolve: Resolve,
@@ -64,9 +64,9 @@ def chosen(
             ambiguous.
     """
     if study.sample and study.space:
-        return _of_space(study, Drawing(study, expanded, resolve, labels), asking)
+        return _of_space(study, SpaceDraws(study, expanded, resolve, labels), asking)
     resolved = [resolve(points) for points in expanded]
-    left, wrong = kept(study, resolved, labels)
+    left, wrong = filter_points(study, resolved, labels)
     if study.sample is None or study.space:
         return left, wrong, []
     whole = set(left)
@@ -75,7 +75,7 @@ def chosen(
     return found, wrong, _short(study, len(found), "the grid has")
 
 
-def _of_space(study: Study, drawing: Drawing, asking: search_rounds.Rounds | None) -> Found:
+def _of_space(study: Study, drawing: SpaceDraws, asking: search_rounds.Rounds | None) -> Found:
     """The points of the first draws of which conditions and budgets leave any, and of those that follow from their
     results."""
     sample, known = study.sample, None
@@ -84,7 +84,7 @@ def _of_space(study: Study, drawing: Drawing, asking: search_rounds.Rounds | Non
         first, wrong, looked_at = drawing.first(sample.points)
         if wrong or not looked_at:
             return [], wrong, []
-        known = asking.after(study, first, drawing)
+        known = asking.draws_so_far(study, first, drawing)
         if not asking.pending:
             return _flat(known), [], []
     # Points that a space does not have are told before the first training.
@@ -93,7 +93,7 @@ def _of_space(study: Study, drawing: Drawing, asking: search_rounds.Rounds | Non
     return _flat(found if known is None else known), wrong, _short(study, len(found), left) if looked_at else []
 
 
-def _flat(found: Sequence[Drawn]) -> list[Settings]:
+def _flat(found: Sequence[DrawnConfigurations]) -> list[Settings]:
     return list(dict.fromkeys(itertools.chain.from_iterable(each.settings for each in found)))
 
 
@@ -105,7 +105,7 @@ def _short(study: Study, found: int, left: str) -> Wrong:
     return [(("sample", "points"), "sample.points", f"{message} or loosen exclude, when and constraints")]
 
 
-def told(study: Study, answers: Iterable[Mapping[str, Any]] = ()) -> str:
+def summary(study: Study, answers: Iterable[Mapping[str, Any]] = ()) -> str:
     """What part of what the points of a study are, e.g. ``64 of a space of 3 axes, sobol, seed 0``.
 
     Args:
@@ -120,7 +120,7 @@ def told(study: Study, answers: Iterable[Mapping[str, Any]] = ()) -> str:
     if sample.modelled and study.scale != "full":
         how = f"sobol in place of {how}"
     elif sample.modelled:
-        known = search_rounds.known(answers)
+        known = search_rounds.known_rounds(answers)
         points = f"{known * sample.points} of {points}"
         how = f"{how}, round {known} of {sample.rounds}"
     axes = counted(len(study.space), "axis", "axes")
