@@ -71,11 +71,14 @@ class Predictions:
         """Write what metrics measure: their numbers to one file, each table to <metric>.csv; the names of the tables.
 
         Raises:
-            Mistake: a metric gives something else than it should, or two give a number of one name.
+            Mistake: a metric gives something else than it should, two give a number of one name, or a logit is not
+                finite.
         """
         found: dict[str, Any] = {}
         tables = []
         probabilities, labels = self.probabilities.view(), self._split.labels.numpy().view()
+        if not np.isfinite(probabilities).all():
+            raise Mistake("evaluate.metrics: the network answers an image with what is no finite number")
         # A metric that changed them would change what the next one measures.
         probabilities.flags.writeable = labels.flags.writeable = False
         for metric in metrics:

@@ -221,6 +221,14 @@ def test_what_a_metric_gives_wrong_is_told(metrics, message, tmp_path):
         predictions.write_measured(tmp_path, "test_metrics.csv", metrics)
 
 
+def test_answers_that_are_no_finite_numbers_are_told(tmp_path):
+    write(tmp_path / "made.safetensors", made(), {"name": "made"})
+    predictions = Predictions(Prepared.read(tmp_path / "made.safetensors", ("test",)).splits["test"], made().classes)
+    predictions.add(torch.full((7, 4), torch.nan), torch.zeros(7, dtype=torch.int64))
+    with pytest.raises(Mistake, match="no finite number"):
+        predictions.write_measured(tmp_path, "test_metrics.csv", [])
+
+
 def test_a_metric_cannot_write_over_a_file_of_the_stage():
     settings = SimpleNamespace(evaluate=SimpleNamespace(metrics=[metric("scores", [], columns=("a",))]))
     ((path, message),) = STAGES["evaluate"].misfits(settings)
