@@ -20,11 +20,11 @@ def specification(chart: "alt.LayerChart", **rows: list[dict[str, Any]]) -> dict
     import altair as alt
 
     ink, quiet, line = (alt.expr(name) for name in ("ink", "quiet", "line"))
-    styled = chart.configure(font="system-ui, sans-serif", background="transparent").configure_view(stroke=None)
-    styled = styled.configure_text(color=ink).configure_axis(
-        labelColor=ink, titleColor=ink, domainColor=quiet, tickColor=quiet, gridColor=line
-    )
-    found = styled.to_dict()
+    axis = alt.AxisConfig(labelColor=ink, titleColor=ink, domainColor=quiet, tickColor=quiet, gridColor=line)
+    look = {"view": alt.ViewConfig(stroke=None), "text": alt.MarkConfig(color=ink), "axis": axis}
+    # Each of altair's own methods copies all layers.
+    chart.config = alt.Config(font="system-ui, sans-serif", background="transparent", **look)
+    found = chart.to_dict()
     signals = [{"name": name, "value": value} for name, value in THEME.items()]
     return found | {"params": [*found.get("params", []), *signals], "datasets": rows}
 

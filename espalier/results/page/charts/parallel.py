@@ -55,8 +55,8 @@ def parallel(lines: Lines) -> dict[str, Any]:
     caught = pieces.mark_rule(strokeWidth=9, opacity=0).encode(alt.X2("next_x"), alt.Y2("next_place"), tooltip=tips)
     caught = caught.add_params(hover, brush)
     heads, ticks = _heads(lines, xs), _ticks(lines, xs)
-    chart = alt.layer(_uprights(heads, xs), drawn, marked, over, _ticked(lines, xs), caught)
-    chart = chart.properties(width=xs[-1] + 2 * _EDGE, height=HEIGHT)
+    layers = (_uprights(heads, xs), drawn, marked, over, _ticked(lines, xs), caught)
+    chart = alt.layer(*layers, width=xs[-1] + 2 * _EDGE, height=HEIGHT)
     return specification(chart, rows=_rows(lines, keys), heads=heads, ticks=ticks)
 
 

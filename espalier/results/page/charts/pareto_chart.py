@@ -59,8 +59,8 @@ def pareto(frame: "pd.DataFrame", study: Study) -> dict[str, Any] | None:
     points = base.mark_point(filled=True, size=70, opacity=0.9).encode(x, y, color=colour, shape=shape, tooltip=tips)
     named = haloed(base.transform_filter("datum.front").encode(x, y, text="name:N"), align="left", dx=7, dy=-7)
     stairs = stairs.encode(x, y, color=front_colour)
-    chart = alt.layer(stairs, whiskers, points, named).add_params(chosen)
-    return specification(chart.properties(width="container", height=HEIGHT), rows=rows)
+    chart = alt.layer(stairs, whiskers, points, named, width="container", height=HEIGHT).add_params(chosen)
+    return specification(chart, rows=rows)
 
 
 def _plain(value: Any) -> Any:
