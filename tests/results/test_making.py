@@ -1,5 +1,6 @@
 """What a study shows, made at once: whole, the same each time, and old as soon as its plan or its runs are others."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -23,10 +24,17 @@ FOLDER = Path("results/studies/demo")
 def study(tmp_path, monkeypatch):
     """A finished study of two tables and one figure, in the working directory."""
     monkeypatch.chdir(tmp_path)
-    study = disk.plan()
+    study = disk.plan(disk.one_factor()[:3], repeats=2)
     study |= {part: study[part][:count] for part, count in (("tables", 2), ("figures", 1))}
     disk.finish(tmp_path, study)
     disk.write_plan(Path(), study)
+    return study
+
+
+@pytest.fixture
+def bare(study):
+    """The study with its page alone."""
+    study |= {"tables": [], "figures": []}
     return study
 
 
@@ -59,20 +67,28 @@ def test_the_script_makes_all_and_twice_the_same(study):
     assert pd.read_csv("one/tables/summary.csv")["test_top1_mean"].tolist() == pytest.approx(means.tolist())
 
 
-def test_the_script_tells_a_mistake_in_one_line(study):
-    command = [sys.executable, SCRIPT, "one", "--plan", "absent.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "absent.json" in done.stderr and done.stderr.count("\n") == 1
+def told(monkeypatch, *words):
+    """What the script, called in this process, says at its end with exit code 1."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert isinstance(ended.value.code, str)
+    return ended.value.code
 
 
-def test_a_page_is_current_until_its_plan_or_a_run_is_another(study):
-    assert not current(study)
-    assert made(study)
-    assert not current(study | {"title": "Another"})
-    reseal(trained(study), host="elsewhere")
-    assert not current(study) and made(study)
-    disk.undo(Path(), study["runs"][study["points"][0]["runs"]["evaluate"]], "waiting")
-    assert not current(study) and made(study)
+def test_the_script_tells_a_mistake_in_one_line(study, monkeypatch):
+    words = told(monkeypatch, "one", "--plan", "absent.json")
+    assert words.startswith("error: ") and "absent.json" in words and "\n" not in words
+
+
+def test_a_page_is_current_until_its_plan_or_a_run_is_another(bare):
+    assert not current(bare)
+    assert made(bare)
+    assert not current(bare | {"title": "Another"})
+    reseal(trained(bare), host="elsewhere")
+    assert not current(bare) and made(bare)
+    disk.undo(Path(), bare["runs"][bare["points"][0]["runs"]["evaluate"]], "waiting")
+    assert not current(bare) and made(bare)
 
 
 def test_a_page_is_current_until_a_file_that_it_reads_is_another(study):
@@ -87,25 +103,25 @@ def test_a_page_is_current_until_a_file_that_it_reads_is_another(study):
     assert freshness.made_from(study, known) != before
 
 
-def test_old_pages_say_so_once_and_new_ones_do_not(study):
+def test_old_pages_say_so_once_and_new_ones_do_not(bare):
     freshness.mark_old(FOLDER)
     assert not (FOLDER / "index.html").exists()
-    made(study)
+    made(bare)
     pages = [FOLDER / "index.html", FOLDER / "explore.html"]
     for _ in range(2):
         freshness.mark_old(FOLDER)
         assert [page.read_text().count("This page is old") for page in pages] == [1, 1]
-    made(study)
+    made(bare)
     assert not any("This page is old" in page.read_text() for page in pages)
 
 
-def test_nothing_is_made_of_a_damaged_run(study):
-    made(study)
+def test_nothing_is_made_of_a_damaged_run(bare):
+    made(bare)
     before = (FOLDER / "index.html").stat()
-    folder = trained(study)
+    folder = trained(bare)
     (folder / "metrics.csv").write_text((folder / "metrics.csv").read_text().replace("9", "8"))
     with pytest.raises(ArtifactError, match=rf"metrics\.csv: it is damaged.*espalier forget {folder.name}"):
-        made(study)
+        made(bare)
     assert (FOLDER / "index.html").stat() == before
 
 
@@ -130,11 +146,15 @@ def broken(study):
     return study
 
 
-def test_what_cannot_be_made_costs_itself_alone_and_says_why(broken):
-    _, failures = make(FOLDER, disk.write_plan(Path(), broken))
-    assert [each.place for each in failures] == ["tables/best", "tables/gone", "figures/by_axis-x"]
-    assert [bool(each.trace) for each in failures] == [True, False, True]
-    assert "TypeError" in failures[0].why and "TypeError" in (FOLDER / "tables/best.md").read_text()
+def test_what_cannot_be_made_costs_itself_alone_and_says_why(broken, monkeypatch):
+    disk.write_plan(Path(), broken)
+    words = told(monkeypatch, FOLDER, "--plan", FOLDER / "plan.json")
+    failures = [line.removeprefix("error: ") for line in words.splitlines() if line.startswith("error: ")]
+    assert [line.partition(": not made")[0] for line in failures] == [
+        f"{FOLDER}/{place}" for place in ("tables/best", "tables/gone", "figures/by_axis-x")
+    ]
+    assert words.count("Traceback") == 2, "a published file that is not there is a mistake of the user's"
+    assert "TypeError" in failures[0] and "TypeError" in (FOLDER / "tables/best.md").read_text()
     assert "nowhere" in (FOLDER / "tables/gone.html").read_text()
     for part, forms in (("tables", 4), ("figures", 2)):
         assert len([*(FOLDER / part).iterdir()]) == forms * len(broken[part])
@@ -142,19 +162,6 @@ def test_what_cannot_be_made_costs_itself_alone_and_says_why(broken):
     assert "TypeError" in page and "98." in page
     # Made anew until nothing fails.
     assert not current(broken)
-    _, line, *told = ending._ended(FOLDER, failed=False)
-    assert "43 of 43 runs are done" in line
-    assert told == [f"{FOLDER}/{each.told()}" for each in failures]
-
-
-def test_a_failure_is_told_by_the_exit_code_and_every_name(broken):
-    disk.write_plan(Path(), broken)
-    command = [sys.executable, SCRIPT, "one", "--plan", FOLDER / "plan.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and Path("one/index.html").exists()
-    assert done.stderr.count("Traceback") == 2
-    assert [line.partition(": not made")[0] for line in done.stderr.splitlines() if line.startswith("error: ")] == [
-        "error: one/tables/best",
-        "error: one/tables/gone",
-        "error: one/figures/by_axis-x",
-    ]
+    _, line, *said = ending._ended(FOLDER, failed=False)
+    assert "13 of 13 runs are done" in line
+    assert said == failures

@@ -5,7 +5,7 @@ import re
 import pytest
 from matplotlib.text import Text
 
-from espalier.results.format import style, table_files
+from espalier.results.format import table_files
 from espalier.results.format.marks import names
 from espalier.results.page import study_page
 from espalier.results.page.charts import lines
@@ -75,18 +75,22 @@ def under(study, protocol="published"):
     return study
 
 
-def made(study, kind):
-    """Every table or figure that reads the study alone, with its caption."""
-    frame = tidy.runs(study)
-    arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
-    found = {}
+def items(kind):
+    """Every table or figure that reads the study alone."""
+    found = []
     for name, entry in entries(kind).items():
         needs = disk.required(kind, name)
         settings = dict.fromkeys(needs, "prune") | (entry.load().__kwdefaults__ or {})
         if needs <= {"axis"} and not {"reads", "axis"} & entry.facts.keys():
-            item = Asked(kind, name, name, settings)
-            found[name] = item.make(*arguments), item.caption(study).whole()
+            found.append(Asked(kind, name, name, settings))
     return found
+
+
+def made(study, kind):
+    """All of them, by name."""
+    frame = tidy.runs(study)
+    arguments = (frame, study) if kind == "table" else (frame, tidy.history(study), study)
+    return {item.name: item.make(*arguments) for item in items(kind)}
 
 
 def words_of(figure):
@@ -96,27 +100,28 @@ def words_of(figure):
 
 @pytest.mark.parametrize("kind", ["table", "figure"])
 def test_no_caption_of_published_says_what_holds_for_clean_alone(coded, kind):
-    found = made(coded, kind)
+    found = {item.name: item.caption(coded).whole() for item in items(kind)}
     assert len(found) >= 11
-    for name, (_, caption) in found.items():
+    for name, caption in found.items():
         assert not any(words in caption for words in FALSE), (name, caption)
         assert "* Protocol published: best epoch on the test split: optimistic." in caption
-    clean = " ".join(caption for _, caption in made(under(coded, "clean"), kind).values())
+    under(coded, "clean")
+    clean = " ".join(item.caption(coded).whole() for item in items(kind))
     assert "chosen on the validation split" in clean and "test split, so that" not in clean and "*" not in clean
 
 
 def test_every_column_of_accuracies_bears_the_mark_also_where_its_heading_does_not_name_them(coded):
     found = made(coded, "table")
     for name in ("bit_grid", "rounding"):
-        heads = list(found[name][0].printed)
+        heads = list(found[name].printed)
         assert [head for head in heads if head.endswith(" *")] == [
             head for head in heads if head.startswith(("Float", "Activations ", "Plain", "Comp")) and "(%)" in head
         ]
     for name in ("summary", "accounting", "pruning", "equal_size", "bit_grid", "rounding"):
-        one, _ = found[name]
+        one = found[name]
         assert any(head.endswith(" *") for head in one.printed) and set(one.data["protocol"]) <= {"published"}
         assert "protocol" in table_files.csv(one).splitlines()[0]
-    assert not any(head.endswith(" *") for name in ("size_ladder", "layers") for head in found[name][0].printed)
+    assert not any(head.endswith(" *") for name in ("size_ladder", "layers") for head in found[name].printed)
 
 
 def test_bold_stays_under_a_marked_heading(tmp_path, monkeypatch):
@@ -128,16 +133,15 @@ def test_bold_stays_under_a_marked_heading(tmp_path, monkeypatch):
     assert "Test top-1 (%) *" in shown[0].replace("\\", "") and any("**" in line for line in shown[2:-1])
 
 
-def test_a_figure_bears_the_mark_and_what_it_means(coded, tmp_path):
+def test_a_figure_bears_the_mark_and_what_it_means(coded):
     found = made(coded, "figure")
     for name in ("bit_grid", "by_axis", "compression", "tradeoff", "tuning"):
-        words = words_of(found[name][0])
+        words = words_of(found[name])
         heads = [word for word in words if re.search(r"top-1\s*\(%\)", word, re.IGNORECASE)]
         assert heads and all(head.endswith(" *") for head in heads), (name, words)
         assert any("* Protocol published: best epoch on the test split: optimistic." in word for word in words), name
-        style.save(found[name][0], tmp_path, name)
-    assert not any("optimistic" in word for word in words_of(found["size_anatomy"][0]))
-    assert not any("*" in word for one, _ in made(under(coded, "clean"), "figure").values() for word in words_of(one))
+    assert not any("optimistic" in word for word in words_of(found["size_anatomy"]))
+    assert not any("*" in word for one in made(under(coded, "clean"), "figure").values() for word in words_of(one))
 
 
 def test_where_both_protocols_are_the_rows_and_points_of_one_bear_the_mark(both, tmp_path):
