@@ -14,14 +14,16 @@ from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import rate_distortion
 from espalier.settings.registry import choice
 
+SHORT = {"width": 0.25, "channels": (16, 24, 32, 64), "blocks": (1, 2, 3, 1)}
+SHORT |= {"expansions": (1, 6, 6, 6), "strides": (1, 1, 1, 2)}
 FAMILIES = {
     "resnet": (resnet, {"blocks": (1, 1), "channels": (16, 128)}, "stages.1.conv2"),
-    "mobilenetv2": (mobilenetv2, {"width": 0.25}, "features.5.conv.2"),
+    "mobilenetv2": (mobilenetv2, SHORT, "features.5.conv.2"),
 }
 """Family → its function, its settings, and a layer that will read only the last of its channels."""
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(scope="module", params=FAMILIES)
 def network(request):
     family, settings, reader = FAMILIES[request.param]
     torch.manual_seed(0)
