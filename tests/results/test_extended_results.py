@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from espalier.metrics import latency
 from espalier.plan import model_counts
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
@@ -39,8 +38,6 @@ def study(digits, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(model_counts, "CACHE", root / "counts.json")
-        # How exact a latency is matters to none of these tests.
-        patch.setattr(latency, "_BLOCK_S", 0.001)
         Path("s.yaml").write_text(STUDY)
         planned = build(["s"], Path()).studies["s"]
         for run in planned.runs.values():

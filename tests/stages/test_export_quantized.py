@@ -30,6 +30,7 @@ from espalier.quantization.calibration_images import calibration_batches
 from espalier.quantization.quantized import Quantization, install
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import calibrated, naive
+from support.digits_runs import made
 from support.scripts_as_run import ENVIRONMENT, run, table
 
 MODEL = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "train.epochs=6", "train.batch_size=32"]
@@ -42,32 +43,34 @@ import json, sys
 import numpy as np
 from PIL import Image
 
-path, folder = sys.argv[1:]
+folder, *paths = sys.argv[1:]
 names = json.load(open(folder + "/labels.json"))
-if path.endswith(".pt2"):
-    import torch
-    found = {"feed.json": ""}
-    network = torch.export.load(path, extra_files=found).module()
-    facts, run = json.loads(found["feed.json"]), lambda images: network(torch.from_numpy(images)).numpy()
-else:
-    import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (own,) = session.get_inputs()
-    facts, run = session.get_modelmeta().custom_metadata_map, lambda images: session.run(None, {own.name: images})[0]
-    assert json.loads(facts["input"]).startswith(own.name)
-facts = {key: json.loads(value) for key, value in facts.items()}
-mode = {1: "L", 3: "RGB"}[facts["channels"]]
-images = np.stack([np.asarray(Image.open(f"{folder}/{k}.png").convert(mode)) for k in range(len(names))])
-assert images.shape[1:3] == (facts["image_size"],) * 2
-images = images.reshape(*images.shape[:3], -1).transpose(0, 3, 1, 2)
-if facts["takes"] != "uint8":
-    images = images.astype(np.float32) / 255
-if facts["takes"] == "normalized":
-    mean, std = (np.array(facts[key], np.float32).reshape(1, -1, 1, 1) for key in ("mean", "std"))
-    images = (images - mean) / std
-guesses = [facts["classes"][k] for k in run(np.ascontiguousarray(images)).argmax(1)]
+for path in paths:
+    if path.endswith(".pt2"):
+        import torch
+        found = {"feed.json": ""}
+        network = torch.export.load(path, extra_files=found).module()
+        facts, run = json.loads(found["feed.json"]), lambda images: network(torch.from_numpy(images)).numpy()
+    else:
+        import onnxruntime
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (own,) = session.get_inputs()
+        facts = session.get_modelmeta().custom_metadata_map
+        run = lambda images: session.run(None, {own.name: images})[0]
+        assert json.loads(facts["input"]).startswith(own.name)
+    facts = {key: json.loads(value) for key, value in facts.items()}
+    mode = {1: "L", 3: "RGB"}[facts["channels"]]
+    images = np.stack([np.asarray(Image.open(f"{folder}/{k}.png").convert(mode)) for k in range(len(names))])
+    assert images.shape[1:3] == (facts["image_size"],) * 2
+    images = images.reshape(*images.shape[:3], -1).transpose(0, 3, 1, 2)
+    if facts["takes"] != "uint8":
+        images = images.astype(np.float32) / 255
+    if facts["takes"] == "normalized":
+        mean, std = (np.array(facts[key], np.float32).reshape(1, -1, 1, 1) for key in ("mean", "std"))
+        images = (images - mean) / std
+    guesses = [facts["classes"][k] for k in run(np.ascontiguousarray(images)).argmax(1)]
+    print(100 * sum(map(str.__eq__, guesses, names)) / len(names))
 assert not any(name.startswith("espalier") for name in sys.modules)
-print(100 * sum(map(str.__eq__, guesses, names)) / len(names))
 """
 
 
@@ -76,27 +79,21 @@ def root(tmp_path_factory):
     return tmp_path_factory.mktemp("quantized")
 
 
-def made(stage, folder, digits, parents, *words):
-    done = run(stage, folder, *(["--parents", *parents] if parents else []), "--data", digits, *words)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 @pytest.fixture(scope="module")
 def parent(digits, root):
-    return made("train", root / "resnet-00000000a0", digits, [], *MODEL)
+    return made(root / "resnet-00000000a0", digits, *MODEL)
 
 
 @pytest.fixture(scope="module")
 def few_bits(digits, root, parent):
-    return made(
-        "quantize", root / "resnet-00000000a1", digits, [parent], "quantize={weight_bits: [4], activation_bits: [8]}"
-    )
+    words = "quantize={weight_bits: [4], activation_bits: [8]}"
+    return made(root / "resnet-00000000a1", digits, words, stage="quantize", parents=(parent,))
 
 
 @pytest.fixture(scope="module")
 def exported(digits, root, parent, few_bits):
-    return made("export", root / "resnet-00000000a2", digits, [parent, few_bits], "export={program: true}")
+    folder = root / "resnet-00000000a2"
+    return made(folder, digits, "export={program: true}", stage="export", parents=(parent, few_bits))
 
 
 @pytest.fixture(scope="module")
@@ -189,24 +186,24 @@ def photographs(digits, tmp_path_factory):
     return folder
 
 
-def alone(path, photographs):
-    """Percent of right answers in a process without Espalier, which knows the file and the photographs."""
-    command = [sys.executable, "-c", ALONE, path, photographs]
+def alone(photographs, *paths):
+    """Percent of right answers of each file in a process without Espalier, which knows files and photographs."""
+    command = [sys.executable, "-c", ALONE, photographs, *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, cwd=photographs)
     assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+    return [float(line) for line in done.stdout.splitlines()]
 
 
 def test_each_file_is_fed_by_what_it_says_of_itself(digits, root, parent, few_bits, exported, photographs):
     """It then scores what the row of evaluate says, and is scored on corrupted images too."""
     evaluated = root / "resnet-00000000a4"
     corruptions = "evaluate.corruptions={names: [contrast], strengths: [4]}"
-    made("evaluate", evaluated, digits, [parent, few_bits, "--branches", exported], corruptions)
+    made(evaluated, digits, corruptions, stage="evaluate", parents=(parent, few_bits), branches=(exported,))
     scores = {row["format"]: row["test_top1"] for row in table(evaluated / "scores.csv") if row["stage"] == "export"}
     assert set(scores) == {"ONNX fp32", QUANTIZED, PROGRAM}
-    for form, top1 in scores.items():
-        assert alone(exported / FORMS[form], photographs) == pytest.approx(float(top1), abs=1e-4)
-        assert float(top1) > 90
+    answered = alone(photographs, *(exported / FORMS[form] for form in scores))
+    assert answered == pytest.approx([float(top1) for top1 in scores.values()], abs=1e-4)
+    assert min(answered) > 90
     rows = {(row["stage"], row["format"]): row for row in table(evaluated / "corruptions.csv")}
     assert {form for stage, form in rows if stage == "export"} == set(scores)
     for form in scores:
@@ -223,9 +220,8 @@ def test_files_take_images_in_other_forms(takes, parent, exported, photographs, 
     network, feed = artifact.load(parent), Feed.of(data)
     save(tmp_path / "fp32.onnx", converted(network.model, "resnet", 8, 1), feed, takes)
     write_program(tmp_path / "program.pt2", network.model, feed, takes, "resnet")
-    expected = alone(exported / "fp32.onnx", photographs)
-    for name in ("fp32.onnx", "program.pt2"):
-        assert alone(tmp_path / name, photographs) == pytest.approx(expected, abs=1e-4)
+    expected, *found = alone(photographs, exported / "fp32.onnx", tmp_path / "fp32.onnx", tmp_path / "program.pt2")
+    assert found == pytest.approx([expected] * 2, abs=1e-4)
     images, _ = next(data.batches("validation", 16, pixels=True))
     with torch.inference_mode():
         logits = Fed(network.model, feed)(images)
