@@ -1,6 +1,7 @@
 """The encode stage as it is run, on the digits: its file, its tables, and the command that decodes a file."""
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from espalier.data.resident import Resident
 from espalier.metrics.accuracy import score
 from espalier.networks import artifact
 from espalier.quantization.qparams import Quantized
+from support.digits_runs import made as run_of
 from support.scripts_as_run import run, table
 
 MODEL = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=4", "seed=1"]
@@ -21,23 +23,15 @@ PRUNE = ["prune={name: structured, ratio: 0.3}", "fine_tune.epochs=1", "seed=1"]
 QUANTIZE = ["quantize={weight_bits: [4], activation_bits: [6]}", "seed=1"]
 
 
-def done(name, *words):
-    found = run(name, *words)
-    assert found.returncode == 0, found.stderr
-    return found
-
-
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory):
+def chain(digits, tmp_path_factory):
     """Data, and the folders of a network trained, pruned and quantized."""
     root = tmp_path_factory.mktemp("chain")
-    data = root / "digits-00000000aa.safetensors"
-    done("prepare", data, "dataset.name=digits", "dataset.image_size=8")
     folders = [root / f"resnet-00000000b{number}" for number in range(3)]
-    done("train", folders[0], "--data", data, *MODEL)
-    done("prune", folders[1], "--parents", folders[0], "--data", data, *PRUNE)
-    done("quantize", folders[2], "--parents", folders[1], "--data", data, *QUANTIZE)
-    return data, *folders
+    run_of(folders[0], digits, *MODEL)
+    run_of(folders[1], digits, *PRUNE, stage="prune", parents=(folders[0],))
+    run_of(folders[2], digits, *QUANTIZE, stage="quantize", parents=(folders[1],))
+    return digits, *folders
 
 
 def decode_command(*words):
@@ -48,7 +42,7 @@ def decode_command(*words):
 
 
 def encoded(chain, folder, *words, parent=3):
-    done("encode", folder, "--parents", *chain[1 : parent + 1], "--data", chain[0], *words)
+    run_of(folder, chain[0], *words, stage="encode", parents=chain[1 : parent + 1])
     return table(folder / "metrics.csv")[0]
 
 
@@ -138,7 +132,7 @@ def test_a_network_of_floats_is_coded(chain, tmp_path, parent):
 
 def test_evaluation_scores_the_decoded_file(chain, made, tmp_path):
     folder = tmp_path / "resnet-00000000d0"
-    done("evaluate", folder, "--parents", *chain[1:], made[0], "--data", chain[0])
+    run_of(folder, chain[0], stage="evaluate", parents=(*chain[1:], made[0]))
     rows = table(folder / "scores.csv")
     assert [row["stage"] for row in rows] == ["train", "prune", "quantize", "encode"]
     assert rows[3]["test_top1"] == rows[2]["test_top1"]
@@ -172,7 +166,7 @@ def test_the_decode_command_writes_plain_weights(chain, made, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "missing"])
-def test_the_decode_command_refuses_a_damaged_file_in_one_line(made, tmp_path, damage):
+def test_the_decode_command_refuses_a_damaged_file_in_one_line(made, tmp_path, damage, monkeypatch, capsys):
     path, out = tmp_path / "model.esp", tmp_path / "out.safetensors"
     shutil.copy(made[0] / "model.esp", path)
     if damage == "flipped":
@@ -181,8 +175,11 @@ def test_the_decode_command_refuses_a_damaged_file_in_one_line(made, tmp_path, d
         path.write_bytes(data)
     else:
         path.unlink()
-    found = decode_command(path, out)
-    assert found.returncode == 2
-    assert found.stderr.startswith(f"error: {path}: ")
-    assert found.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["espalier", "decode", str(path), str(out)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("espalier", run_name="__main__")
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith(f"error: {path}: ")
+    assert said.count("\n") == 1
     assert not out.exists()

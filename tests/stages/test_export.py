@@ -26,13 +26,9 @@ from espalier.export.writing import calibration_images
 from espalier.metrics.accuracy import score
 from espalier.metrics.latency import latency
 from espalier.networks import artifact
-from espalier.runs.clock import Clock
-from espalier.runs.interruption import Interruption
-from espalier.runs.progress import Heartbeat
 from espalier.settings.sections import Export
-from espalier.stages.export import ExportStage, export
-from espalier.stages.frame.stage_run import StageRun, make
-from support.scripts_as_run import ROOT, preloaded, script, table
+from support.digits_runs import made
+from support.scripts_as_run import ENVIRONMENT, ROOT, preloaded, script, table
 
 POINTS = 2.0
 """Most that 8 bits may change of the validation top-1 of the digits: 5 of 270 images."""
@@ -42,38 +38,31 @@ PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "train.epoc
 PRUNED = ["prune={name: structured, ratio: 0.3}", "fine_tune.epochs=3", "fine_tune.batch_size=32"]
 
 
-def made(*command, **changed):
-    done = subprocess.run(command, env=preloaded() | changed, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "digits-00000000aa.safetensors"
-    made(*script("prepare", path, "dataset.name=digits", "dataset.image_size=8"))
-    return path
-
-
 @pytest.fixture(scope="module")
 def parent(digits, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("parent") / "resnet-00000000bb"
-    made(*script("train", folder, "--data", digits, *PARENT))
-    return folder
+    return made(tmp_path_factory.mktemp("parent") / "resnet-00000000bb", digits, *PARENT)
 
 
 @pytest.fixture(scope="module")
 def pruned(parent, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pruned") / "resnet-00000000cc"
-    made(*script("prune", folder, "--parents", parent, "--data", digits, *PRUNED))
-    return folder
+    return made(folder, digits, *PRUNED, stage="prune", parents=(parent,))
 
 
 @pytest.fixture(scope="module")
 def exported(pruned, parent, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "resnet-00000000dd"
-    words = ["--parents", parent, pruned, "--data", digits, "export={}"]
-    done = made(*script("export", folder, *words))
+    return made(folder, digits, "export={}", stage="export", parents=(parent, pruned))
+
+
+@pytest.fixture(scope="module")
+def again(pruned, digits, tmp_path_factory):
+    """The network without that before pruning, exported in a process with another hash seed; what was printed."""
+    folder = tmp_path_factory.mktemp("again") / "resnet-00000000de"
+    words = script("export", folder, "--parents", pruned, "--data", digits, "export={}")
+    environment = ENVIRONMENT | {"PYTHONHASHSEED": "2"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return folder, done
 
 
@@ -83,11 +72,10 @@ def data(digits):
 
 
 def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, pruned, parent, data):
-    folder, _ = exported
-    rows = {row["format"]: row for row in table(folder / "formats.csv")}
+    rows = {row["format"]: row for row in table(exported / "formats.csv")}
     assert set(rows) == {"eager", "eager, before pruning", FP32, INT8}
     files = {"eager": pruned / "model.safetensors", "eager, before pruning": parent / "model.safetensors"}
-    files |= {FP32: folder / "fp32.onnx", INT8: folder / "int8.onnx"}
+    files |= {FP32: exported / "fp32.onnx", INT8: exported / "int8.onnx"}
     assert {form: int(row["file_bytes"]) for form, row in rows.items()} == {
         form: path.stat().st_size for form, path in files.items()
     }
@@ -100,7 +88,7 @@ def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, prune
     for batch in (1, 64):
         assert all(float(row[f"latency_{batch}_ms"]) > 0 for row in rows.values())
         assert float(rows["eager"][f"speedup_{batch}"]) == 1
-    for form, model in [("eager", network), *forms(folder)]:
+    for form, model in [("eager", network), *forms(exported)]:
         top1 = score(model, data.batches("validation", 50, pixels=True))["top1"]
         assert top1 == pytest.approx(float(rows[form]["validation_top1"]))
         expected = top1 - float(rows["eager"]["validation_top1"])
@@ -108,9 +96,8 @@ def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, prune
 
 
 def test_metrics_are_those_of_the_forms(exported):
-    folder, _ = exported
-    rows = {row["format"]: row for row in table(folder / "formats.csv")}
-    (metrics,) = table(folder / "metrics.csv")
+    rows = {row["format"]: row for row in table(exported / "formats.csv")}
+    (metrics,) = table(exported / "metrics.csv")
     assert (metrics["run"], metrics["parent"]) == ("00000000dd", "00000000cc")
     for short, form in (("fp32", FP32), ("int8", INT8)):
         assert metrics[f"onnx_{short}_bytes"] == rows[form]["file_bytes"]
@@ -119,8 +106,8 @@ def test_metrics_are_those_of_the_forms(exported):
         assert metrics[f"{short}_speedup_64"] == rows[form]["speedup_64"]
 
 
-def test_a_run_records_processor_and_libraries_and_logs_nothing_else(exported):
-    folder, done = exported
+def test_a_run_records_processor_and_libraries_and_logs_nothing_else(again):
+    folder, done = again
     record = json.loads((folder / "run.json").read_text())
     assert record["cpu"] == processor()
     assert record["files"] == {FP32: "fp32.onnx", INT8: "int8.onnx"} and record["input"] == "uint8"
@@ -132,24 +119,21 @@ def test_a_run_records_processor_and_libraries_and_logs_nothing_else(exported):
     assert json.loads((folder / "heartbeat.json").read_text())["state"] == "done"
 
 
-def test_the_same_network_gives_the_same_bytes_which_hold_no_path(exported, pruned, digits, tmp_path):
-    folder, _ = exported
-    again = tmp_path / "resnet-00000000de"
-    words = ["--parents", pruned, "--data", digits, "export={}"]
-    # With a hash seed of its own, for which the run imports torch for itself.
-    made(*script("export", again, *words), PYTHONHASHSEED="2")
-    assert {row["format"] for row in table(again / "formats.csv")} == {"eager", FP32, INT8}
+def test_the_same_network_gives_the_same_bytes_which_hold_no_path(exported, again):
+    folder, _ = again
+    assert {row["format"] for row in table(folder / "formats.csv")} == {"eager", FP32, INT8}
     for name in ("fp32.onnx", "int8.onnx"):
-        written = (folder / name).read_bytes()
-        assert written == (again / name).read_bytes()
-        for word in (str(ROOT), str(folder), sys.prefix, "site-packages", "espalier", tempfile.gettempdir()):
+        written = (exported / name).read_bytes()
+        assert written == (folder / name).read_bytes()
+        for word in (str(ROOT), str(folder), str(exported), sys.prefix, "site-packages", "espalier"):
             assert word.encode() not in written
+        assert tempfile.gettempdir().encode() not in written
 
 
 @pytest.mark.parametrize("count", [1, 7, 64])
 def test_any_number_of_images_has_the_logits_of_each(count, exported, data):
     images, _ = next(data.batches("validation", count, pixels=True))
-    for _, network in forms(exported[0]):
+    for _, network in forms(exported):
         alone = torch.cat([network(image[None]) for image in images])
         assert network(images).shape == (count, 10)
         torch.testing.assert_close(network(images), alone, rtol=1e-4, atol=1e-4)
@@ -157,7 +141,7 @@ def test_any_number_of_images_has_the_logits_of_each(count, exported, data):
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "short", "text"])
 def test_a_damaged_file_is_told_in_one_line(damage, exported, tmp_path):
-    path, whole = tmp_path / "fp32.onnx", (exported[0] / "fp32.onnx").read_bytes()
+    path, whole = tmp_path / "fp32.onnx", (exported / "fp32.onnx").read_bytes()
     if damage != "missing":
         path.write_bytes({"empty": b"", "short": whole[: len(whole) // 2], "text": b"no network\n"}[damage])
     with pytest.raises(ArtifactError, match=r"fp32\.onnx: .*espalier forget") as caught:
@@ -167,14 +151,12 @@ def test_a_damaged_file_is_told_in_one_line(damage, exported, tmp_path):
 
 def test_images_of_another_size_are_told_in_one_line(exported):
     with pytest.raises(ArtifactError, match=r"does not run on images \(2, 1, 9, 9\)"):
-        Session(exported[0] / "fp32.onnx")(torch.zeros(2, 1, 9, 9, dtype=torch.uint8))
+        Session(exported / "fp32.onnx")(torch.zeros(2, 1, 9, 9, dtype=torch.uint8))
 
 
 def test_without_int8_there_is_none_nor_one_left_from_before(pruned, digits, tmp_path):
     (tmp_path / "int8.onnx").write_bytes(b"left")
-    spec = ExportStage(export=Export(int8=False))
-    at_work = (Interruption(), Heartbeat(tmp_path), 0, Clock())
-    make(StageRun(tmp_path, *at_work, export, spec, digits, parents=(pruned,)))
+    made(tmp_path, digits, "export.int8=false", stage="export", parents=(pruned,))
     assert not (tmp_path / "int8.onnx").exists()
     assert [name for name, _ in forms(tmp_path)] == [FP32]
     (row,) = table(tmp_path / "metrics.csv")
@@ -192,23 +174,25 @@ def test_calibration_sees_training_images_alone(digits):
 
 
 @pytest.fixture(scope="module")
-def floats(exported):
+def floats(pruned):
     """The network in fp32, before its form has 8 bits."""
-    return converted(artifact_of(exported), "resnet", 8, 1)
+    return converted(artifact.load(pruned).model, "resnet", 8, 1)
 
 
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
 @pytest.mark.parametrize("reduce_range", [False, True])
-def test_weights_have_8_or_7_bits_and_a_step_a_channel(calibration, reduce_range, exported, floats, data, tmp_path):
+def test_weights_have_8_or_7_bits_and_a_step_a_channel(
+    calibration, reduce_range, exported, pruned, floats, data, tmp_path
+):
     settings = Export(calibration=calibration, reduce_range=reduce_range, calibration_images=128)
-    model, feed = artifact_of(exported), Feed.of(data)
+    feed = Feed.of(data)
     proto = quantize(copy.deepcopy(floats), calibration_images(settings, data), settings, "resnet")
-    fp32, path, graph = exported[0] / "fp32.onnx", tmp_path / "int8.onnx", proto.graph
+    fp32, path, graph = exported / "fp32.onnx", tmp_path / "int8.onnx", proto.graph
     save(path, proto, feed, "uint8")
     arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     producers = {output: node for node in graph.node for output in node.output}
     layers = [node for node in graph.node if node.op_type == "Conv"]
-    assert len(layers) == sum(isinstance(each, nn.Conv2d) for each in model.modules())
+    assert len(layers) == sum(isinstance(each, nn.Conv2d) for each in artifact.load(pruned).model.modules())
     largest = 0
     for node in layers:
         weights, steps = (arrays[name] for name in producers[node.input[1]].input[:2])
@@ -219,15 +203,9 @@ def test_weights_have_8_or_7_bits_and_a_step_a_channel(calibration, reduce_range
     assert abs(outcome(Session(path), data).top1 - outcome(Session(fp32), data).top1) <= points
 
 
-def artifact_of(exported):
-    record = json.loads((exported[0] / "run.json").read_text())
-    (folder,) = (word for word in record["command"].split() if word.endswith(record["parent"]))
-    return artifact.load(folder).model
-
-
-def test_a_network_changed_on_the_way_is_refused(exported, data):
-    model = artifact_of(exported)
-    session = outcome(Session(exported[0] / "fp32.onnx"), data)
+def test_a_network_changed_on_the_way_is_refused(exported, pruned, data):
+    model = artifact.load(pruned).model
+    session = outcome(Session(exported / "fp32.onnx"), data)
     fed = Fed(model, Feed.of(data))
     refuse_difference(session, outcome(fed, data), "resnet")
     first = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
@@ -310,4 +288,5 @@ def test_no_other_stage_imports_onnx():
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import "
     program += ", ".join(f"espalier.{each}" for each in modules)
     program += "; print([name for name in sys.modules if name.startswith('onnx')])"
-    assert made(sys.executable, "-c", program).stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -9,6 +9,7 @@ import torch
 from espalier.networks import artifact
 from espalier.pruning.masks import rows as layer_sparsity
 from espalier.runs import record as records
+from support.digits_runs import made
 from support.scripts_as_run import interrupted_to_the_end, preloaded, run, script, table
 
 PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=4", "seed=1"]
@@ -18,20 +19,15 @@ ITERATIVE = ["prune={name: iterative, ratio: 0.3, rounds: 4, max_drop: 30}", *TU
 
 @pytest.fixture(scope="module")
 def parent(digits, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("parent") / "resnet-00000000bb"
-    done = run("train", folder, "--data", digits, *PARENT)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return made(tmp_path_factory.mktemp("parent") / "resnet-00000000bb", digits, *PARENT)
 
 
-def prune(folder, parent, digits, *words, minutes=0.001):
-    return script("prune", folder, "--parents", parent, "--data", digits, "--checkpoint-minutes", minutes, *words)
+def prune(folder, parent, digits, *words):
+    return script("prune", folder, "--parents", parent, "--data", digits, "--checkpoint-minutes", 0.001, *words)
 
 
 def pruned(folder, parent, digits, *words):
-    command = prune(folder, parent, digits, *words, minutes=10)
-    done = subprocess.run(command, env=preloaded(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    made(folder, digits, *words, stage="prune", parents=(parent,))
     return artifact.load(folder).model, metrics(folder)
 
 
@@ -78,8 +74,7 @@ def test_removed_channels_are_gone(control, parent, digits, tmp_path):
     assert row["macs_left"] < 40
     assert row["file_bytes"] == (folder / "model.safetensors").stat().st_size
     assert 0 < row["latency_1_ms"] <= row["latency_64_ms"]
-    done = run("evaluate", tmp_path / "test-00000000c2", "--parents", folder, "--data", digits)
-    assert done.returncode == 0, done.stderr
+    made(tmp_path / "test-00000000c2", digits, stage="evaluate", parents=(folder,))
 
 
 def test_two_phases(parent, digits, tmp_path):
