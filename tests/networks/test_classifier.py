@@ -20,6 +20,7 @@ from espalier.data.images import square
 from espalier.errors import ArtifactError, DataError, Mistake
 from espalier.networks.answered_folder import answered
 from espalier.networks.classifier import _pixels
+from support.digits_runs import made
 from support.published_files import folder as images_of
 from support.scripts_as_run import ENVIRONMENT, run
 
@@ -45,11 +46,8 @@ def chain(tmp_path_factory):
     }
     folders = {}
     for number, (stage, settings) in enumerate(stages.items()):
-        before = ["--parents", *folders.values()] if folders else []
         folder = root / f"net-00000000b{number}"
-        done = run(stage, folder, *before, "--data", data, *settings)
-        assert done.returncode == 0, done.stderr
-        folders[stage] = folder
+        folders[stage] = made(folder, data, *settings, stage=stage, parents=tuple(folders.values()))
     return images, folders
 
 

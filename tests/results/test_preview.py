@@ -1,8 +1,7 @@
 """What `snakemake preview` shows, against the batches of training and the plan."""
 
 import json
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -193,13 +192,14 @@ def test_gray_images_are_drawn_from_black_to_white(tmp_path):
     assert shown.get_array().shape == (4, 4) and shown.get_clim() == (0, 255)
 
 
-def test_the_script_draws_a_picture_a_policy(tmp_path):
+def test_the_script_draws_a_picture_a_policy(tmp_path, monkeypatch):
     study = planned(tmp_path, STUDY + "grid: {product: {augment: {none: [], crop: [pad_crop]}}}\n")
     (tmp_path / "plan.json").write_text(json.dumps(study))
     (data,) = {one.data for one in preview_page.policies(study)}
     write(tmp_path / data, made(), {"name": "made"})
-    words = [sys.executable, SCRIPT, tmp_path, "--plan", tmp_path / "plan.json"]
-    subprocess.run(words, cwd=tmp_path, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(tmp_path), "--plan", "plan.json"])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
     assert [path.name for path in (tmp_path / "preview/alone").iterdir()] == ["crop.png"]
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "preview").glob("*.png")}
     assert set(pictures) == {"none.png", "crop.png"} and len(set(pictures.values())) == 2

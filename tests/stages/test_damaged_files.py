@@ -9,6 +9,7 @@ from espalier.errors import Mistake
 from espalier.networks.scored import networks
 from espalier.results.read.run_state import state_of
 from espalier.runs import record as records
+from support.digits_runs import made
 from support.scripts_as_run import run
 
 MODEL = ["model={name: resnet, blocks: [1], channels: [4]}", "train.epochs=1"]
@@ -16,10 +17,9 @@ DAMAGES = 1000
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory):
+def chain(digits, tmp_path_factory):
     """Stage → folder of a run of it, each with one file at least that only some runs of its stage write."""
     root = tmp_path_factory.mktemp("damaged")
-    data = root / "digits-00000000aa.safetensors"
     stages = {
         "train": (MODEL, []),
         "prune": (["prune={name: magnitude, ratio: 0.5}", "fine_tune.epochs=1"], ["train"]),
@@ -28,15 +28,11 @@ def chain(tmp_path_factory):
         "encode": (["encode={}"], ["train", "prune", "quantize"]),
         "evaluate": (["evaluate.predictions=true"], ["train", "prune", "quantize"]),
     }
-    done = run("prepare", data, "dataset.name=digits", "dataset.image_size=8")
-    assert done.returncode == 0, done.stderr
     folders = {}
     for number, (stage, (words, parents)) in enumerate(stages.items()):
-        folders[stage] = root / f"run-00000000b{number}"
-        before = ["--parents", *(folders[parent] for parent in parents)] if parents else []
-        done = run(stage, folders[stage], *before, "--data", data, *words)
-        assert done.returncode == 0, done.stderr
-    return data, folders
+        before = tuple(folders[parent] for parent in parents)
+        folders[stage] = made(root / f"run-00000000b{number}", digits, *words, stage=stage, parents=before)
+    return folders
 
 
 def damaged(content: bytes, generator: random.Random) -> bytes:
@@ -64,8 +60,7 @@ def read(folder: Path, stage: str, name: str) -> None:
 
 def test_no_damage_is_silent(chain):
     generator = random.Random(7)
-    _, folders = chain
-    files = [(stage, folder / name) for stage, folder in folders.items() for name in written(folder)]
+    files = [(stage, folder / name) for stage, folder in chain.items() for name in written(folder)]
     assert len(files) >= 25
     whole = {path: path.read_bytes() for _, path in files}
     silent = []
@@ -87,16 +82,15 @@ def written(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("stage", ["prune", "export", "quantize", "encode", "evaluate"])
-def test_a_job_makes_nothing_of_a_damaged_parent(chain, stage, tmp_path):
-    data, folders = chain
-    path = folders["train"] / "model.safetensors"
+def test_a_job_makes_nothing_of_a_damaged_parent(chain, stage, digits, tmp_path):
+    path = chain["train"] / "model.safetensors"
     whole = path.read_bytes()
     path.write_bytes(damaged(whole, random.Random(3)))
     words = {"prune": ["prune.name=magnitude"], "export": ["export={}"], "quantize": ["quantize={}"]}
     words |= {"encode": ["encode={}"]}
     folder = tmp_path / "run-00000000c1"
     try:
-        done = run(stage, folder, "--parents", folders["train"], "--data", data, *words.get(stage, []))
+        done = run(stage, folder, "--parents", chain["train"], "--data", digits, *words.get(stage, []))
     finally:
         path.write_bytes(whole)
     assert done.returncode == 2 and f"{path}: it is damaged" in done.stderr
