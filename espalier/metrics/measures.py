@@ -3,8 +3,6 @@
 A metric is a function of probabilities, float64 (n, classes) whose rows sum to one, and labels, int64 (n,). It gives
 numbers, name → value; or, where it states the fact `columns`, rows of a small table. There the columns `class`, `label`
 and `predicted` hold numbers of classes, which are written as names. Shares of images are in percent.
-
-They are a line of numpy each: importing scikit-learn would take more than a CPU-second of every evaluation.
 """
 
 from typing import Any
@@ -16,7 +14,6 @@ from espalier.settings.types import Bins, Counts
 
 Numbers = dict[str, float]
 Rows = list[dict[str, Any]]
-_STEP = float(np.finfo(np.float64).eps)
 
 
 @register("metric")
@@ -37,16 +34,19 @@ def nll(probabilities: np.ndarray, labels: np.ndarray) -> Numbers:
 
     A probability of zero counts as the smallest step of a float above it, 2.2e-16.
     """
-    of_label = probabilities[np.arange(len(labels)), labels]
-    return {"nll": float(-np.log(np.clip(of_label, _STEP, 1 - _STEP)).mean())}
+    from sklearn.metrics import log_loss
+
+    return {"nll": float(log_loss(labels, probabilities, labels=_classes(probabilities)))}
 
 
 @register("metric")
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> Numbers:
     """Brier score: squared distance of the probabilities from the label, summed over the classes; 0 is perfect, 2 the
     worst (Brier 1950)."""
-    errors = np.eye(probabilities.shape[1])[labels] - probabilities
-    return {"brier": float(np.square(errors).sum(axis=1).mean())}
+    from sklearn.metrics import brier_score_loss
+
+    classes = _classes(probabilities)
+    return {"brier": float(brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False))}
 
 
 @register("metric")
@@ -74,27 +74,37 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, *, bins: Bins = 1
 @register("metric", columns=("class", "precision", "recall", "f1", "images"))
 def per_class(probabilities: np.ndarray, labels: np.ndarray) -> Rows:
     """Precision, recall and F1 of every class in percent, and its number of images; 0 where the divisor is 0."""
-    classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
-    images, taken, right = (
-        np.bincount(each, minlength=classes) for each in (labels, predicted, labels[predicted == labels])
-    )
-    precision, recall, f1 = (100 * right / np.maximum(count, 1) for count in (taken, images, (taken + images) / 2))
+    from sklearn.metrics import precision_recall_fscore_support
+
+    classes = _classes(probabilities)
+    guessed = probabilities.argmax(axis=1)
+    found = precision_recall_fscore_support(labels, guessed, labels=classes, zero_division=0)
     return [
-        {"class": number, "precision": float(p), "recall": float(r), "f1": float(f), "images": int(count)}
-        for number, (p, r, f, count) in enumerate(zip(precision, recall, f1, images, strict=True))
+        {
+            "class": number,
+            "precision": 100 * float(precision),
+            "recall": 100 * float(recall),
+            "f1": 100 * float(f1),
+            "images": int(images),
+        }
+        for number, precision, recall, f1, images in zip(classes, *found, strict=True)
     ]
 
 
 @register("metric", columns=("label", "predicted", "images"))
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> Rows:
     """How many images of each class were taken for which class; pairs of classes that never occur are left out."""
-    classes = probabilities.shape[1]
-    pairs = np.bincount(labels * classes + probabilities.argmax(axis=1), minlength=classes**2)
-    counts = pairs.reshape(classes, classes)
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=_classes(probabilities))
     return [
         {"label": label, "predicted": predicted, "images": int(counts[label, predicted])}
         for label, predicted in np.argwhere((counts > 0) | np.eye(len(counts), dtype=bool)).tolist()
     ]
+
+
+def _classes(probabilities: np.ndarray) -> list[int]:
+    return list(range(probabilities.shape[1]))
 
 
 def _calibrated(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> Rows:

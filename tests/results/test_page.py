@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from espalier.data.prepared import SPLITS, Dataset, write
-from espalier.results.page import browser, study_page
+from espalier.results.page import study_page
 from espalier.results.read import tidy
 from espalier.results.requested import asked, captions, draw
 from espalier.runs.spoken import spoken
@@ -160,15 +160,3 @@ def test_hostile_names_stay_text(tmp_path, monkeypatch):
 def test_a_plan_without_a_run_makes_a_page(tmp_path, monkeypatch):
     words = " ".join(built(tmp_path, disk.plan(), monkeypatch)[0].text.split())
     assert "0 done" in words and "43 waiting" in words and "No run has finished yet" in words
-
-
-def test_the_script_of_the_charts_is_kept_between_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(browser, "KEPT", tmp_path)
-    made = browser.charts()
-    (kept,) = tmp_path.iterdir()
-    assert "vegaEmbed" in made and kept.read_text() == made
-    kept.write_text("kept")
-    assert browser.charts() == "kept"
-    # A folder that cannot be written: below a file there is none.
-    monkeypatch.setattr(browser, "KEPT", kept)
-    assert browser.charts() == made

@@ -22,6 +22,7 @@ from espalier.site.preload.forked import attend
 COMMAND = (sys.executable, "-m", "espalier.site.preload.server")
 MODULES = (
     "torch",
+    "sklearn.metrics",  # by every evaluation: 1.1 CPU-seconds
     "torch._dynamo",  # by torch's optimizers and its counter of FLOPs at their first use: 1.3 CPU-seconds
     "torch.utils.flop_counter",
     "accelerate",
