@@ -52,11 +52,12 @@ def test_every_model_reads_images_of_any_channels(name):
         model = entry.load()(7, side, channels)
         # Not on the meta device, where normalization takes longer than on images so small.
         assert model(torch.zeros(2, channels, side, side)).shape == (2, 7)
-        shapes = {key: (one.shape, model.state_dict()[key].shape) for key, one in usual.items()}
+        own = model.state_dict()
+        shapes = {key: (one.shape, own[key].shape) for key, one in usual.items()}
         differing = {key: pair for key, pair in shapes.items() if pair[0] != pair[1]}
         first = f"{model.facts.first}.weight"
         assert differing.keys() == ({first} if name != "thriftynet" else set())
-        assert all(3 * own.numel() == channels * before.numel() for before, own in differing.values())
+        assert all(3 * found.numel() == channels * before.numel() for before, found in differing.values())
 
 
 @pytest.mark.parametrize("name", [name for name in entries("model") if name not in ("mlp", "thriftynet")])

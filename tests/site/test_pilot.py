@@ -404,7 +404,8 @@ exec "$@"
 """
 
 
-@pytest.mark.parametrize("image", ["", "espalier.sif"])
+# Without an image its programs are called by the same lines, with no word before them.
+@pytest.mark.parametrize("image", [pytest.param("", marks=pytest.mark.slow), "espalier.sif"])
 def test_the_batch_script_saves_what_runs_when_its_time_is_over(stocked, tmp_path, image):
     """Without SLURM, and with programs in place of Apptainer and of the driver's that a machine without a GPU lacks."""
     (stocked.folder / "config/studies/long.yaml").write_text(STUDY.format(title="long", epochs="[100000]"))

@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 ENVIRONMENT = server.environment()
 """That of a run with one thread, which imports torch for itself."""
+_FROM = "import sys; sys.path.insert(0, {root!r})\nfrom espalier.site.preload import server\n"
 EVERYTHING = (
     sys.executable,
     "-c",
-    f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    "from espalier.site.preload import server\n"
+    f"{_FROM.format(root=str(ROOT))}"
     "server.MODULES += ('espalier.stages.frame.command_line', 'espalier.training.loop', 'espalier.training.watch')\n"
     "server.MODULES += ('espalier.networks.own_weights', 'espalier.networks.pretrained', 'espalier.training.longer')\n"
     "server.main()",
@@ -32,12 +32,16 @@ PATIENCE_S = 600.0
 
 
 @cache
-def preloaded():
-    """The environment of a run that is forked from a process with torch imported, as Snakemake runs it on Linux."""
+def preloaded(root: Path | None = None):
+    """The environment of a run that is forked from a process with torch imported, as Snakemake runs it on Linux.
+
+    Args:
+        root: a repository whose library is imported by the run; by default this one's is imported already
+    """
     # A server's forks are not among the processes whose coverage is measured.
     if not server.wanted("auto") or any(key.startswith("COV") for key in os.environ):
-        return ENVIRONMENT
-    return begun(EVERYTHING)
+        return ENVIRONMENT | ({"PYTHONPATH": str(root)} if root else {})
+    return begun((*EVERYTHING[:2], f"{_FROM.format(root=str(root))}server.main()") if root else EVERYTHING)
 
 
 def begun(command):

@@ -29,6 +29,13 @@ def runs(done, stage: str):
     return sorted(done.folder.glob(f"results/runs/{stage}/*"))
 
 
+def remove_studies(done, but: str):
+    """Leave one study, so that no others are planned and their networks counted."""
+    for path in done.folder.glob("config/studies/*.yaml"):
+        if path.stem != but:
+            path.unlink()
+
+
 def test_status_needs_no_call_of_snakemake(repository, monkeypatch):
     monkeypatch.chdir(repository.folder)
     text = call("status", "tiny")
@@ -88,9 +95,7 @@ def test_forgetting_a_diverged_run_forgets_what_was_not_run_because_of_it(done):
 
 def test_runs_that_no_study_asks_for_are_listed_and_removed(done):
     done.edit("config/studies/tiny.yaml", "[0.1, 0.05]", "[0.1]")
-    for path in done.folder.glob("config/studies/*.yaml"):
-        if path.stem != "tiny":
-            path.unlink()
+    remove_studies(done, but="tiny")
     plan = done.folder / "results/studies/tiny/plan.json"
     text = call("orphans")
     assert "1 study is planned: all of config/studies" in text
@@ -146,7 +151,7 @@ def test_a_study_starts_from_weights_of_another_one_however_they_are_written(don
     listed = done.snakemake("-n", "--config", "studies=after")
     # The same path, a run's id and perhaps the best are one run; each other way to write the path is one of its own.
     assert re.search(r"train +[45]\n", listed.stdout + listed.stderr), listed.stdout
-    for name in ("config/studies/tiny.yaml", "results/studies/tiny/plan.json"):
-        (done.folder / name).unlink()
+    remove_studies(done, but="after")
+    (done.folder / "results/studies/tiny/plan.json").unlink()
     done.edit("config/studies/after.yaml", json.dumps({"study": "tiny", "best": True}), "null")
     assert str(train.relative_to(done.folder)) not in call("orphans")

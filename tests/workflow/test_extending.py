@@ -12,11 +12,14 @@ import pytest
 
 from espalier.settings.registry import ROOMS
 from support.extending_page import PAGE, ROOT, add_all, blocks
+from support.scripts_as_run import preloaded
 
 REGISTRIES = re.compile(
     r"\bentries\(|\bpresets\(|\bSTAGES\b|\bcheck\(\)|of_training|pruned_networks|espalier.reference"
 )
 """What a test says that goes through all that is registered."""
+CONFIG = ("--config", "studies=extended", "plugins=my_models.py", "figures=[]")
+"""The page adds no figure."""
 ELSEWHERE = ("tests/workflow/test_extending.py", "tests/slurm", "tests/browser")
 
 
@@ -26,7 +29,8 @@ def extended(tmp_path_factory, fresh):
     repository = fresh(tmp_path_factory.mktemp("extended") / "repository")
     add_all(repository.folder)
     (command,) = re.findall(r"^snakemake (.*)$", PAGE.read_text(), re.MULTILINE)
-    repository.snakemake(*command.split())
+    assert command.endswith(" ".join(CONFIG[:-1]))
+    repository.snakemake(*command.split(), CONFIG[-1])
     return repository
 
 
@@ -45,10 +49,9 @@ def of_plugin(extended, stage):
 def stage(extended, *words, **environment):
     """A stage by hand, in the repository."""
     command = [sys.executable, "workflow/scripts/stage.py", *map(str, words)]
-    known = {key: value for key, value in os.environ.items() if key != "ESPALIER_PLUGINS"}
-    environment = known | {"PYTHONPATH": str(extended.folder)} | environment
+    known = {key: value for key, value in preloaded(extended.folder).items() if key != "ESPALIER_PLUGINS"}
     return subprocess.run(
-        command, cwd=extended.folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=extended.folder, env=known | environment, capture_output=True, text=True, check=False, timeout=300
     )
 
 
@@ -114,8 +117,7 @@ def test_its_stage_halves_the_file_and_all_else_comes_by_itself(extended):
 
 
 def test_a_wrong_setting_of_its_stage_is_told_before_any_job(extended):
-    words = ("studies=extended", "plugins=my_models.py", "half={dtype: fp8}")
-    done = extended.snakemake("-n", "--config", *words, check=False)
+    done = extended.snakemake("-n", *CONFIG, "half={dtype: fp8}", check=False)
     assert done.returncode and "half.dtype: found 'fp8', expected 'fp16' or 'bf16'" in done.stdout + done.stderr
 
 
@@ -123,12 +125,12 @@ def test_runs_tell_the_plugin_and_only_its_own_are_made_anew_when_it_is_edited(e
     record = json.loads((of_plugin(extended, "train") / "run.json").read_text())
     assert len(record["plugins"]["my_models.py"]) == 64
     assert record["spec"]["model"]["plugin"] == f"sha256-{record['plugins']['my_models.py'][:10]}"
-    words = ("--config", "studies=extended", "plugins=my_models.py")
-    assert extended.jobs(*words) == {}
+    assert extended.jobs(*CONFIG) == {}
     copy = extended.copy(tmp_path / "copy")
     copy.edit("my_models.py", "nn.ReLU()", "nn.Hardswish()")
-    assert {"train": 1, "half": 1, "evaluate": 1}.items() <= copy.jobs(*words).items()
-    assert "prune" not in copy.jobs(*words) and "prepare" not in copy.jobs(*words)
+    jobs = copy.jobs(*CONFIG)
+    assert {"train": 1, "half": 1, "evaluate": 1}.items() <= jobs.items()
+    assert "prune" not in jobs and "prepare" not in jobs
     # A job of the old plan finds another file.
     parent = of_plugin(extended, "train")
     words = ["train", tmp_path / "net-0123456789", "--data", next(extended.folder.glob("results/data/*.safetensors"))]

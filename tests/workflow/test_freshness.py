@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from support.scripts_as_run import run
+
 ROOT = Path(__file__).parents[2]
 TINY = ("--config", "studies=tiny")
 PAGE = {"outdated": 1, "page": 1}
@@ -96,6 +98,7 @@ CASES = {
 
 
 SLOW = (
+    "nothing changed",
     "prepared data copied",
     ".snakemake removed",
     "an axis value added",
@@ -107,7 +110,7 @@ SLOW = (
     "plan.json removed",
     "index.html removed",
 )
-"""Cases of which a neighbour says nearly the same."""
+"""Cases of which a neighbour says nearly the same: of the first, a second call in test_workflow.py."""
 
 
 @pytest.mark.parametrize(
@@ -174,9 +177,8 @@ def without_weights(repository):
 def other_data(repository):
     """Prepared anew with other images: another checksum under the same name."""
     path = data(repository)
-    command = [sys.executable, repository.folder / "workflow/scripts/stage.py", "prepare"]
     other = path.with_name("other-00000000aa.safetensors")
-    subprocess.run([*command, other, "dataset={name: digits, image_size: 9}"], check=True, capture_output=True)
+    assert run("prepare", other, "dataset={name: digits, image_size: 9}").returncode == 0
     other.replace(path)
 
 

@@ -15,8 +15,10 @@ HALVED = """title: rungs
 dataset: digits
 model: {name: mlp, hidden: [8]}
 train: {epochs: 2, optimizer: {name: sgd, lr: 0.1}, scheduler: constant}
-grid: {product: {train.optimizer.lr: [0.0001, 0.2, 0.1, 0.001]}}
+grid: {product: {train.optimizer.lr: [0.0001, 0.2]}}
+figures: []
 """
+PAGE = {"outdated": 1, "page": 1}
 RUNGS = ("--config", "studies=rungs")
 WHOLE = ("--config", "studies=whole")
 
@@ -118,7 +120,7 @@ def test_the_report_is_a_zip_with_every_table_and_figure(done):
 
 def test_a_diverging_run_is_an_outcome_and_the_page_is_made(done):
     lines = "title: one diverges\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\n"
-    lines += "train: {epochs: 1}\ngrid: {product: {train.optimizer.lr: [0.1, 1e30]}}\ntables: [summary]\n"
+    lines += "train: {epochs: 1}\ngrid: {product: {train.optimizer.lr: [0.1, 1e30]}}\ntables: [summary]\nfigures: []\n"
     (done.folder / "config/studies/diverges.yaml").write_text(lines)
     words = ("--config", "studies=diverges")
     text = done.snakemake("-c2", *words).stderr
@@ -133,7 +135,8 @@ def test_a_diverging_run_is_an_outcome_and_the_page_is_made(done):
 def test_a_failing_run_leaves_the_others_running_and_a_page_that_says_so(done):
     (done.folder / "bad.pt").write_text("no weights")
     lines = "title: one fails\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\n"
-    lines += "train: {epochs: 1}\ngrid: {points: [{checkpoint: null}, {checkpoint: bad.pt}]}\ntables: [summary]\n"
+    lines += "train: {epochs: 1}\ngrid: {points: [{checkpoint: null}, {checkpoint: bad.pt}]}\n"
+    lines += "tables: [summary]\nfigures: []\n"
     (done.folder / "config/studies/fails.yaml").write_text(lines)
     failed = done.snakemake("-c2", "--retries", "1", "--config", "studies=fails", check=False)
     assert failed.returncode != 0
@@ -156,7 +159,7 @@ def test_a_failing_run_leaves_the_others_running_and_a_page_that_says_so(done):
 def test_a_call_whose_first_runs_fail_alike_is_stopped(done):
     (done.folder / "bad.pt").write_text("no weights")
     lines = "title: all fail\ndataset: digits\nmodel: {name: resnet, blocks: [1], channels: [4]}\n"
-    lines += "checkpoint: bad.pt\ntrain: {epochs: 1}\nrepeats: 12\ntables: [summary]\n"
+    lines += "checkpoint: bad.pt\ntrain: {epochs: 1}\nrepeats: 12\ntables: [summary]\nfigures: []\n"
     (done.folder / "config/studies/fails.yaml").write_text(lines)
     failed = done.snakemake("-c1", "--config", "studies=fails", "fail_fast=2", check=False)
     assert "fail_fast: the first 2 runs of this call have all failed alike" in failed.stderr
@@ -190,24 +193,24 @@ def test_a_search_asks_a_model_once_a_round(done):
 def test_the_better_half_is_trained_to_its_end_and_nothing_twice(done):
     halving = "halving: {epochs: [1, 2], keep: 1/2}\ntables: [halving]\n"
     (done.folder / "config/studies/rungs.yaml").write_text(HALVED + halving)
-    (done.folder / "config/studies/whole.yaml").write_text(HALVED)
+    (done.folder / "config/studies/whole.yaml").write_text(HALVED + "tables: [summary]\n")
     said = done.snakemake("-c2", *RUNGS).stderr
-    assert "5 of 9 runs are done, 4 stopped" in said.splitlines()[-1] and "epoch 1  train" in said
+    assert "3 of 5 runs are done, 2 stopped" in said.splitlines()[-1] and "epoch 1  train" in said
     runs = [json.loads(path.read_text()) for path in (done.folder / "results/runs/train").glob("mlp*/run.json")]
     rates = {run["spec"]["train"].get("optimizer", {}).get("lr", 0.1) for run in runs}
-    assert rates == {0.1, 0.2}
+    assert rates == {0.2}
     (answer,) = (done.folder / "results/studies/rungs/answers").glob("*.json")
-    assert [each["kept"] for each in json.loads(answer.read_text())["candidates"]] == [False, True, True, False]
+    assert [each["kept"] for each in json.loads(answer.read_text())["candidates"]] == [False, True]
     assert done.jobs(*RUNGS) == {}
-    # A full grid goes on from where the others were stopped, and has the rest.
-    assert done.jobs(*WHOLE)["train"] == 2
+    # A full grid goes on from where the other was stopped, and has the rest.
+    assert done.jobs(*WHOLE)["train"] == 1
     told = done.snakemake("-c2", *WHOLE).stderr
-    assert told.count("  train ") == 2 and "9 of 9 runs are done" in told.splitlines()[-1]
+    assert told.count("  train ") == 1 and "5 of 5 runs are done" in told.splitlines()[-1]
     logs = [path.read_text() for path in (done.folder / "results/runs/train").glob("mlp*/run.log")]
-    assert sum("resumed at epoch 2" in text for text in logs) == 4
+    assert sum("resumed at epoch 2" in text for text in logs) == 2
     # Compared each by itself, what is complete is compared without a step.
     (done.folder / "config/studies/rungs.yaml").write_text(HALVED + halving.replace("keep: 1/2", "wait: false"))
-    assert done.jobs(*RUNGS) == {"question": 1, "trial": 4, "answer": 1, "outdated": 1, "page": 1}
-    said = done.snakemake("-c2", *RUNGS).stderr
-    assert len(re.findall(r"epoch \d  train ", said)) == said.count("  train ") == 4
-    assert done.jobs(*RUNGS) == {}
+    assert done.jobs(*RUNGS) == {"question": 1, "trial": 2, "answer": 1, **PAGE}
+    said = done.snakemake("-c2", "--until", "answer", *RUNGS).stderr
+    assert len(re.findall(r"epoch \d  train ", said)) == said.count("  train ") == 2
+    assert done.jobs(*RUNGS) == PAGE
