@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """What a notebook asks for, imported when it is asked for: the workflow must not wait for it."""
     if name in ("frame", "load"):
-        from espalier.results import use
+        from espalier.results import notebook
 
-        return getattr(use, name)
+        return getattr(notebook, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -55,11 +55,11 @@ def status(
     plan = plan_studies(studies or (), config or ())
     told = {name: manifest(planned) for name, planned in plan.studies.items()}
     while True:
-        found = [status_table.told(study) for study in told.values()]
+        found = [status_table.text(study) for study in told.values()]
         print(
             "\n\n".join(text + status_table.other_plan(study) for text, study in zip(found, told.values(), strict=True))
         )
-        if not watch or all(status_table.over(study) for study in told.values()):
+        if not watch or all(status_table.is_over(study) for study in told.values()):
             return
         time.sleep(every)
         print(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')}")
@@ -70,7 +70,7 @@ def partial(studies: Studies = None, config: Words = None) -> None:
     """Make the tables, figures and pages of what exists so far, in results/partial/."""
     from espalier.plan import manifest
     from espalier.plan.configured_plan import plan_studies
-    from espalier.results.making import make
+    from espalier.results.study_folder import make
 
     wrong: list[str] = []
     for name, planned in plan_studies(studies or (), config or ()).studies.items():
@@ -78,7 +78,7 @@ def partial(studies: Studies = None, config: Words = None) -> None:
         manifest.write(folder / "plan.json", manifest.manifest(planned))
         _, failures = make(folder, folder / "plan.json")
         print(folder / "index.html")
-        wrong += [f"{each.trace}{folder}/{each.told()}" for each in failures]
+        wrong += [f"{each.trace}{folder}/{each.message()}" for each in failures]
     if wrong:
         raise Mistake("\n".join(wrong))
 
@@ -89,7 +89,7 @@ def show(run: Annotated[str, typer.Argument(help="id, name, spoken name or folde
     from espalier.results.page import run_table
     from espalier.runs.folders import find
 
-    print(run_table.told(find(run)))
+    print(run_table.text(find(run)))
 
 
 @command
@@ -160,7 +160,7 @@ def verify(studies: Studies = None, config: Words = None) -> None:
 
     plan = plan_studies(studies or (), config or ())
     found = verification.verified(plan, PlanRecords(plan))
-    print(found.told())
+    print(found.text())
     raise typer.Exit(bool(found.wrong))
 
 
@@ -172,13 +172,13 @@ def runs(
     ] = None,
 ) -> None:
     """Write all runs of one or several studies as one table: a row a chain, with the folders of its runs."""
-    from espalier.results import use
+    from espalier.results import notebook
 
-    frame = use.frame(*studies or ())
+    frame = notebook.frame(*studies or ())
     if output is None:
         print(frame.to_csv(index=False, lineterminator="\n"), end="")
         return
-    use.save(frame, output)
+    notebook.save(frame, output)
     print(f"{output}: {counted(len(frame), 'chain')}")
 
 
@@ -196,7 +196,7 @@ def compare(
     """
     from espalier.plan import manifest
     from espalier.plan.configured_plan import plan_comparison
-    from espalier.results.making import make
+    from espalier.results.study_folder import make
 
     planned = plan_comparison(studies, config or ())
     folder = output or Path("results/compare") / planned.name
@@ -206,7 +206,7 @@ def compare(
     table, _, _ = (folder / "tables/against_baseline.md").read_text(encoding="utf-8").partition("\n\n")
     print(f"{table}\n\n{folder}/index.html")
     if failures:
-        raise Mistake("\n".join(f"{each.trace}{folder}/{each.told()}" for each in failures))
+        raise Mistake("\n".join(f"{each.trace}{folder}/{each.message()}" for each in failures))
 
 
 @command
@@ -220,10 +220,10 @@ def predict(
     strict: Annotated[bool, typer.Option(help="stop at a file that cannot be read")] = False,
 ) -> None:
     """Tell the class of every image in a folder. Exit code 1 where a file could not be read; the rest is answered."""
-    from espalier.networks.answered_folder import answered
-    from espalier.runs.folders import located
+    from espalier.networks.classify_folder import classify
+    from espalier.runs.folders import path_or_run
 
-    counts = answered(located(run), images, output, strict=strict)
+    counts = classify(path_or_run(run), images, output, strict=strict)
     images_ = counted(counts.images, "image")
     print(f"{output}: {images_}, {counts.unreadable} could not be read, {counts.per_second:.0f} a second")
     raise typer.Exit(bool(counts.unreadable))
@@ -244,7 +244,7 @@ def preflight(
 
     asked = profiles.read(profile)
     found = checks.findings(asked, results)
-    print(checks.told(asked, found))
+    print(checks.text(asked, found))
     raise typer.Exit(any(finding.level == WRONG for finding in found))
 
 

@@ -75,7 +75,7 @@ def counted_elsewhere():
 
 
 def _count(asked: list[list]) -> list[dict]:
-    from espalier.networks.planned import count_all
+    from espalier.networks.count_networks import count_all
 
     return count_all(asked)
 

@@ -12,7 +12,7 @@ Ends = list[tuple[int, int] | None]
 """For each layer the lowest and highest level of its input, or None; empty where no layer has any."""
 
 
-def together(activations: Mapping[str, QParams], paths: Sequence[str]) -> tuple[dict[str, Tensor], Ends]:
+def merge(activations: Mapping[str, QParams], paths: Sequence[str]) -> tuple[dict[str, Tensor], Ends]:
     """The qparams of layers as float32 scales (n,) and the narrowest integers for zero points (n,), and the ends.
 
     Args:
@@ -27,7 +27,7 @@ def together(activations: Mapping[str, QParams], paths: Sequence[str]) -> tuple[
     return {SCALE: scales, ZERO_POINT: zero_points.to(_narrowest(zero_points))}, ends
 
 
-def apart(scales: Tensor | None, zero_points: Tensor | None, ends: Ends, paths: Sequence[str]) -> dict[str, QParams]:
+def split(scales: Tensor | None, zero_points: Tensor | None, ends: Ends, paths: Sequence[str]) -> dict[str, QParams]:
     """What `together` joined.
 
     Raises:

@@ -87,7 +87,7 @@ class Parts(NamedTuple):
         Raises:
             ArtifactError: as `decode`.
         """
-        with told(self.path):
+        with naming_file(self.path):
             return _contents(self)
 
 
@@ -97,7 +97,7 @@ def open_parts(path: Path, limit: int = LIMIT) -> Parts:
     Raises:
         ArtifactError: as `decode`.
     """
-    with told(path):
+    with naming_file(path):
         frame = container.read(path, limit)
         table = parse(frame.table)
         _check_size(table, _groups(table), limit)
@@ -113,7 +113,7 @@ def open_parts(path: Path, limit: int = LIMIT) -> Parts:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def naming_file(path: Path) -> Iterator[None]:
     """Have damage that is found in a block told as an error that names the file and the mend."""
     try:
         yield

@@ -22,7 +22,7 @@ class EarlierTensors:
         self.spent = np.zeros(2)
         """bits that zeroness and values of the tensor took that was coded last by mixing"""
         self._live: dict[int, list[np.ndarray]] = {}
-        self._held: dict[int, np.ndarray] = {}
+        self._magnitude_classes: dict[int, np.ndarray] = {}
 
     @cached_property
     def memory(self) -> Memory:
@@ -39,9 +39,9 @@ class EarlierTensors:
             mean = max(int(held.sum()) // max(int(live.sum()), 1), 1)
             found = np.where(live, 1 + np.searchsorted(_EDGES, held * 8 // mean, "right"), 0)
             self._live[len(held)] = [live, *self._live.get(len(held), ())[: _RECENT - 1]]
-            self._held[len(held)] = found.astype(np.int64)
+            self._magnitude_classes[len(held)] = found.astype(np.int64)
 
-    def live(self, length: int) -> np.ndarray:
+    def live_flags(self, length: int) -> np.ndarray:
         """Flags of each line, int64 (length,): bit k says whether the line was live in the k-th latest tensor.
 
         Only tensors with so many lines count; three are remembered, and k is 0 for the latest.
@@ -51,9 +51,9 @@ class EarlierTensors:
             found |= live.astype(np.int64) << place
         return found
 
-    def held(self, length: int) -> np.ndarray:
+    def magnitude_classes(self, length: int) -> np.ndarray:
         """The magnitude class of each line, int64 (length,), in the latest tensor with so many lines.
 
         It is 0 for a line of zeros; 1 to 12 compare its sum of magnitudes with the mean of the live lines.
         """
-        return self._held.get(length, np.zeros(length, np.int64))
+        return self._magnitude_classes.get(length, np.zeros(length, np.int64))

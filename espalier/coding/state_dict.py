@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espalier.coding.decoder import read, told
+from espalier.coding.decoder import naming_file, read
 from espalier.coding.network_record import SCALE, ZERO_POINT, Record, parse
 from espalier.coding.raw_tensors import Raw, RawLevels
 from espalier.files import replacing
@@ -21,7 +21,7 @@ def write(coded: Path, output: Path) -> Record:
     from safetensors.numpy import save_file
 
     found = read(coded)
-    with told(coded):
+    with naming_file(coded):
         record = parse(found.record)
     tensors = {name: _in_fp32(one) for name, one in found.tensors.items() if name not in (SCALE, ZERO_POINT)}
     with replacing(output) as temporary:

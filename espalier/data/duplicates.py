@@ -62,7 +62,7 @@ def distinct(dataset: "Dataset", places: np.ndarray, digests: np.ndarray) -> np.
     labels = dataset.labels.numpy()[places]
     names = dataset.stored
     splits = np.repeat(np.arange(len(names)), [len(dataset.splits[name]) for name in names])
-    copies = found(digests, labels, splits)
+    copies = find_copies(digests, labels, splits)
     files = dataset.images.names(places.tolist()) if isinstance(dataset.images, Files) else []
 
     def named(place: int) -> str:
@@ -89,7 +89,7 @@ def distinct(dataset: "Dataset", places: np.ndarray, digests: np.ndarray) -> np.
     return ~out
 
 
-def found(digests: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> Copies:
+def find_copies(digests: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> Copies:
     """All copies.
 
     Args:

@@ -19,7 +19,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
 from espalier.errors import Mistake
-from espalier.export.fed import NORMALIZED
+from espalier.export.graph_inputs import NORMALIZED
 from espalier.export.onnx_files import quiet
 from espalier.export.sessions import options
 from espalier.settings.sections import Export

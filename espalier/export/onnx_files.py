@@ -17,7 +17,7 @@ from torch.nn.modules.utils import _pair
 
 from espalier.data.feed import Feed
 from espalier.errors import Mistake
-from espalier.export.fed import LOGITS, NORMALIZED, put_before
+from espalier.export.graph_inputs import LOGITS, NORMALIZED, put_before
 
 OPSET = 18
 """The operators that torch's exporter writes as they are; later sets are conversions of this one."""

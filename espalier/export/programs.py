@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from espalier.data.feed import Feed
 from espalier.errors import ArtifactError, Mistake
-from espalier.export.fed import Fed, metadata, of_pixels, told
+from espalier.export.graph_inputs import WithNormalization, metadata, of_pixels, read_metadata
 from espalier.export.onnx_files import quiet
 from espalier.runs.record import mend
 
@@ -27,7 +27,7 @@ def write(path: Path, model: nn.Module, feed: Feed, takes: str, name: str) -> No
     Raises:
         Mistake: torch.export cannot follow it.
     """
-    fed = Fed(copy.deepcopy(model).cpu(), feed, takes).eval().requires_grad_(False)
+    fed = WithNormalization(copy.deepcopy(model).cpu(), feed, takes).eval().requires_grad_(False)
     images = of_pixels(torch.zeros(2, feed.channels, feed.image_size, feed.image_size, dtype=torch.uint8), feed, takes)
     try:
         with quiet(), torch.no_grad():
@@ -54,7 +54,7 @@ class Program(nn.Module):
         try:
             with quiet():
                 program = torch.export.load(path, extra_files=found)
-            self.feed, self._takes = told(json.loads(found[FEED]))
+            self.feed, self._takes = read_metadata(json.loads(found[FEED]))
         except Exception as error:  # torch.export raises whatever its parts do.
             reason = " ".join(str(error).split())[:300]
             raise ArtifactError(f"{path}: cannot be opened ({reason}). {mend(path.parent)}") from error

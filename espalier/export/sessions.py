@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError
-from espalier.export.fed import of_pixels, told
+from espalier.export.graph_inputs import of_pixels, read_metadata
 from espalier.metrics.latency import BATCHES, filled, latency
 from espalier.runs.record import mend
 
@@ -44,7 +44,7 @@ class Session(nn.Module):
             raise _unusable(path, f"it has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
         self._images = inputs[0].name
         try:
-            self.feed, self._takes = told(self._session.get_modelmeta().custom_metadata_map)
+            self.feed, self._takes = read_metadata(self._session.get_modelmeta().custom_metadata_map)
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise _unusable(path, f"it does not say how it is fed ({reason})") from error

@@ -31,7 +31,7 @@ def rows(
         networks: each with the columns that name it, and whether it takes pixels and not normalized images
         inputs: makes normalized images of pixels, uint8 (b, C, H, W)
     """
-    places = chosen(len(split.labels), asked.images)
+    places = chosen_images(len(split.labels), asked.images)
     for model, _, _ in networks:
         model.eval()
 
@@ -55,7 +55,7 @@ def rows(
                 yield {**row, **own, "clean_top1": before, "top1": top1}
 
 
-def chosen(count: int, most: int | None) -> Tensor:
+def chosen_images(count: int, most: int | None) -> Tensor:
     """The places of the images that are scored, in their order: all, or some that are drawn, since a split may lie
     class after class."""
     if most is None or most >= count:

@@ -18,7 +18,7 @@ from espalier.errors import ArtifactError, Damaged, Mistake
 from espalier.metrics.cost import weighted
 from espalier.models.facts import FORMAT, facts_of
 from espalier.networks.network import Network, channels_of, structure
-from espalier.networks.shrunk import shrunk
+from espalier.networks.shrink_quantized import shrink_quantized
 from espalier.quantization.folding import fold as fold_in
 from espalier.quantization.folding import foldable, folded_levels
 from espalier.quantization.qparams import Quantized
@@ -54,7 +54,7 @@ def tensors_of(
     Raises:
         Mistake: a number is too large for fp16.
     """
-    network = shrunk(network) if shrink else network
+    network = shrink_quantized(network) if shrink else network
     model = network.plain()
     weights, inputs, dynamic = to(network.quantization or Quantization({}, {}, {}), "cpu")
     pairs: dict[str, str] = {}
@@ -64,7 +64,7 @@ def tensors_of(
         weights = folded_levels(model, weights, pairs)
         fold_in(model, pairs)
     paths = [*weighted(model)]
-    joined, ends = activations.together(inputs, paths)
+    joined, ends = activations.merge(inputs, paths)
     levels = {path + _WEIGHT: each for path, each in weights.items()}
     tensors: Tensors = {**model.state_dict(), **levels, **joined}
     if floats == "fp16" or significant_bits:
@@ -146,7 +146,7 @@ def _rebuilt(contents: Contents) -> Network:
         raise ValueError(f"{wrong[0]}: levels of what is no weight of a layer")
     quantization = Quantization(
         weights,
-        activations.apart(*joined, record.activations, paths),
+        activations.split(*joined, record.activations, paths),
         {path: bits for path, bits in zip(paths, record.dynamic, strict=True) if bits} if record.dynamic else {},
     )
     state = {name: one.dequantize() if isinstance(one, Quantized) else one for name, one in tensors.items()}

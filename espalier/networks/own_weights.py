@@ -30,19 +30,19 @@ def load(model: "nn.Module", start: Start) -> list[str]:
 
     path = Path(start.file)
     own = model.state_dict()
-    tensors, weights, told = read(path, start.weights)
+    tensors, weights, remarks = read(path, start.weights)
     found, more = named(path, tensors, own, start.rename, weights)
-    told += more
+    remarks += more
     anew: list[str] = []
     if start.new_classifier:
         classifier = facts_of(model).classifier
         anew += [name for name in own if name.startswith(f"{classifier}.")]
         found = {name: tensor for name, tensor in found.items() if name not in anew}
-        told.append(f"started anew: {classifier}")
+        remarks.append(f"started anew: {classifier}")
     if start.new_statistics:
         absent = [name for name in own if name.endswith(STATISTICS) and name not in found]
         anew += absent
-        told.append(f"started anew: {len(absent)} running statistics")
+        remarks.append(f"started anew: {len(absent)} running statistics")
     if reason := misfit(model, {name: one for name, one in own.items() if name not in anew}, found):
         raise ArtifactError(f"{path}: {reason}")
     for name, tensor in found.items():
@@ -53,7 +53,7 @@ def load(model: "nn.Module", start: Start) -> list[str]:
         if not torch.isfinite(found[name]).all():
             raise ArtifactError(f"{path}: {name} has numbers that are not finite in fp32; use weights from before that")
     model.load_state_dict(found, strict=False)
-    return told
+    return remarks
 
 
 def checksum(path: Path) -> str:

@@ -46,9 +46,9 @@ def read(
         raise ArtifactError(f"{path}: it cannot be read ({error.strerror}); name a file of weights") from error
     # Safetensors begin with eight bytes of length and a header that is JSON.
     if start[8:] == b"{":
-        found, told = _safetensors(path), []
+        found, remarks = _safetensors(path), []
     else:
-        found, weights, told = _placed(path, _saved_by_torch(path), weights)
+        found, weights, remarks = _placed(path, _saved_by_torch(path), weights)
     if not found:
         raise ArtifactError(f"{path}: it holds no tensor; save model.state_dict(), or write safetensors")
     for name, one in found.items():
@@ -57,7 +57,7 @@ def read(
             raise ArtifactError(f"{path}: it is no state dict but holds {kinds}; save model.state_dict()")
         if one.layout != torch.strided or one.is_quantized or one.device.type != "cpu":
             raise ArtifactError(f"{path}: {name} is sparse, quantized or without numbers; save it as a plain tensor")
-    return found, weights, told
+    return found, weights, remarks
 
 
 def _safetensors(path: Path) -> "dict[str, Tensor]":
@@ -87,21 +87,21 @@ def _saved_by_torch(path: Path) -> Mapping:
 
 def _placed(path: Path, found: Mapping, weights: Any) -> tuple[dict, Any, list[str]]:
     """The state dict in what a script saved, the choice that is still open, and what was chosen."""
-    told: list[str] = []
+    remarks: list[str] = []
     while True:
         raw = next((place for place in RAW if isinstance(found.get(place), Mapping)), None)
         ema = next((place for place in EMA if isinstance(found.get(place), Mapping)), None)
         if ema and weights == "raw" and not raw:
             raise ArtifactError(f"{path}: it holds EMA weights alone ({ema}); set checkpoint.weights to ema")
         if ema and (weights == "ema" or not raw):
-            told.append(f"EMA weights ({ema}) are taken" + ("" if raw else ", the only ones there"))
+            remarks.append(f"EMA weights ({ema}) are taken" + ("" if raw else ", the only ones there"))
             # All tensors inside it belong to the average, whatever they are called.
             found, weights = found[ema], None
         elif raw:
             if ema:
                 mend = "" if weights else "; checkpoint.weights: ema takes these"
-                told.append(f"raw weights ({raw}) are taken and not their EMA ({ema}){mend}")
+                remarks.append(f"raw weights ({raw}) are taken and not their EMA ({ema}){mend}")
                 weights = None
             found = found[raw]
         else:
-            return dict(found), weights, told
+            return dict(found), weights, remarks

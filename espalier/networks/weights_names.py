@@ -41,19 +41,19 @@ def named(
         Mistake: a regular expression is not valid, or matches no name.
         ArtifactError: two tensors get the same name, or the file lacks the weights asked for.
     """
-    pairs, told = _chosen(path, list(tensors.items()), own, weights)
+    pairs, remarks = _chosen(path, list(tensors.items()), own, weights)
     plain = [(_plain(name, own), tensor) for name, tensor in pairs]
     if removed := Counter(gone for (_, gone), _ in plain if gone):
-        told.append(f"removed before names: {', '.join(f'{prefix} ({count})' for prefix, count in removed.items())}")
+        remarks.append(f"removed before names: {', '.join(f'{prefix} ({count})' for prefix, count in removed.items())}")
     pairs = _renamed(path, [(name, tensor) for (name, _), tensor in plain], rename, tensors)
     notes = Counter(_last(name) for name, tensor in pairs if _is_note(name, tensor) and name not in own)
     if notes:
-        told.append(f"left out, no weights: {', '.join(f'{note} ({count})' for note, count in notes.items())}")
+        remarks.append(f"left out, no weights: {', '.join(f'{note} ({count})' for note, count in notes.items())}")
     pairs = [(name, tensor) for name, tensor in pairs if name in own or not _is_note(name, tensor)]
     if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
         mend = "leave one of them out with checkpoint.rename: {PATTERN: null}"
         raise ArtifactError(f"{path}: two tensors are named {twice[0]} without their prefixes; {mend}")
-    return dict(pairs), told
+    return dict(pairs), remarks
 
 
 def _chosen(path: Path, pairs: list, own: Collection[str], weights: str | None) -> tuple[list, list[str]]:

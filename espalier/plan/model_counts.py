@@ -13,7 +13,7 @@ from espalier.files import write_text
 from espalier.settings.registry import Choice
 
 CACHE = Path("results/model_counts.json")
-_PROGRAM = ("-m", "espalier.networks.planned")
+_PROGRAM = ("-m", "espalier.networks.count_networks")
 _PRUNING = Path(__file__).parents[1] / "pruning"
 
 

@@ -132,15 +132,15 @@ def points(file: str, cost: str) -> list[Point]:
     for column in ("name", cost, "top1_pct"):
         if column not in header:
             raise Mistake(f"{path(file)} has no column {column}, by which its rows are drawn")
-    told = []
+    usable = []
     for number, row in enumerate(found, 2):
         try:
             point = Point(row["name"], float(row[cost] or "nan"), float(row["top1_pct"] or "nan"))
         except ValueError:
             raise Mistake(f"{path(file)}:{number}: {cost} and top1_pct must be numbers or empty") from None
         if not (isnan(point.cost) or isnan(point.top1)):
-            told.append(point)
-    return told
+            usable.append(point)
+    return usable
 
 
 def _read(place: Path) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from espalier.plan.chain import Settings
 from espalier.settings.registry import Choice
 from espalier.stages import STAGES
 from espalier.stages.definition import Misfits
-from espalier.stages.prune import started
+from espalier.stages.prune import unclear_epochs
 
 
 def misfits(settings: Settings) -> Misfits:
@@ -41,7 +41,7 @@ def _from_scratch(settings: Settings) -> Misfits:
     train, epochs = settings.train, settings.control_epochs
     extended = settings.extend.epochs if settings.extend else 0
     together = train.epochs + extended + settings.fine_tune.epochs
-    if epochs is None and (why := started(settings.pretrained, settings.checkpoint, together)):
+    if epochs is None and (why := unclear_epochs(settings.pretrained, settings.checkpoint, together)):
         yield "control", why
     elif epochs and train.warmup_epochs >= epochs:
         warmup = f"a warm-up of {train.warmup_epochs:g} epochs, as train has it, is all of {counted(epochs, 'epoch')}"

@@ -79,8 +79,8 @@ class Masked(Cut):
     allocation: Literal["uniform"] | layer_shares.Allocation = field(default="uniform", kw_only=True)
 
     def cut(self, subject: Subject, kept: Kept) -> Kept:
-        masks = self._masks(subject.model, kept)
-        return self._check(masks, self._chosen(subject, self.ratio, kept, subject.seed))
+        masks = self._current_masks(subject.model, kept)
+        return self._check(masks, self._next_masks(subject, self.ratio, kept, subject.seed))
 
     def finish(self, model: nn.Module, image_size: int, channels: int) -> nn.Module:
         if self.shrink:
@@ -98,16 +98,18 @@ class Masked(Cut):
             raise Mistake(f"prune: {text} {self.layer_floor}")
         return chosen
 
-    def _chosen(self, subject: Subject, ratio: float, kept: Kept, seed: int) -> Masks:
+    def _next_masks(self, subject: Subject, ratio: float, kept: Kept, seed: int) -> Masks:
         among = weights(subject.model, self.exclude)
-        masks = self._masks(subject.model, kept)
+        masks = self._current_masks(subject.model, kept)
         if self.allocation != "uniform":
-            return self._allotted(subject, among, masks, round(ratio * masks.total), seed)
+            return self._allotted_masks(subject, among, masks, round(ratio * masks.total), seed)
         if subject.control == "random":
             return weakest.random(among, ratio, seed, self.scope, self.layer_floor, masks)
         return weakest.magnitude(among, ratio, self.scope, self.layer_floor, masks)
 
-    def _allotted(self, subject: Subject, among: Mapping[str, Tensor], masks: Masks, going: int, seed: int) -> Masks:
+    def _allotted_masks(
+        self, subject: Subject, among: Mapping[str, Tensor], masks: Masks, going: int, seed: int
+    ) -> Masks:
         """So many weights of all layers together, spread over these as the allocation has it."""
         least = {path: weakest.least(weight, self.layer_floor) for path, weight in among.items()}
         if self.allocation == "gaussian":
@@ -119,7 +121,7 @@ class Masked(Cut):
         dropped = layer_shares.counts(masks, max(going, masks.total - masks.kept), spread, least)
         return weakest.allotted(among, dropped, masks, seed if subject.control == "random" else None)
 
-    def _masks(self, model: nn.Module, kept: Kept) -> Masks:
+    def _current_masks(self, model: nn.Module, kept: Kept) -> Masks:
         """What is kept, of this way's weights; a network that was pruned before holds it in its zeros."""
         return from_zeros(model, self.exclude) if kept is None else Masks(weights(model, self.exclude), kept)
 
@@ -133,10 +135,10 @@ class Iterative(Masked):
     accuracy_floor: float | None = None
 
     def cut(self, subject: Subject, kept: Kept) -> Kept:
-        among, masks = weights(subject.model, self.exclude), self._masks(subject.model, kept)
+        among, masks = weights(subject.model, self.exclude), self._current_masks(subject.model, kept)
         if self.allocation != "uniform":
             going = masks.total - masks.kept + int(self.ratio * masks.kept)
-            chosen = self._allotted(subject, among, masks, going, subject.seed)
+            chosen = self._allotted_masks(subject, among, masks, going, subject.seed)
         else:
             seed = subject.seed if subject.control == "random" else None
             chosen = weakest.step(among, masks, self.ratio, self.scope, self.layer_floor, seed)
@@ -157,13 +159,13 @@ class Gradual(Masked):
     def cut(self, subject: Subject, kept: Kept) -> Kept:
         final = super().cut(subject, kept)
         # Trained from scratch, the final structure is there from the first step.
-        return final if subject.control == "scratch" else self._masks(subject.model, kept)
+        return final if subject.control == "scratch" else self._current_masks(subject.model, kept)
 
     def refine(self, subject: Subject, kept: Kept, step: int, steps: int) -> Kept:
         last = max(1, math.floor(self.end * steps))
         if subject.control == "scratch" or step > last or (step % self.every and step != last):
             return kept
-        return self._chosen(subject, cubic(0.0, self.ratio, step, 0, last), kept, key(subject.seed, step))
+        return self._next_masks(subject, cubic(0.0, self.ratio, step, 0, last), kept, key(subject.seed, step))
 
     def eligible(self, epochs: int) -> int:
         return max(1, math.ceil(self.end * epochs))

@@ -30,7 +30,7 @@ from espalier.training.loop import fit
 from espalier.training.selection import best
 from espalier.training.state import State
 from espalier.training.strided import sound
-from espalier.training.watch import Watch, joined
+from espalier.training.watch import Watch, continued_history
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -170,7 +170,7 @@ class Pruning:
         model.load_state_dict(state.best)
         chosen = best(state.history[eligible - 1 :], self.train.select)
         earlier = len(rounds.history)
-        rounds.history = joined(rounds.history, state.history)
+        rounds.history = continued_history(rounds.history, state.history)
         rounds.inner = None
         return dict(chosen) | {"epoch": earlier + chosen["epoch"]}
 

@@ -28,7 +28,7 @@ def shapes(model: nn.Module) -> dict[str, dict[str, Any]]:
     All are there, pruned or not, so that the result depends on this network alone; an attention is there with its
     `num_heads` where it has lost some.
     """
-    found = {path: _told(module) for path, module in model.named_modules()}
+    found = {path: _widths(module) for path, module in model.named_modules()}
     for path, heads in heads_left(model).items():
         if heads != model.facts.attention_heads[path]:
             found[around(path)][HEADS] = heads
@@ -51,15 +51,15 @@ def rebuild(model: nn.Module, widths: Mapping[str, Mapping[str, Any]]) -> nn.Mod
             whole.setdefault(around(path), {})[HEADS] = heads
     if unpaired := widths.keys() ^ whole.keys():
         raise _misfit(model, sorted(unpaired)[0], "only one of the two has it")
-    for path, told in widths.items():
-        if told == whole[path]:
+    for path, own in widths.items():
+        if own == whole[path]:
             continue
-        if told.keys() != whole[path].keys() or not all(_within(told[name], whole[path][name]) for name in told):
-            raise _misfit(model, path, f"{dict(whole[path])} cannot be cut to {dict(told)}")
+        if own.keys() != whole[path].keys() or not all(_within(own[name], whole[path][name]) for name in own):
+            raise _misfit(model, path, f"{dict(whole[path])} cannot be cut to {dict(own)}")
         for name, tensor in _tensors(modules[path]).items():
-            _cut(modules[path], name, tensor, _shape(modules[path], name, tensor, told))
-        for name in told.keys() & {*_names(modules[path]), HEADS}:
-            setattr(modules[path], name, tuple(told[name]) if isinstance(told[name], list) else told[name])
+            _cut(modules[path], name, tensor, _shape(modules[path], name, tensor, own))
+        for name in own.keys() & {*_names(modules[path]), HEADS}:
+            setattr(modules[path], name, tuple(own[name]) if isinstance(own[name], list) else own[name])
     return model
 
 
@@ -77,24 +77,24 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
 
 
-def _told(module: nn.Module) -> dict[str, Any]:
+def _widths(module: nn.Module) -> dict[str, Any]:
     if names := _names(module):
-        told = {name: getattr(module, name) for name in names}
+        found = {name: getattr(module, name) for name in names}
     else:
-        told = {name: tensor.shape for name, tensor in _tensors(module).items()}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+        found = {name: tensor.shape for name, tensor in _tensors(module).items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
-def _shape(module: nn.Module, name: str, tensor: Tensor, told: Mapping[str, Any]) -> list[int]:
+def _shape(module: nn.Module, name: str, tensor: Tensor, widths: Mapping[str, Any]) -> list[int]:
     """The shape of one of a module's tensors at the widths that it is told."""
     if isinstance(module, _ConvNd | nn.Linear):
-        inputs, outputs, *groups = (told[width] for width in _names(module))
+        inputs, outputs, *groups = (widths[width] for width in _names(module))
         return [outputs, inputs // (groups or [1])[0], *tensor.shape[2:]] if name == "weight" else [outputs]
     if isinstance(module, _BatchNorm):
-        return [told["num_features"]] if tensor.ndim else []
+        return [widths["num_features"]] if tensor.ndim else []
     if isinstance(module, nn.LayerNorm):
-        return told["normalized_shape"]
-    return told[name]
+        return widths["normalized_shape"]
+    return widths[name]
 
 
 def _cut(module: nn.Module, name: str, tensor: Tensor, shape: list[int]) -> None:

@@ -44,7 +44,7 @@ def compensated(weight: Tensor, hessian: Tensor, qparams: QParams) -> Quantized:
     hessian = _damped(hessian.to(place).double())
     found, kept = torch.zeros_like(rows), rows != 0
     fitted = qparams.scale.numel() > 1
-    for here, columns, matrices in together(kept, hessian, group):
+    for here, columns, matrices in batches(kept, hessian, group):
         part = here[:, None], columns
         found[part], scale[here] = _rounded(rows[part], matrices, scale[here], qparams.highest, fitted)
     if fitted:
@@ -52,7 +52,7 @@ def compensated(weight: Tensor, hessian: Tensor, qparams: QParams) -> Quantized:
     return Quantized(found.int().view(weight.shape).to(weight.device), qparams)
 
 
-def together(kept: Tensor, hessian: Tensor, group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def batches(kept: Tensor, hessian: Tensor, group: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Rows to be rounded at once, their columns in order of importance, and the Hessians of these.
 
     Rows (n,), columns (n, k), Hessians (n, k, k); (1, k, k) where rows without zeros share one.

@@ -17,7 +17,7 @@ _ROUNDING = 1e-9
 """Of a difference of two percentages."""
 
 
-def solved(
+def find_price(
     quantizer: Quantizer,
     weight_bits: int,
     activation_bits: int,
@@ -60,7 +60,7 @@ def solved(
         if value(_MOST) > scheme.file_bytes:
             least = f"the least is {value(_MOST):.0f}, most of it no weights"
             raise Mistake(f"quantize.scheme.bytes: no price makes a file of {scheme.file_bytes}; {least}. Allow more")
-        return _found(lambda price: value(price) <= scheme.file_bytes)[1]
+        return _bisect(lambda price: value(price) <= scheme.file_bytes)[1]
 
     def falls(price: float) -> bool:
         return value(_FLOATS) - value(price) > scheme.drop + _ROUNDING
@@ -72,10 +72,10 @@ def solved(
         raise Mistake(
             f"quantize.scheme.drop: {scheme.drop} points cannot be kept to; {least}. Allow more bits, or more"
         )
-    return _found(falls)[0]
+    return _bisect(falls)[0]
 
 
-def _found(true: Callable[[float], bool]) -> tuple[float, float]:
+def _bisect(true: Callable[[float], bool]) -> tuple[float, float]:
     """Bisect for the price at which `true` changes from False to True.
 
     Returns the highest price known to be False and the lowest known to be True, at most a factor of `_CLOSE` apart.

@@ -15,7 +15,7 @@ from espalier.quantization.histogram import Histogram
 from espalier.quantization.inputs import Inputs
 from espalier.quantization.qparams import FULL, QParams, Quantized
 from espalier.quantization.quantized import Quantization
-from espalier.quantization.ranges import chosen
+from espalier.quantization.ranges import activation_qparams
 from espalier.quantization.rate_distortion import rate_distortion
 from espalier.quantization.schemes import Scheme
 from espalier.quantization.sensitivity import sensitivities
@@ -91,7 +91,7 @@ class Quantizer:
             if weight_bits not in self._seen:
                 self._seen[weight_bits] = self.inputs.histograms(self.model, self._few)
             self.activations = {
-                path: chosen(
+                path: activation_qparams(
                     histogram,
                     self.scheme.activation_range,
                     bits[path],

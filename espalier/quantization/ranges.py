@@ -16,7 +16,9 @@ _STEPS = 64
 """Shares of an interval that are tried."""
 
 
-def chosen(seen: Histogram, how: Range, bits: int, *, symmetric: bool, percentile: float = 99.99) -> QParams:
+def activation_qparams(
+    seen: Histogram, how: Range, bits: int, *, symmetric: bool, percentile: float = 99.99
+) -> QParams:
     """Quantization parameters of an activation, from the histogram of its values in calibration.
 
     The range is, by `how`: all values (minmax); all but the rarest at both ends (percentile); that of least squared

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espalier.quantization.compensation import passed_on, together
+from espalier.quantization.compensation import batches, passed_on
 from espalier.quantization.level_bits import Bits, level_bits
 from espalier.quantization.qparams import QParams, Quantized
 from espalier.quantization.weights import Granularity
@@ -94,7 +94,7 @@ class _Layer(NamedTuple):
         bits, worth = level_bits(levels, self.highest), self.g * steps**2
         weights, scale, found = torch.from_numpy(self.rows), torch.from_numpy(steps)[:, None], np.zeros_like(levels)
         hessian, group = torch.from_numpy(self.moments), torch.from_numpy(self.group)
-        for here, columns, matrices in together(weights != 0, hessian, group):
+        for here, columns, matrices in batches(weights != 0, hessian, group):
             # To numpy a tensor of one index is a number, not an array.
             here, columns = here.numpy(), columns.numpy()
             part = here[:, None], columns

@@ -14,7 +14,7 @@ from espalier.metrics.accuracy import score
 from espalier.quantization.batchnorm import statistics
 from espalier.quantization.calibration_images import calibration_batches
 from espalier.quantization.cells import Cell, Cells
-from espalier.quantization.price import solved
+from espalier.quantization.price import find_price
 from espalier.quantization.qparams import FULL
 from espalier.quantization.quantized import Quantization
 from espalier.quantization.quantizer import Quantizer
@@ -122,7 +122,7 @@ class BitGrid:
         self.prices[weight_bits] = (
             None
             if weight_bits == FULL
-            else solved(
+            else find_price(
                 quantizer,
                 weight_bits,
                 self.settings.kept().activation_bits,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from espalier.errors import Mistake
 from espalier.runs import record as records
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 
 RUNS, DATA = Path("results/runs"), Path("results/data")
 
@@ -20,8 +20,8 @@ def find(name: str) -> Path:
     Raises:
         Mistake: there is none, or more than one.
     """
-    told = Path(name).resolve()
-    found = [path for path in folders() if name in _names(path) or path.resolve() == told]
+    place = Path(name).resolve()
+    found = [path for path in folders() if name in _names(path) or path.resolve() == place]
     if len(found) == 1:
         return found[0]
     if found:
@@ -31,7 +31,7 @@ def find(name: str) -> Path:
     )
 
 
-def located(name: str | Path) -> Path:
+def path_or_run(name: str | Path) -> Path:
     """A file or folder by its path, or else the folder of the run of this name.
 
     Raises:
@@ -42,4 +42,4 @@ def located(name: str | Path) -> Path:
 
 def _names(path: Path) -> tuple[str, ...]:
     identifier = records.identifier(path)
-    return path.name, identifier, spoken(identifier)
+    return path.name, identifier, spoken_name(identifier)

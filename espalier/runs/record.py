@@ -119,7 +119,7 @@ def read(folder: Path) -> Record | None:
     if not isinstance(content, dict) or content.get("record") != VERSION:
         raise unusable(f"it is no record of version {VERSION}, and says nothing of what its files must be")
     told = content.pop(seal.KEY, None)
-    if not seal.holds(text, told):
+    if not seal.is_intact(text, told):
         raise unusable("it is damaged: its content is not what its SHA-256 says")
     if content["run"] != identifier(folder):
         raise unusable(f"it is the record of the run {content['run']}")

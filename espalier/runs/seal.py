@@ -19,7 +19,7 @@ def sealed(content: Mapping[str, Any]) -> str:
     return f'{head}{_SEAL}{_digest(head)}"\n}}\n'
 
 
-def holds(text: str, told: object) -> bool:
+def is_intact(text: str, told: object) -> bool:
     """Whether the SHA-256 at the end of a text is that of the text before it."""
     head, _, tail = text.rpartition(_SEAL)
     return told == _digest(head) and tail == f'{told}"\n}}\n'
@@ -42,7 +42,7 @@ def read(file: Path, missing: str, damaged: str) -> dict[str, Any]:
         raise Mistake(f"{file}: there is no such file; {missing}") from None
     except (OSError, ValueError) as error:
         raise Mistake(f"{file}: it cannot be read ({error}). {damaged}") from error
-    if not isinstance(content, dict) or not holds(text, content.pop(KEY, None)):
+    if not isinstance(content, dict) or not is_intact(text, content.pop(KEY, None)):
         raise Mistake(f"{file}: it is damaged: its content is not what its SHA-256 says. {damaged}")
     return content
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from espalier.errors import Mistake
 from espalier.runs.record import identifier
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.site import file_lock, ranks
 
 log = logging.getLogger("espalier")
@@ -43,7 +43,7 @@ class _Following:
     @property
     def called(self) -> str:
         """The run's spoken name."""
-        return spoken(identifier(self.folder))
+        return spoken_name(identifier(self.folder))
 
 
 _following: _Following | None = None
@@ -108,7 +108,7 @@ def begin(epoch: int) -> None:
             raise Mistake(f"tracking: {name} cannot begin ({type(error).__name__}: {error})") from error
 
 
-def told(row: Mapping[str, Any], best: Mapping[str, Any] | None = None) -> None:
+def log_epoch(row: Mapping[str, Any], best: Mapping[str, Any] | None = None) -> None:
     """Tell a row of history. A tracker that fails is left out from then on: it must not cost the training.
 
     Args:

@@ -201,11 +201,11 @@ def check() -> None:
     Raises:
         Mistake: all that is wrong with what the library and its plugins register.
     """
-    told = []
+    messages = []
     for kind in ROOMS:
         try:
             presets(kind)
         except Mistake as error:
-            told += str(error).splitlines()
-    if told:
-        raise Mistake("\n".join(dict.fromkeys(told)))
+            messages += str(error).splitlines()
+    if messages:
+        raise Mistake("\n".join(dict.fromkeys(messages)))

@@ -52,9 +52,9 @@ class Start(Spec):
     @model_serializer
     def _short(self) -> str | dict[str, Any]:
         """What differs from the defaults; of a file alone its path, as it has been written since the first version."""
-        told = {name: getattr(self, name) for name in type(self).model_fields}
-        told = {name: value for name, value in told.items() if value != type(self).model_fields[name].default}
-        return told["file"] if told.keys() == {"file"} else told
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        given = {name: value for name, value in given.items() if value != type(self).model_fields[name].default}
+        return given["file"] if given.keys() == {"file"} else given
 
 
 def _whole(found: Any) -> Any:

@@ -44,11 +44,11 @@ def of_job(count: int) -> list[Node]:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or PILOT in os.environ or shutil.which("srun") is None:
         return []
-    names = _told("scontrol", "show", "hostnames", _told("squeue", "--noheader", f"--jobs={job}", "--format=%N"))
+    names = _output("scontrol", "show", "hostnames", _output("squeue", "--noheader", f"--jobs={job}", "--format=%N"))
     found = names.split()
     if len(found) != count:
         raise Mistake(f"nodes is {count}, and SLURM job {job} has {len(found)}: ask for as many, or set nodes to that")
-    facts = [line.split() for line in _told("scontrol", "--oneliner", "show", "node", ",".join(found)).splitlines()]
+    facts = [line.split() for line in _output("scontrol", "--oneliner", "show", "node", ",".join(found)).splitlines()]
     nodes = [dict(word.split("=", 1) for word in words if "=" in word) for words in facts]
     address = {node["NodeName"]: node["NodeAddr"] for node in nodes}
     return [Node(name, address[name]) for name in found]
@@ -100,7 +100,7 @@ def interface() -> str:
     raise Mistake(f"no network interface has the address {mine}, from which {os.environ[PEER]} is reached")
 
 
-def _told(*words: str) -> str:
+def _output(*words: str) -> str:
     """What a program of SLURM's prints."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:

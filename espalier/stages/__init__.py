@@ -6,7 +6,7 @@ import pkgutil
 from espalier.stages.definition import Stage
 
 
-def _found() -> dict[str, Stage]:
+def _stages() -> dict[str, Stage]:
     stages = []
     for file in (one for one in pkgutil.iter_modules(__path__) if not one.ispkg):
         module = importlib.import_module(f"{__name__}.{file.name}")
@@ -19,5 +19,5 @@ def _found() -> dict[str, Stage]:
     return found
 
 
-STAGES: dict[str, Stage] = _found()
+STAGES: dict[str, Stage] = _stages()
 """Name → stage, in the order of a chain; each reads the network of the one before it that is no branch."""

@@ -62,7 +62,7 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     from espalier.metrics import corrupted_scores, cost
     from espalier.metrics.accuracy import score
     from espalier.metrics.predictions import Predictions
-    from espalier.networks.scored import networks
+    from espalier.networks.scored_networks import scored_networks
     from espalier.runs.record import identifier
     from espalier.site import device
 
@@ -79,7 +79,7 @@ def evaluate(run: "StageRun", spec: EvaluateStage) -> Outcome:
     rows: list[dict[str, Any]] = []
     end, scores = {}, {}
     line = []
-    for scored in networks([*run.parents, *run.branches], place):
+    for scored in scored_networks([*run.parents, *run.branches], place):
         model, row, pixels = scored
         is_end = row["run"] == identifier(run.parent) and bool(row["kept"])
         found = score(

@@ -61,8 +61,8 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     from espalier.data.feed import Feed
     from espalier.export import onnx_files
     from espalier.export.agreement import outcome
-    from espalier.export.fed import Fed
     from espalier.export.forms import PROGRAM, QUANTIZED, opened
+    from espalier.export.graph_inputs import WithNormalization
     from espalier.export.processor import processor, saturates
     from espalier.export.sessions import timed
     from espalier.export.writing import write
@@ -78,7 +78,7 @@ def export(run: "StageRun", spec: ExportStage) -> Outcome:
     folders = {EAGER: line[-1]} | ({BEFORE: line[-2]} if pruned else {})
     networks = {form: run.network(folder) for form, folder in folders.items()}
     own = networks[EAGER]
-    eager = {form: Fed(network.model, feed) for form, network in networks.items()}
+    eager = {form: WithNormalization(network.model, feed) for form, network in networks.items()}
     name = f"the network of {run.parent} ({own.choice.name})"
     if (quantized or spec.export.int8) and saturates(cpu) and not spec.export.reduce_range:
         more = "" if quantized else "; set export.reduce_range to true"
@@ -125,7 +125,7 @@ def _quantized(run: "StageRun", data: "Resident") -> "tuple[Quantized | None, tu
     """
     from espalier.data.feed import Feed
     from espalier.export.agreement import outcome
-    from espalier.export.fed import Fed
+    from espalier.export.graph_inputs import WithNormalization
     from espalier.export.writing import Quantized
 
     network, line = run.network(), run.parents
@@ -135,7 +135,7 @@ def _quantized(run: "StageRun", data: "Resident") -> "tuple[Quantized | None, tu
         if not line or run.network(line[-1]).quantization is not None:
             raise ArtifactError(f"{run.parent}: has few bits already; export needs the network that it was made of too")
         if any(network.quantization):
-            computed = outcome(Fed(network.model, Feed.of(data)), data, run.heartbeat.beat)
+            computed = outcome(WithNormalization(network.model, Feed.of(data)), data, run.heartbeat.beat)
             found = Quantized(network.plain, network.quantization, computed)
     return found, line
 

@@ -57,7 +57,7 @@ def _misfits(settings: PruneStage) -> Misfits:
     yield from training_misfits("fine_tune", settings.fine_tune)
 
 
-def started(pretrained: bool, checkpoint: object, epochs: int) -> str | None:
+def unclear_epochs(pretrained: bool, checkpoint: object, epochs: int) -> str | None:
     """Why the epochs of a control from scratch must be said: what its parent starts from has been trained before.
 
     Args:
@@ -158,18 +158,18 @@ def _recipe(spec: PruneStage, parents: Sequence[Path]) -> Training:
     """
     if spec.control != "scratch":
         return spec.fine_tune
-    told, *extensions = found = [records.complete(folder).content for folder in parents]
+    trained, *extensions = found = [records.complete(folder).content for folder in parents]
     stages = [one["stage"] for one in found]
     if stages not in (["train"], ["train", "extend"]):
         raise ArtifactError(
             f"{parents[-1]}: its stages are {', '.join(stages)}, and training from scratch follows train, or train and "
             "its extend; name their folders, --parents TRAIN [EXTEND]"
         )
-    train = Training.model_validate_json(json.dumps(told["spec"].get("train", {})))
+    train = Training.model_validate_json(json.dumps(trained["spec"].get("train", {})))
     extended = sum(one["spec"]["extend"]["epochs"] for one in extensions)
     epochs = train.epochs + extended + spec.fine_tune.epochs
     if spec.control_epochs is None and (
-        why := started(told["spec"].get("pretrained"), told["spec"].get("checkpoint"), epochs)
+        why := unclear_epochs(trained["spec"].get("pretrained"), trained["spec"].get("checkpoint"), epochs)
     ):
         raise Mistake(f"control: {why}")
     given = {"epochs": spec.control_epochs or epochs, "processes": spec.fine_tune.processes, "compile": False}

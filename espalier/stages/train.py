@@ -248,7 +248,7 @@ def build(
         left = pretrained.load(model, spec.model)
         log.info("published weights loaded; initialized from the seed: %s", ", ".join(left) or "nothing")
     if spec.checkpoint and fresh:
-        told = own_weights.load(model, spec.checkpoint)
-        log.info("weights of %s loaded", "; ".join([spec.checkpoint.file, *told]))
+        remarks = own_weights.load(model, spec.checkpoint)
+        log.info("weights of %s loaded", "; ".join([spec.checkpoint.file, *remarks]))
     layout = torch.channels_last if spec.train.channels_last else torch.contiguous_format
     return model.to(where, memory_format=layout), policy

@@ -35,8 +35,8 @@ def cuda(once: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
             once()
     torch.cuda.current_stream().wait_stream(side)
     with torch.cuda.graph(graph):
-        told = once()
-    return graph.replay, told
+        sums = once()
+    return graph.replay, sums
 
 
 class Graphed:
@@ -66,7 +66,7 @@ class Graphed:
         for own, given in self._pairs(batch):
             own.copy_(given)
         self._start()
-        return self._told
+        return self._sums
 
     def _begin(self, batch: "Batch") -> None:
         """Record the graph, and compare what it gives with what is given without."""
@@ -82,12 +82,12 @@ class Graphed:
         wanted = self._state(once())
         try:
             self._again(kept)
-            replay, self._told = self._capture(once)
+            replay, self._sums = self._capture(once)
             self._made = [(one, one.grad) for one in self._model.parameters()]
             self._again(kept)
             self._replay = replay
             self._start()
-            if not all(map(torch.equal, wanted, self._state(self._told))):
+            if not all(map(torch.equal, wanted, self._state(self._sums))):
                 raise RuntimeError("it gives other bits")
             log.info("full batches are one CUDA graph")
         except (RuntimeError, AssertionError) as error:
@@ -102,10 +102,10 @@ class Graphed:
         for parameter, gradient in self._made:
             parameter.grad = gradient
 
-    def _state(self, told: Tensor) -> list[Tensor]:
+    def _state(self, sums: Tensor) -> list[Tensor]:
         """Copies of all that a batch makes."""
         gradients = [one.grad for one in self._model.parameters() if one.grad is not None]
-        return [one.clone() for one in (told, *gradients, *self._model.buffers())]
+        return [one.clone() for one in (sums, *gradients, *self._model.buffers())]
 
     @torch.no_grad()
     def _again(self, buffers: list[Tensor]) -> None:

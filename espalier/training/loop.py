@@ -110,13 +110,13 @@ def fit(
                         freeze_statistics(model)
                 seeded()
                 whole = len(batch.labels) == train.batch_size
-                told = graphed(batch) if whole else gradients(batch)
+                sums = graphed(batch) if whole else gradients(batch)
                 if train.clip_norm:
                     accelerator.clip_grad_norm_(model.parameters(), train.clip_norm)
                 optimizer.step()
                 stepped(state)
                 state.optimizer.zero_grad()
-                state.sums += told
+                state.sums += sums
                 state.lr = state.schedule.learning_rate
                 state.schedule.step()
                 state.step += 1

@@ -17,7 +17,9 @@ EPOCH_SAVE_S = 10.0
 """Epochs that follow each other faster than this are not all saved: a tiny run would spend its time on it."""
 
 
-def joined(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def continued_history(
+    earlier: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
     """The histories of two trainings of one run as one, epochs numbered on."""
     return [*earlier, *(row | {"epoch": len(earlier) + row["epoch"]} for row in rows)]
 
@@ -72,7 +74,7 @@ class Watch:
         Raises:
             Paused: the run pauses; its state is saved.
         """
-        reason = self._pausing.reason(joined(self._earlier, state.history)) if self._pausing else ""
+        reason = self._pausing.reason(continued_history(self._earlier, state.history)) if self._pausing else ""
         if not reason:
             return
         self._write(state)
@@ -98,7 +100,7 @@ class Watch:
         Raises:
             Interrupted: the run was asked to stop, and its state is saved.
         """
-        trackers.told(self._write(state)[-1], best and joined(self._earlier, [best])[-1])
+        trackers.log_epoch(self._write(state)[-1], best and continued_history(self._earlier, [best])[-1])
         self._progress.epoch_ended(state.history[-1])
         self._look(state, min(self._every_s, EPOCH_SAVE_S))
 
@@ -107,7 +109,7 @@ class Watch:
 
     def _write(self, state: State) -> list[Mapping[str, Any]]:
         """Write the history of the run so far, and return it."""
-        history = joined(self._earlier, state.history)
+        history = continued_history(self._earlier, state.history)
         if ranks.main():
             write_rows(self._history, HISTORY, history)
         return history

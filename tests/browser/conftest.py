@@ -10,7 +10,7 @@ import pytest
 
 from espalier.results.page import study_page
 from espalier.results.read import tidy
-from espalier.results.requested import asked, draw
+from espalier.results.study_outputs import draw, outputs_of
 from support import compressed_on_disk as compressed
 from support import study_on_disk as disk
 
@@ -57,7 +57,7 @@ def built(tmp_path_factory) -> SimpleNamespace:
     with chdir(root):
         states = tidy.states(study)
         frame = tidy.runs(study, known=states)
-        draw(asked(study, "figure"), plan.parent / "figures", frame, tidy.history(study), study)
+        draw(outputs_of(study, "figure"), plan.parent / "figures", frame, tidy.history(study), study)
         study_page.write(plan.parent / "index.html", plan, study, frame, states)
     return SimpleNamespace(folder=Path(root, plan.parent), study=study, broken=broken)
 

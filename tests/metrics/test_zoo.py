@@ -12,7 +12,7 @@ from espalier.networks import registry_counts
 from espalier.networks.single_pass import counts
 from espalier.results.format.line_ends import _apart
 from espalier.results.page import zoo_page as shown
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from espalier.settings.registry import entries, presets
 
 HEADS = "name,preset,settings,classes,image_size"
@@ -102,7 +102,7 @@ def test_a_standard_variant_is_counted_as_published(few):
 
 
 def test_networks_are_shown_once_smallest_first(counted):
-    made = Asked("table", "networks", "networks", {}).make(None, {})
+    made = StudyOutput("table", "networks", "networks", {}).make(None, {})
     assert made.data[["name", "image_size", "params"]].to_numpy().tolist() == [
         *(["grows", 32, 400], ["wide", 32, 900], ["keeps", 48, 1234567])
     ]
@@ -112,7 +112,7 @@ def test_networks_are_shown_once_smallest_first(counted):
 
 
 def test_compactness_is_the_share_saved(counted):
-    made = Asked("table", "compactness", "compactness", {}).make(None, {})
+    made = StudyOutput("table", "compactness", "compactness", {}).make(None, {})
     assert made.data["params_compactness"].tolist() == [75.0]
     assert made.data["macs_compactness"].tolist() == [-50.0]
     assert made.printed["Compactness, params (%)"].tolist() == ["75.0"]
@@ -120,7 +120,7 @@ def test_compactness_is_the_share_saved(counted):
 
 
 def test_only_networks_that_grow_with_the_image_are_coloured(counted):
-    figure = Asked("figure", "f", "scalability", {"by": "image_size"}).make(None, None, {})
+    figure = StudyOutput("figure", "f", "scalability", {"by": "image_size"}).make(None, None, {})
     for panel, column in zip(figure.axes, ("params", "macs"), strict=True):
         lines = {line.get_gid(): line for line in panel.lines}
         assert set(lines) == {"grows", "keeps"}
@@ -131,13 +131,13 @@ def test_only_networks_that_grow_with_the_image_are_coloured(counted):
 
 
 def test_depth_is_drawn_against_layers(counted):
-    figure = Asked("figure", "f", "scalability", {"by": "depth"}).make(None, None, {})
+    figure = StudyOutput("figure", "f", "scalability", {"by": "depth"}).make(None, None, {})
     line = next(line for line in figure.axes[1].lines if line.get_gid() == "grows")
     assert line.get_xydata().tolist() == [[3, 4000], [5, 8000]]
 
 
 def test_activation_memory_is_drawn_of_each_family(counted):
-    figure = Asked("figure", "f", "activation_memory", {}).make(None, None, {})
+    figure = StudyOutput("figure", "f", "activation_memory", {}).make(None, None, {})
     points = next(line for line in figure.axes[0].lines if line.get_gid() == "networks")
     assert points.get_xydata().tolist() == [[400, 2.0], [1234567, 0.25]]
 
@@ -153,7 +153,7 @@ def test_the_page_links_what_is_there(counted):
 def test_without_counts_the_command_that_makes_them_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Mistake, match="snakemake zoo"):
-        Asked("table", "networks", "networks", {}).make(None, {})
+        StudyOutput("table", "networks", "networks", {}).make(None, {})
 
 
 @pytest.mark.parametrize(

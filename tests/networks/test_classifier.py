@@ -18,8 +18,8 @@ from espalier.cli import app
 from espalier.data.feed import Feed
 from espalier.data.images import square
 from espalier.errors import ArtifactError, DataError, Mistake
-from espalier.networks.answered_folder import answered
 from espalier.networks.classifier import _pixels
+from espalier.networks.classify_folder import classify
 from support.digits_runs import made
 from support.published_files import folder as images_of
 from support.scripts_as_run import ENVIRONMENT, run
@@ -169,7 +169,7 @@ def test_a_pickled_batch_is_answered_as_a_competition_asks(chain, tmp_path):
     pixels = np.stack([np.asarray(Image.open(path).convert("RGB").resize((16, 16))) for path in files(images)[:7]])
     batch = tmp_path / "batch.pkl"
     batch.write_bytes(pickle.dumps({b"data": pixels, b"ids": np.arange(100, 107)}))
-    assert answered(folders["encode"], batch, tmp_path / "out.csv", strict=False).images == 7
+    assert classify(folders["encode"], batch, tmp_path / "out.csv", strict=False).images == 7
     net = load(folders["encode"])
     wanted = [net.feed.classes.index(one.label) for one in net.predict(pixels)]
     rows = [f"{100 + place},{label}" for place, label in enumerate(wanted)]

@@ -9,7 +9,7 @@ from espalier.models.mobilenetv2 import mobilenetv2
 from espalier.models.resnet import resnet
 from espalier.networks import coded_network
 from espalier.networks.network import Network
-from espalier.networks.shrunk import shrunk
+from espalier.networks.shrink_quantized import shrink_quantized
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.schemes import rate_distortion
 from espalier.settings.registry import choice
@@ -40,7 +40,7 @@ def network(request):
 
 @torch.no_grad()
 def test_the_answers_stay_and_the_needless_channels_go(network):
-    small, images = shrunk(network), torch.randn(4, 3, 16, 16)
+    small, images = shrink_quantized(network), torch.randn(4, 3, 16, 16)
     assert params(small.model) < 0.97 * params(network.model)
     torch.testing.assert_close(small.model(images), network.model(images), rtol=1e-4, atol=1e-5)
     for path, each in small.quantization.weights.items():
@@ -68,4 +68,4 @@ def test_it_is_coded_and_decoded_in_fewer_bytes(network, tmp_path):
 def test_a_network_that_needs_all_channels_stays_the_same(network):
     family, settings, _ = FAMILIES[network.choice.name]
     plain = Network(family(10, 16, **settings).eval(), network.choice, 10, 16)
-    assert shrunk(plain) is plain
+    assert shrink_quantized(plain) is plain

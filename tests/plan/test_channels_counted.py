@@ -2,7 +2,7 @@
 
 import pytest
 
-from espalier.networks.planned import count
+from espalier.networks.count_networks import count
 from espalier.plan import scale
 from espalier.plan.chain import Settings
 from espalier.plan.network_sizes import shape

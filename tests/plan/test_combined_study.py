@@ -5,8 +5,8 @@ import pytest
 from espalier.plan.build import build
 from espalier.plan.configured_plan import plan_comparison
 from espalier.plan.manifest import manifest
-from espalier.results.making import make
 from espalier.results.read.planned_study import short_names
+from espalier.results.study_folder import make
 from espalier.settings.problems import StudyError
 
 BASE = "title: t\ndataset: digits\nmodel: resnet\ntrain: {epochs: 2}\nrepeats: 2\n"

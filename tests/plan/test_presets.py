@@ -10,7 +10,7 @@ from torchvision.models import get_model
 
 from espalier.metrics.cost import macs, params
 from espalier.models import rules
-from espalier.networks.planned import count
+from espalier.networks.count_networks import count
 from espalier.results.read import published_counts
 from espalier.settings.registry import choice, entries, presets
 

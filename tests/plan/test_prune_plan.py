@@ -2,7 +2,7 @@
 
 import pytest
 
-from espalier.networks.planned import count
+from espalier.networks.count_networks import count
 from espalier.plan import model_counts
 from espalier.settings.problems import StudyError
 from support.written_studies import planner

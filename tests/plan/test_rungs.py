@@ -9,9 +9,9 @@ from espalier.errors import ArtifactError, Mistake
 from espalier.plan import manifest as manifests
 from espalier.plan.best_chain import unended
 from espalier.plan.manifest import manifest
-from espalier.results.making import make
-from espalier.results.page.status_table import told
+from espalier.results.page import status_table
 from espalier.results.read import tidy
+from espalier.results.study_folder import make
 from espalier.search import rung_file
 from support.made_results import made
 from support.rungs_on_disk import pause, settle
@@ -59,7 +59,7 @@ def test_a_rung_asks_each_training_once(plan):
     assert f"{halving}, the mean of 2 seeds" in plan().summary() and "plan: at most " in plan().summary()
     asks = "when 18 trainings of s have reached epoch 1, the best 3 of 9 configurations go on"
     assert f"planned so far; {asks}" in plan().summary()
-    assert f"  next: {asks}; 0 of 18 have" in told(json.loads(json.dumps(manifest(study)))).splitlines()
+    assert f"  next: {asks}; 0 of 18 have" in status_table.text(json.loads(json.dumps(manifest(study)))).splitlines()
     assert step.key.startswith("rung-1-") and not step.path.exists() and study.kept == study.points
 
 
@@ -125,7 +125,7 @@ def test_what_is_stopped_is_told_and_is_in_no_mean(plan):
     assert frame["state"].value_counts()["stopped"] == 32 and (frame["state"] == "waiting").sum() == 4
     stopped = frame[frame["state"] == "stopped"]
     assert set(stopped["stopped_at"]) == {1, 3} and stopped["validation_top1"].isna().all()
-    assert "stopped" in told(told_).splitlines()[0]
+    assert "stopped" in status_table.text(told_).splitlines()[0]
     folder = Path("results/studies/s")
     manifests.write(folder / "plan.json", told_)
     _, failures = make(folder, folder / "plan.json")

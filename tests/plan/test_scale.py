@@ -11,7 +11,7 @@ from espalier.models import rules
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.plan.scale import BATCH, SIDES
-from espalier.results.requested import captions
+from espalier.results.study_outputs import captions
 from espalier.settings.problems import StudyError
 
 STUDIES = Path(__file__).parents[2] / "config/studies"

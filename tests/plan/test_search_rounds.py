@@ -11,11 +11,10 @@ import pytest
 from espalier.errors import Mistake
 from espalier.plan import manifest as manifests
 from espalier.plan.manifest import manifest
-from espalier.results.making import make
-from espalier.results.page import search_rounds
+from espalier.results.page import search_rounds, status_table
 from espalier.results.page.leaderboard import leaderboard
-from espalier.results.page.status_table import told
 from espalier.results.read import tidy
+from espalier.results.study_folder import make
 from support import ended_runs
 from support.written_studies import planner
 
@@ -55,7 +54,7 @@ def test_the_first_round_is_drawn_and_the_plan_says_what_it_waits_for(plan):
     assert "4 configurations (4 of 12 of a space of 2 axes, tpe, round 1 of 3, seed 0)" in summary
     asks = "when 8 runs of s have ended, tpe is asked for the 4 points of round 2"
     assert f"  planned so far; {asks}" in summary
-    assert f"  next: {asks}; 0 of 8 have" in told(json.loads(json.dumps(manifest(study)))).splitlines()
+    assert f"  next: {asks}; 0 of 8 have" in status_table.text(json.loads(json.dumps(manifest(study)))).splitlines()
     assert {path.parts[2] for path in study.pending.files()} == {"train"}
 
 
@@ -229,11 +228,11 @@ def test_of_losses_the_least_is_the_best_of_a_round():
         "validation_loss": [0.2, 0.3, 0.4, None, 0.12345],
     }
     search = {"method": "tpe", "points": 2, "of": 2, "by": "validation_loss"}
-    (text,) = search_rounds.told(pd.DataFrame(losses), {"rounds": search})
+    (text,) = search_rounds.lines(pd.DataFrame(losses), {"rounds": search})
     assert text.endswith(
         "by the validation loss of all before. The best configuration of each round so far: 0.2500, 0.1235."
     )
-    assert search_rounds.told(pd.DataFrame(losses), {}) == []
+    assert search_rounds.lines(pd.DataFrame(losses), {}) == []
 
 
 def test_who_builds_on_a_search_waits_for_its_rounds(plan):

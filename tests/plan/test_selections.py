@@ -70,7 +70,7 @@ def test_points_follow_from_the_best_by_validation(plan):
     (told,) = selections(json.loads(json.dumps(manifest(study))))
     assert told.chosen == [("0.3", 80.5)] and (told.among, told.of) == (3, "s")
     assert told.optimism == pytest.approx(chance.highest(3) * 0.5**0.5 / 2**0.5)
-    assert "Selected of 3 configurations of s by validation top1: 0.3 (80.50)." in told.told()
+    assert "Selected of 3 configurations of s by validation top1: 0.3 (80.50)." in told.text()
     assert tidy.runs(json.loads(json.dumps(manifest(study))))["configuration"].nunique() == 5
 
 

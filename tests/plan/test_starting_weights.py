@@ -7,7 +7,7 @@ import pytest
 from espalier.plan.best_chain import best
 from espalier.plan.build import build
 from espalier.runs import record as records
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.settings.problems import StudyError
 from espalier.settings.words import parse
 from espalier.stages import STAGES
@@ -123,7 +123,7 @@ def test_a_run_is_named_by_its_id_its_name_or_its_path_however_written():
     for name in (
         first.id,
         first.name,
-        spoken(first.id),
+        spoken_name(first.id),
         first.path,
         f"./{first.path}",
         f"results/../{first.path}",

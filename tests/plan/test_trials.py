@@ -7,7 +7,7 @@ import pytest
 
 from espalier.errors import Mistake
 from espalier.plan.manifest import manifest
-from espalier.results.page.status_table import told
+from espalier.results.page import status_table
 from espalier.results.read import rungs
 from espalier.runs import record as records
 from espalier.search import trial_file
@@ -61,7 +61,7 @@ def test_the_first_seed_of_each_configuration_is_asked_for(plan):
     assert [path.name for path in step.files()] == [f"{step.trial_key}.json"] * 6
     assert "halving: the best 1/3 by validation go on after epochs 1, 3, compared as they come" in plan().summary()
     asks = "when 6 trainings of s have ended, those that none has stopped go on"
-    assert f"  next: {asks}; 0 of 6 have" in told(json.loads(json.dumps(manifest(study)))).splitlines()
+    assert f"  next: {asks}; 0 of 6 have" in status_table.text(json.loads(json.dumps(manifest(study)))).splitlines()
     step.write_question(Path("question"))
     assert Question.read(Path("question")) == Question(
         step.trial_key, step.parameters["rule"], [r.name for r, _ in step.needs]

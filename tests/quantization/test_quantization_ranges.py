@@ -5,7 +5,7 @@ import torch
 
 from espalier.quantization.histogram import BINS, Histogram
 from espalier.quantization.qparams import fake_quantize
-from espalier.quantization.ranges import chosen
+from espalier.quantization.ranges import activation_qparams
 
 
 def values(kind: str) -> torch.Tensor:
@@ -46,7 +46,9 @@ def test_what_is_not_finite_is_refused():
 
 def test_zeros_alone_have_a_range():
     for how in ("minmax", "percentile", "mse", "entropy"):
-        assert fake_quantize(torch.zeros(2), chosen(seen(torch.zeros(9)), how, 4, symmetric=False)).tolist() == [0, 0]
+        assert fake_quantize(
+            torch.zeros(2), activation_qparams(seen(torch.zeros(9)), how, 4, symmetric=False)
+        ).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("kind", ["relu", "signed"])
@@ -56,7 +58,9 @@ def test_least_error_beats_the_other_ranges(kind, symmetric, bits):
     x = values(kind)
     histogram = seen(x)
     errors = {
-        how: float((fake_quantize(x, chosen(histogram, how, bits, symmetric=symmetric)) - x).square().mean())
+        how: float(
+            (fake_quantize(x, activation_qparams(histogram, how, bits, symmetric=symmetric)) - x).square().mean()
+        )
         for how in ("minmax", "percentile", "mse", "entropy")
     }
     assert errors["mse"] <= 1.01 * min(errors.values())
@@ -65,7 +69,7 @@ def test_least_error_beats_the_other_ranges(kind, symmetric, bits):
 
 def test_percentiles_leave_that_much_beyond():
     x = values("signed")
-    qparams = chosen(seen(x), "percentile", 8, symmetric=False, percentile=99.0)
+    qparams = activation_qparams(seen(x), "percentile", 8, symmetric=False, percentile=99.0)
     low, high = -float(qparams.zero_point * qparams.scale), float((255 - qparams.zero_point) * qparams.scale)
     ends = torch.quantile(x, torch.tensor([0.01, 0.99]))
     torch.testing.assert_close(torch.tensor([low, high]), ends, atol=0.15, rtol=0)
@@ -73,7 +77,7 @@ def test_percentiles_leave_that_much_beyond():
 
 def test_entropy_cuts_outliers_off_and_no_more():
     x = torch.cat((torch.randn(50_000, generator=torch.Generator().manual_seed(2)), torch.tensor([80.0])))
-    qparams = chosen(seen(x), "entropy", 8, symmetric=True)
+    qparams = activation_qparams(seen(x), "entropy", 8, symmetric=True)
     assert 2.5 < float(qparams.scale * 127) < 10
 
 
@@ -81,6 +85,6 @@ def test_entropy_cuts_outliers_off_and_no_more():
 def test_zeros_do_not_narrow_the_range_of_entropy(bits):
     x = torch.randn(60_000, generator=torch.Generator().manual_seed(2)).abs()
     sparse = torch.cat((x, torch.zeros(140_000)))
-    with_zeros, without = (chosen(seen(one), "entropy", bits, symmetric=False) for one in (sparse, x))
+    with_zeros, without = (activation_qparams(seen(one), "entropy", bits, symmetric=False) for one in (sparse, x))
     torch.testing.assert_close(with_zeros.scale, without.scale, rtol=0.1, atol=0)
     assert float(with_zeros.scale * with_zeros.highest) > 0.6 * float(x.max())

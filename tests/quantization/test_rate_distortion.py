@@ -14,7 +14,7 @@ from espalier.models.resnet import resnet
 from espalier.quantization.hessian import hessians
 from espalier.quantization.inputs import Inputs
 from espalier.quantization.level_bits import level_bits
-from espalier.quantization.price import solved
+from espalier.quantization.price import find_price
 from espalier.quantization.qat import convert, prepare_qat
 from espalier.quantization.quantizer import Quantizer
 from espalier.quantization.rate_distortion import rate_distortion
@@ -231,7 +231,7 @@ class Fake:
 
 def solve(fake, measured=None):
     measured = {} if measured is None else measured
-    return solved(fake, 8, 32, top1=fake.top1, coded_bytes=fake.coded_bytes, measured=measured)
+    return find_price(fake, 8, 32, top1=fake.top1, coded_bytes=fake.coded_bytes, measured=measured)
 
 
 def test_a_price_is_found_for_a_size_and_for_a_drop():
@@ -264,7 +264,7 @@ def test_a_search_that_is_stopped_again_and_again_comes_to_its_end():
     for stops in range(40):
         fake = Fake(drop=1.5)
         try:
-            found = solved(fake, 8, 32, top1=fake.top1, coded_bytes=fake.coded_bytes, measured=measured, after=stop)
+            found = find_price(fake, 8, 32, top1=fake.top1, coded_bytes=fake.coded_bytes, measured=measured, after=stop)
         except InterruptedError:
             assert len(measured) == stops + 1
         else:

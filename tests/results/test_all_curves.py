@@ -5,7 +5,7 @@ import pytest
 
 from espalier.results.format import style
 from espalier.results.read import tidy
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from support import study_on_disk as disk
 
 pytestmark = pytest.mark.usefixtures("styled")
@@ -21,7 +21,7 @@ def finished(tmp_path_factory):
 
 def drawn(root, study, **settings):
     frame, history = tidy.runs(study, root), tidy.history(study, root)
-    asked = Asked("figure", "all_curves", "all_curves", {"axis": None, "best": None} | settings)
+    asked = StudyOutput("figure", "all_curves", "all_curves", {"axis": None, "best": None} | settings)
     return asked.make(frame, history, study), frame, history, asked
 
 
@@ -72,7 +72,7 @@ def test_a_run_that_explodes_is_marked_and_told_and_sets_no_scale(finished):
     calm = history["validation_loss"].max()
     loud = frame["run.train"].iloc[-1]
     history.loc[(history["run"] == loud) & (history["epoch"] > 2), "validation_loss"] = 12_345.0
-    asked = Asked("figure", "all_curves", "all_curves", {"axis": "model"})
+    asked = StudyOutput("figure", "all_curves", "all_curves", {"axis": "model"})
     figure = asked.make(frame, history, study)
     assert calm < figure.axes[0].get_ylim()[1] < 10 * calm
     (mark,) = [line for line in figure.axes[0].lines if line.get_gid() == "beyond"]
@@ -85,7 +85,7 @@ def test_a_run_that_explodes_is_marked_and_told_and_sets_no_scale(finished):
 def test_runs_of_one_epoch_are_seen(finished):
     root, study = finished
     history = tidy.history(study, root)
-    figure = Asked("figure", "all_curves", "all_curves", {}).make(
+    figure = StudyOutput("figure", "all_curves", "all_curves", {}).make(
         tidy.runs(study, root), history[history["epoch"] == 1], study
     )
     assert all(line.get_marker() not in ("", "None") for line in curves(figure))
@@ -117,7 +117,7 @@ def test_one_configuration_has_its_own_curves(finished):
     root, study = finished
     frame, history = tidy.runs(study, root), tidy.history(study, root)
     named = study["points"][-1]["labels"]
-    asked = Asked("figure", "curves", "curves", {"axis": None, "configuration": named})
+    asked = StudyOutput("figure", "curves", "curves", {"axis": None, "configuration": named})
     figure = asked.make(frame, history, study)
     own = frame
     for axis, label in named.items():

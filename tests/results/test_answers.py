@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from espalier.results.page import answers
-from espalier.results.page.leaderboard import leaderboard, measured
+from espalier.results.page.leaderboard import configuration_table, leaderboard
 from espalier.results.read import tidy
 from espalier.results.read.planned_study import short_names
 from support import compressed_on_disk as compressed
@@ -23,7 +23,7 @@ def coded(tmp_path, monkeypatch):
 def test_the_best_smallest_and_fastest_are_chosen_by_validation(coded):
     frame = tidy.runs(coded)
     best, smallest, fastest = answers.answers(frame, coded)
-    data, named = measured(frame, coded), short_names(coded)
+    data, named = configuration_table(frame, coded), short_names(coded)
     top = data["validation_top1_mean"]
     assert named[top.idxmax()] == best.name and best.asked == "Best by validation top-1"
     near = data[top >= top.max() - answers.WITHIN]

@@ -9,7 +9,7 @@ from espalier.plan.configured_plan import plan_studies
 from espalier.plan.manifest import manifest
 from espalier.results.format.captions import Caption
 from espalier.results.format.notices import notices
-from espalier.results.requested import captions
+from espalier.results.study_outputs import captions
 
 ROOT = Path(__file__).parents[2]
 

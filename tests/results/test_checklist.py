@@ -4,7 +4,7 @@ import pytest
 
 from espalier.results.format import latex, table_files
 from espalier.results.read import tidy
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from support import study_on_disk as disk
 from support.sealed import reseal
 
@@ -24,7 +24,7 @@ def study(tmp_path, monkeypatch):
 
 def filled(study, change=lambda frame: frame):
     """Asked → (satisfied, found)."""
-    made = Asked("table", "checklist", "checklist", {}).make(change(tidy.runs(study)), study)
+    made = StudyOutput("table", "checklist", "checklist", {}).make(change(tidy.runs(study)), study)
     assert list(made.data.columns) == ["asked", "met", "found"]
     return {row["asked"]: (row["met"], row["found"]) for row in made.data.to_dict("records")}
 
@@ -199,7 +199,7 @@ def test_without_pruning_or_results_it_says_so(tmp_path, monkeypatch):
 
 
 def test_the_table_names_its_source_in_every_form(study):
-    made = Asked("table", "checklist", "checklist", {}).make(tidy.runs(study), study)
+    made = StudyOutput("table", "checklist", "checklist", {}).make(tidy.runs(study), study)
     for text in (table_files.markdown(made), latex.latex(made, "k"), table_files.page(made)):
         assert "Blalock et al. 2020 (arXiv 2003.03033)" in text
         assert text.count("Control: ") == 2

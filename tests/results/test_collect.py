@@ -9,7 +9,7 @@ from espalier.errors import ArtifactError, Mistake
 from espalier.results.read import tidy
 from espalier.results.read.planned_study import along, baseline_number, configurations, read, short_names
 from espalier.runs.columns import HISTORY
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from support import study_on_disk as disk
 
 
@@ -31,7 +31,7 @@ def test_a_row_a_point_with_the_numbers_on_disk(finished):
     assert len(frame) == len(study["points"]) == 21
     for row, point in zip(frame.to_dict("records"), study["points"], strict=True):
         assert {stage: row[f"run.{stage}"] for stage in point["runs"]} == point["runs"]
-        names = {stage: spoken(id_) for stage, id_ in point["runs"].items() if stage != "prepare"}
+        names = {stage: spoken_name(id_) for stage, id_ in point["runs"].items() if stage != "prepare"}
         assert {key: row[key] for key in row if key.startswith("spoken.")} == {
             f"spoken.{stage}": name for stage, name in names.items()
         }

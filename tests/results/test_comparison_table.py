@@ -18,7 +18,7 @@ from espalier.results.compare.samples import samples
 from espalier.results.compare.significance import holm
 from espalier.results.format import latex, numbers, table, table_files
 from espalier.results.read import tidy
-from espalier.results.requested import Asked, asked
+from espalier.results.study_outputs import StudyOutput, outputs_of
 from espalier.settings.problems import StudyError
 from support import study_on_disk as disk
 from support.pooled_intervals import logits, percents
@@ -157,7 +157,7 @@ def root(tmp_path_factory):
 
 def made(root, study, name="against_baseline", **settings):
     settings = {"baseline": None} | settings if name == "against_baseline" else settings
-    return Asked("table", name, name, settings).make(tidy.runs(study, root), study)
+    return StudyOutput("table", name, name, settings).make(tidy.runs(study, root), study)
 
 
 def test_the_table_compares_every_configuration_with_the_baseline(root):
@@ -257,7 +257,7 @@ def test_every_form_marks_the_first_places_and_nothing_else(root, name, form):
 
 def test_hostile_cells_stay_text_where_they_are_bold():
     data = pd.DataFrame({"a": [1.0]})
-    made = table.of(data, {"a_b": ["<b>*x*|50% & \\"]}, 0, {"a_b": [True]})
+    made = table.table_of(data, {"a_b": ["<b>*x*|50% & \\"]}, 0, {"a_b": [True]})
     assert "<strong>&lt;b&gt;*x*|50% &amp; \\</strong>" in table_files.page(made)
     assert r"**\<b\>\*x\*\|50% & \\**" in table_files.markdown(made)
     assert r"\textbf{\textless{}b\textgreater{}*x*|50\% \& \textbackslash{}}" in latex.latex(made, "k")
@@ -310,8 +310,8 @@ def test_a_named_baseline_gives_its_files_a_readable_name(tmp_path):
     named = "{name: against_baseline, baseline: {augment: flip}}"
     (tmp_path / "s.yaml").write_text(f"{STUDY}  - against_baseline\n  - {named}\n")
     study = manifest(build(["s"], tmp_path).studies["s"])
-    assert [item.key for item in asked(study, "table")] == ["against_baseline", "against_baseline-augment-flip"]
-    assert "compared with the configuration with augment flip" in asked(study, "table")[1].caption(study).whole()
+    assert [item.key for item in outputs_of(study, "table")] == ["against_baseline", "against_baseline-augment-flip"]
+    assert "compared with the configuration with augment flip" in outputs_of(study, "table")[1].caption(study).whole()
 
 
 @pytest.mark.parametrize(

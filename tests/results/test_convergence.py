@@ -8,7 +8,7 @@ import pytest
 from espalier.results.page.leaderboard import leaderboard
 from espalier.results.read import tidy
 from espalier.results.read.convergence import COLUMN, DEFINITION, HEADING, SECONDS, courses
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from support import study_on_disk as disk
 
 
@@ -52,8 +52,8 @@ def test_runs_that_were_made_before_have_it_and_others_have_none(finished, tmp_p
 def test_a_table_has_it_where_a_study_names_it_and_says_what_it_is(name, finished):
     study, frame = finished
     settings = {"axis": "augment"} if name == "by_axis" else {}
-    plain = Asked("table", name, name, settings).make(frame, study)
-    asked = Asked("table", name, name, settings, ("test top-1", "epochs to convergence")).make(frame, study)
+    plain = StudyOutput("table", name, name, settings).make(frame, study)
+    asked = StudyOutput("table", name, name, settings, ("test top-1", "epochs to convergence")).make(frame, study)
     assert HEADING not in plain.printed and DEFINITION not in plain.caption.notes
     assert list(asked.printed)[-1] == HEADING and DEFINITION in asked.caption.notes
     first = asked.data[f"{COLUMN}_mean"].iloc[0]
@@ -64,7 +64,7 @@ def test_a_table_has_what_a_report_prints_of_one_run(finished):
     """Training and validation accuracy and loss, epochs, and seconds an epoch."""
     study, frame = finished
     columns = ("training top-1", "training loss", "validation top-1", "validation loss", "epochs", "epoch time")
-    table = Asked("table", "best", "best", {"count": 1}, columns).make(frame, study)
+    table = StudyOutput("table", "best", "best", {"count": 1}, columns).make(frame, study)
     heads = [*table.printed][table.words :]
     assert heads[0] == "Training top-1 (%)" and heads[-1] == "Epoch time (s)" and len(heads) == 6
     first = frame[frame["validation_loss"].notna()].groupby("configuration").mean(numeric_only=True)
@@ -80,13 +80,13 @@ def test_columns_that_are_asked_for_are_left_out_under_the_mark_of_optimistic_ac
     runs = {
         id_: {**run, "settings": {**run["settings"], "protocol": "published"}} for id_, run in study["runs"].items()
     }
-    plain = Asked("table", "best", "best", {}).make(frame, {**study, "runs": runs})
+    plain = StudyOutput("table", "best", "best", {}).make(frame, {**study, "runs": runs})
     assert not [head for head in plain.printed if head.startswith(("Training top-1", "Epochs"))]
 
 
 def test_a_tradeoff_and_the_leaderboard_have_it(finished):
     study, frame = finished
-    figure = Asked("figure", "tradeoff", "tradeoff", {"x": COLUMN})
+    figure = StudyOutput("figure", "tradeoff", "tradeoff", {"x": COLUMN})
     assert figure.make(frame, None, study).axes[0].get_xlabel() == HEADING
     assert DEFINITION in figure.caption(study).notes
     (column,) = [column for column in leaderboard(frame, study).columns if column.head == HEADING]

@@ -6,7 +6,7 @@ import pytest
 
 from espalier.counted import counted
 from espalier.plan.build import build
-from espalier.results.ending import line
+from espalier.results.call_end import line
 from espalier.results.format import style
 from espalier.results.read.run_state import State
 

@@ -14,7 +14,7 @@ from espalier.results.compare.costs import costs
 from espalier.results.read import tidy, trainings
 from espalier.results.read.bit_cells import metrics, number
 from espalier.results.read.stage_networks import until
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from espalier.stages import STAGES
 from support import digits_runs
 from support.made_results import made
@@ -84,7 +84,7 @@ def test_a_line_of_pruning_begins_with_the_network_before_it(study):
     frame = tidy.runs(study)
     # As if channels had been removed.
     frame.loc[frame["run.prune"].notna(), "params_left"] = 50.0
-    (panel,) = Asked("figure", "reduction", "reduction", {}).make(frame, tidy.history(study), study).axes
+    (panel,) = StudyOutput("figure", "reduction", "reduction", {}).make(frame, tidy.history(study), study).axes
     means = frame.groupby(["label.extend", "label.prune"])["test_top1"].mean()
     found = [tuple(line.get_ydata()) for line in panel.lines if line.get_gid() == "line" and len(line.get_xdata()) == 2]
     expected = [(means[extend, "no"], means[extend, "half"]) for extend in ("no", "longer")]
@@ -139,20 +139,20 @@ def test_each_network_of_a_stage_is_one_configuration(study, stage, networks):
 def test_epochs_of_an_extension_stand_behind_those_of_its_training(study):
     frame, history = tidy.runs(study), tidy.history(study)
     longer = frame[frame["label.extend"] == "longer"]
-    whole = trainings.joined(history, longer)
+    whole = trainings.with_extensions(history, longer)
     runs = chain(study, "longer", "half")
     own = whole[whole["run"] == runs["extend"]]
     parts = (history[history["run"] == runs[stage]] for stage in ("train", "extend"))
     expected = [value for part in parts for value in part["validation_loss"]]
     assert own["epoch"].tolist() == [1, 2, 3, 4, 5] and own["validation_loss"].tolist() == expected
-    whole = trainings.joined(history, frame)
+    whole = trainings.with_extensions(history, frame)
     parts = (whole.loc[whole["run"] == runs[stage], "epoch"].tolist() for stage in ("train", "extend"))
     assert [*parts] == [[1, 2], [3, 4, 5]], "a training that is drawn itself is not hidden by the same line"
 
 
 def test_an_extension_that_has_not_begun_has_no_curve(study):
     run, history = chain(study, "longer", "no")["extend"], tidy.history(study)
-    whole = trainings.joined(history[history["run"] != run], tidy.runs(study))
+    whole = trainings.with_extensions(history[history["run"] != run], tidy.runs(study))
     assert len(whole) and not (whole["run"] == run).any()
 
 
@@ -172,7 +172,7 @@ def test_curves_go_on_through_the_extension(study):
 @pytest.mark.parametrize("name", ["curves", "all_curves"])
 def test_the_caption_says_where_an_extension_begins(study, name):
     said = "The epochs of an extension are drawn behind those of its training, from whose best one it goes on."
-    asked = Asked("figure", name, name, {})
+    asked = StudyOutput("figure", name, name, {})
     assert said in asked.caption(study).whole()
     without = [point for point in study["points"] if "extend" not in point["runs"]]
     assert said not in asked.caption(study | {"points": without}).whole()

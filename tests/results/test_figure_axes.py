@@ -71,9 +71,9 @@ def test_marks_at_one_epoch_stand_side_by_side():
 
 
 def test_what_is_beyond_is_told():
-    assert loss_axis.told({"a": 0.0, "b": 0.0}) == ""
-    assert loss_axis.told({"a": 1234.5, "b": 0.0}) == "▲ Losses beyond the plot: a (to 1,234)."
-    many = loss_axis.told({str(place): 10.0 for place in range(7)})
+    assert loss_axis.beyond_plot({"a": 0.0, "b": 0.0}) == ""
+    assert loss_axis.beyond_plot({"a": 1234.5, "b": 0.0}) == "▲ Losses beyond the plot: a (to 1,234)."
+    many = loss_axis.beyond_plot({str(place): 10.0 for place in range(7)})
     assert "3 (to 10), 3 more." in many and "4 (to" not in many
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from espalier.results.format import style
 from espalier.results.read import tidy
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from support import study_on_disk as disk
 from support.pooled_intervals import intervals
 from support.sealed import reseal
@@ -24,7 +24,7 @@ def finished(tmp_path_factory):
 
 def drawn(root, study, name, **settings):
     frame, history = tidy.runs(study, root), tidy.history(study, root)
-    return Asked("figure", name, name, settings).make(frame, history, study), frame, history
+    return StudyOutput("figure", name, name, settings).make(frame, history, study), frame, history
 
 
 def lines(panel, gid):

@@ -7,9 +7,9 @@ import pytest
 from espalier.results.page import browser
 from espalier.results.page.charts import lines
 from espalier.results.page.charts.pareto_chart import pareto
-from espalier.results.page.leaderboard import leaderboard, measured, settled
+from espalier.results.page.leaderboard import configuration_table, leaderboard, without_unfinished
 from espalier.results.read import tidy
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from support import compressed_on_disk as compressed
 from support import study_on_disk as disk
 
@@ -54,7 +54,7 @@ def test_a_row_has_and_is_found_by_the_spoken_names_of_its_trainings(small):
     (column,) = [column for column in board.columns if column.head == "Trainings"]
     assert column.words and not column.shown
     for row, found in zip(board.rows, cells(board, "Trainings"), strict=True):
-        expected = [spoken(run) for run in row.runs if study["runs"][run]["stage"] == "train"]
+        expected = [spoken_name(run) for run in row.runs if study["runs"][run]["stage"] == "train"]
         assert found.text.split(", ") == expected and set(expected) <= set(row.labels.replace(",", "").split())
 
 
@@ -74,7 +74,7 @@ def test_a_network_that_is_still_to_change_has_no_measure(small):
         disk.undo(root, study["runs"][ids[stage]], "waiting")
     states = tidy.states(study)
     frame = tidy.runs(study, known=states)
-    found = settled(frame, states)
+    found = without_unfinished(frame, states)
     # Of the pruned network that is to be quantized.
     assert not math.isnan(frame["validation_top1"].iloc[-1]) and math.isnan(found["validation_top1"].iloc[-1])
     assert found["validation_top1"].iloc[:-1].equals(frame["validation_top1"].iloc[:-1])
@@ -93,7 +93,7 @@ def test_lines_cross_axes_by_value(small):
     accuracy = plot.axes[-1].places
     assert accuracy == sorted(accuracy)
     size = next(axis for axis in plot.axes if axis.head == "File (kB)")
-    data = measured(frame, study)["file_bytes"]
+    data = configuration_table(frame, study)["file_bytes"]
     at = [size.places[plot.names.index(name)] for name in ("baseline", "calibrated")]
     assert at[0] > at[1] and data.max() == 80_000 and len(size.ticks) <= data.nunique()
 

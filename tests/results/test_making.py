@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from espalier.errors import ArtifactError
-from espalier.results import ending
-from espalier.results.making import make
+from espalier.results import call_end
 from espalier.results.page import freshness
 from espalier.results.read import tidy
+from espalier.results.study_folder import make
 from support import study_on_disk as disk
 from support.sealed import reseal
 
@@ -162,6 +162,6 @@ def test_what_cannot_be_made_costs_itself_alone_and_says_why(broken, monkeypatch
     assert "TypeError" in page and "98." in page
     # Made anew until nothing fails.
     assert not current(broken)
-    _, line, *said = ending._ended(FOLDER, failed=False)
+    _, line, *said = call_end._ended(FOLDER, failed=False)
     assert "13 of 13 runs are done" in line
     assert said == failures

@@ -7,12 +7,11 @@ from matplotlib.text import Text
 
 from espalier.results.format import table_files
 from espalier.results.format.marks import names
-from espalier.results.page import study_page
+from espalier.results.page import status_table, study_page
 from espalier.results.page.charts import lines
 from espalier.results.page.leaderboard import leaderboard
-from espalier.results.page.status_table import told
 from espalier.results.read import tidy
-from espalier.results.requested import Asked, asked
+from espalier.results.study_outputs import StudyOutput, outputs_of
 from espalier.settings.registry import entries
 from support import compressed_on_disk as compressed
 from support import study_on_disk as disk
@@ -82,7 +81,7 @@ def items(kind):
         needs = disk.required(kind, name)
         settings = dict.fromkeys(needs, "prune") | (entry.load().__kwdefaults__ or {})
         if needs <= {"axis"} and not {"reads", "axis"} & entry.facts.keys():
-            found.append(Asked(kind, name, name, settings))
+            found.append(StudyOutput(kind, name, name, settings))
     return found
 
 
@@ -128,7 +127,7 @@ def test_bold_stays_under_a_marked_heading(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = under(disk.plan(repeats=5))
     disk.finish(tmp_path, study)
-    one = next(item for item in asked(study, "table") if item.name == "summary").make(tidy.runs(study), study)
+    one = next(item for item in outputs_of(study, "table") if item.name == "summary").make(tidy.runs(study), study)
     shown = table_files.markdown(one).splitlines()
     assert "Test top-1 (%) *" in shown[0].replace("\\", "") and any("**" in line for line in shown[2:-1])
 
@@ -146,14 +145,14 @@ def test_a_figure_bears_the_mark_and_what_it_means(coded):
 
 def test_where_both_protocols_are_the_rows_and_points_of_one_bear_the_mark(both, tmp_path):
     frame, history = tidy.runs(both), tidy.history(both)
-    for item in asked(both, "table"):
+    for item in outputs_of(both, "table"):
         one = item.make(frame, both)
         assert "* Where the protocol is published: best epoch on the test split: optimistic." in one.caption.whole()
         assert "Under the protocol clean, the epoch is chosen on the validation split" in one.caption.whole()
         assert not any(head.endswith(" *") for head in one.printed)
         if "Protocol" in one.printed:
             assert set(one.printed["Protocol"]) == {"clean", "published *"}
-    drawn = {item.key: words_of(item.make(frame, history, both)) for item in asked(both, "figure")}
+    drawn = {item.key: words_of(item.make(frame, history, both)) for item in outputs_of(both, "figure")}
     for key, marks in (
         ("by-protocol", {"published *"}),
         ("curves", {"published *"}),
@@ -165,7 +164,7 @@ def test_where_both_protocols_are_the_rows_and_points_of_one_bear_the_mark(both,
         assert any("* Where the protocol is published" in word for word in drawn[key])
     assert not any(word.endswith(" *") for word in drawn["by-model"])
     # The baseline's one value of the augmentation is no comparison: a mean over all, of which half are optimistic.
-    captions = {item.key: item.caption(both).whole() for item in asked(both, "table")}
+    captions = {item.key: item.caption(both).whole() for item in outputs_of(both, "table")}
     assert "varies, both protocols among it: in part optimistic" in captions["by_axis-augment"]
     assert "Accuracy by model, all else as in the baseline." in captions["by_axis-model"]
     assert "Under the protocol clean" in captions["by_axis-model"]
@@ -175,16 +174,16 @@ def test_where_both_protocols_are_the_rows_and_points_of_one_bear_the_mark(both,
 def test_a_baseline_that_is_optimistic_says_so(tmp_path):
     study = of_both(protocol="published")
     assert names(study)[1] == "baseline *"
-    caption = next(item.caption(study).whole() for item in asked(study, "figure"))
+    caption = next(item.caption(study).whole() for item in outputs_of(study, "figure"))
     assert "* Where the protocol is published, as in the baseline: best epoch on the test split" in caption
 
 
 def test_the_status_marks_its_best_top1(coded, both):
     for study in (coded, both):
-        lines = told(study).splitlines()
+        lines = status_table.text(study).splitlines()
         assert lines[0].endswith("  best top-1 *") and len(lines[1]) == len(lines[0])
         assert any("published: best epoch on the test split: optimistic." in line for line in lines)
-    assert "*" not in told(under(coded, "clean"))
+    assert "*" not in status_table.text(under(coded, "clean"))
 
 
 def test_leaderboard_charts_and_pages_are_marked(coded, tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from espalier.errors import Mistake
 from espalier.results.mlflow import finished as on_disk
 from espalier.results.mlflow.store import VERSION, imported
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.runs.trackers import mlflow_library
 from support.scripts_as_run import SCRIPTS
 from support.sealed import reseal
@@ -91,7 +91,7 @@ def test_a_run_tells_of_its_settings_and_its_origin(filled):
     assert trained.data.tags["label.model"] == point["labels"]["model"]
     # The trained network stands in chains with and without pruning.
     assert "label.prune.ratio" not in trained.data.tags and run.data.tags["label.prune.ratio"] == "0.5"
-    assert run.info.run_name == spoken(run.data.tags["id"])
+    assert run.info.run_name == spoken_name(run.data.tags["id"])
     assert run.info.status == "FINISHED" and run.info.end_time > run.info.start_time
 
 

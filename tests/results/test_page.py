@@ -8,8 +8,8 @@ import torch
 from espalier.data.prepared import SPLITS, Dataset, write
 from espalier.results.page import study_page
 from espalier.results.read import tidy
-from espalier.results.requested import asked, captions, draw
-from espalier.runs.spoken import spoken
+from espalier.results.study_outputs import captions, draw, outputs_of
+from espalier.runs.spoken_name import spoken_name
 from support import study_on_disk as disk
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
@@ -103,7 +103,7 @@ def test_everything_is_local_and_every_link_leads_somewhere(partial, monkeypatch
     monkeypatch.chdir(root)
     study = study | {"figures": study["figures"][-1:]}
     frame, history = tidy.runs(study), tidy.history(study)
-    draw(asked(study, "figure"), Path("results/studies/demo/figures"), frame, history, study)
+    draw(outputs_of(study, "figure"), Path("results/studies/demo/figures"), frame, history, study)
     read, out = built(root, study, monkeypatch)
     assert "link" not in read.tags and "iframe" not in read.tags
     written = out.read_text().partition("<script")[0]
@@ -132,7 +132,7 @@ def test_commands_make_each_run_again(partial, monkeypatch):
     data, train, evaluate = (study["runs"][ids[stage]]["path"] for stage in ("prepare", "train", "evaluate"))
     script = "python workflow/scripts/stage.py"
     assert f"{script} prepare {data}" in read.text
-    assert f"{spoken(ids['train'])} {script} train {train} --data {data}" in " ".join(read.text.split())
+    assert f"{spoken_name(ids['train'])} {script} train {train} --data {data}" in " ".join(read.text.split())
     assert f"{script} evaluate {evaluate} --parents {train} --data {data}" in read.text
 
 

@@ -8,7 +8,7 @@ from espalier.results.compare.costs import costs
 from espalier.results.compare.pareto import front
 from espalier.results.format import style
 from espalier.results.read import tidy
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from support import study_on_disk as disk
 
 NAN = float("nan")
@@ -69,7 +69,7 @@ def study(finished, monkeypatch):
 
 def drawn(study, name, **settings):
     with style.applied():
-        return Asked("figure", name, name, settings).make(tidy.runs(study), tidy.history(study), study)
+        return StudyOutput("figure", name, name, settings).make(tidy.runs(study), tidy.history(study), study)
 
 
 def rings(figure):
@@ -94,7 +94,7 @@ def test_the_front_of_the_means_is_ringed(study, name, x):
     assert len(points) >= 4
     expected = points[[not dominated(*points.T, i) for i in range(len(points))]]
     np.testing.assert_allclose(rings(figure), sorted(map(tuple, expected)))
-    assert "Pareto" in Asked("figure", name, name, {"x": x}).caption(study).whole()
+    assert "Pareto" in StudyOutput("figure", name, name, {"x": x}).caption(study).whole()
 
 
 @pytest.mark.parametrize("x", ["params", "file_bytes"])
@@ -116,7 +116,7 @@ def test_published_numbers_are_drawn_beside_ours_and_on_no_front(study, tmp_path
     rows = "name,top1_pct,params\nTheirs,99.5,50\nof no size,99,\n"
     (tmp_path / "nets.csv").write_text(rows)
     (tmp_path / "sources.csv").write_text("file,title,place,accuracy\nnets,A report,Table 1,test\n")
-    asked = Asked("figure", "tradeoff", "tradeoff", {"x": "params", "published": "nets"})
+    asked = StudyOutput("figure", "tradeoff", "tradeoff", {"x": "params", "published": "nets"})
     with style.applied():
         alone = drawn(study, "tradeoff", x="params")
         figure = asked.make(tidy.runs(study), tidy.history(study), study)

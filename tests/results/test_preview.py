@@ -164,7 +164,7 @@ def test_each_augmentation_alone_stands_under_the_original_and_all_of_them_last(
     for image, found in zip(expected, axes.images, strict=True):
         np.testing.assert_array_equal(np.asarray(found.get_array()), image)
     texts = [text.get_text() for text in axes.texts]
-    heads = ["the original", *map(preview_page._told, augment)]
+    heads = ["the original", *map(preview_page._augmentation, augment)]
     if len(names) > 1:
         heads = [heads[0], *(f"{head}, alone" for head in heads[1:]), "all of them, one after the other"]
     assert [text for text in texts if text in heads] == heads

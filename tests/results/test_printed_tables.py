@@ -10,8 +10,8 @@ import pytest
 from espalier.errors import Mistake
 from espalier.results.format import latex, panels, table_files
 from espalier.results.format.captions import Caption
-from espalier.results.format.printed_columns import chosen, telling
-from espalier.results.format.table import of
+from espalier.results.format.printed_columns import select_columns, varying_columns
+from espalier.results.format.table import table_of
 
 CELLS = {
     "Model": ["a", "b"],
@@ -26,18 +26,18 @@ CELLS = {
 
 
 def made(cells=CELLS, words=2, **more):
-    table = of(pd.DataFrame(), cells, words, **more)
-    return table_of(table, Caption("Title", "Text.", "Notes."))
+    table = table_of(pd.DataFrame(), cells, words, **more)
+    return captioned(table, Caption("Title", "Text.", "Notes."))
 
 
-def table_of(table, caption):
+def captioned(table, caption):
     from dataclasses import replace
 
     return replace(table, caption=caption)
 
 
 def test_what_is_the_same_in_every_row_is_said_once():
-    found = telling(made())
+    found = varying_columns(made())
     assert list(found.printed) == ["Model", "Test top-1 (%)", "MACs (M)", "Verdict"] and found.words == 1
     assert found.caption.text == "Text. n = 3."
     assert found.caption.notes == "Notes. The same in every row: Augment crop, Test top-5 (%) 100.00."
@@ -53,14 +53,14 @@ def test_what_is_the_same_in_every_row_is_said_once():
     ],
 )
 def test_columns_stay(table, kept):
-    assert list(telling(table).printed) == kept
+    assert list(varying_columns(table).printed) == kept
 
 
 def test_a_study_chooses_columns_by_their_headings():
-    found = chosen(made(), ("macs", "Test Top-1"))
+    found = select_columns(made(), ("macs", "Test Top-1"))
     assert list(found.printed) == ["Model", "Augment", "MACs (M)", "Test top-1 (%)"] and found.words == 2
     with pytest.raises(Mistake, match=r"columns: no column is headed 'speed'; there are model, augment, test top-1"):
-        chosen(made(), ("n", "speed"))
+        select_columns(made(), ("n", "speed"))
 
 
 def test_parts_are_no_wider_and_no_longer_than_asked_and_lose_nothing():

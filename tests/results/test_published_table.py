@@ -9,7 +9,7 @@ from espalier.plan import published_numbers as files
 from espalier.plan.build import build
 from espalier.results.format import table_files
 from espalier.results.read import bit_cells, tidy
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from espalier.settings.problems import StudyError
 from support import compressed_on_disk as compressed
 from support import study_on_disk as disk
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def made(folder, study, **settings):
-    return Asked("table", "p", "published", {"file": "nets", "value": "top1_pct"} | settings).make(
+    return StudyOutput("table", "p", "published", {"file": "nets", "value": "top1_pct"} | settings).make(
         tidy.runs(study, folder), study
     )
 

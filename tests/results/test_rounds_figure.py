@@ -4,7 +4,7 @@ import pytest
 
 from espalier.results.format import style
 from espalier.results.read import tidy
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from espalier.runs.columns import ROUNDS, write_rows
 from support import study_on_disk as disk
 from support.sealed import reseal
@@ -32,7 +32,7 @@ def pruned(study):
 
 
 def drawn(study):
-    item = Asked("figure", "rounds", "rounds", {})
+    item = StudyOutput("figure", "rounds", "rounds", {})
     assert item.caption(study)
     with style.applied():
         return item.make(tidy.runs(study), tidy.history(study), study)

@@ -9,14 +9,14 @@ import pytest
 
 from espalier.results.compare import forest
 from espalier.results.compare.axis_values import Values, along
-from espalier.results.compare.course import course
 from espalier.results.compare.importance import importance
+from espalier.results.compare.search_progress import search_progress
 from espalier.results.page import explore
 from espalier.results.page.charts import lines, pareto_chart
 from espalier.results.read import rungs, tidy
 from espalier.results.read.epoch_scores import EpochScores
 from espalier.results.read.planned_study import configurations, labels
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from support import study_on_disk as disk
 
 pytestmark = pytest.mark.usefixtures("styled")
@@ -68,7 +68,7 @@ def stopped(both):
 
 
 def drawn(found, name):
-    return Asked("figure", name, name, {}).make(*found)
+    return StudyOutput("figure", name, name, {}).make(*found)
 
 
 def lined(panel, gid):
@@ -112,26 +112,26 @@ def test_a_frame_has_what_stopped_trainings_had_reached_and_all_at_that_epoch(st
 
 def test_the_course_of_a_grid_is_that_of_shorter_grids(whole):
     frame, history, study = whole
-    found, spared = course(frame, history, study)
+    found, spared = search_progress(frame, history, study)
     means = frame.groupby("configuration")["validation_top1"].mean()
     assert [step.configuration for step in found] == [*range(27)]
     assert [step.spent for step in found] == [disk.EPOCHS * REPEATS * (place + 1) for place in range(27)]
     np.testing.assert_allclose([step.best for step in found], means.cummax())
     short = study | {"points": study["points"][: 5 * REPEATS]}
-    assert course(frame[frame["configuration"] < 5], history, short).steps == found[:5]
+    assert search_progress(frame[frame["configuration"] < 5], history, short).steps == found[:5]
     assert spared == 0 and {(step.rung, step.state) for step in found} == {(None, "at its end")}
 
 
 def test_epochs_that_configurations_share_are_spent_once(whole):
     frame, history, study = whole
     alike = frame.assign(**{"run.train": frame["run.train"].where(frame["configuration"] != 1, frame["run.train"][0])})
-    found = course(alike, history, study).steps
+    found = search_progress(alike, history, study).steps
     assert found[1].spent == found[0].spent and found[2].spent == 2 * found[0].spent
 
 
 def test_the_course_of_rungs_goes_rung_by_rung_and_spares_what_was_stopped(stopped):
     frame, history, study = stopped
-    found, spared = course(frame, history, study)
+    found, spared = search_progress(frame, history, study)
     assert [step.rung for step in found] == [RUNG] * 27 + [None] * KEPT
     assert found[26].spent == 27 * REPEATS * RUNG
     assert found[-1].spent == found[26].spent + KEPT * REPEATS * (disk.EPOCHS - RUNG)
@@ -146,7 +146,7 @@ def test_the_course_of_rungs_goes_rung_by_rung_and_spares_what_was_stopped(stopp
 def test_until_its_end_is_known_what_a_training_had_reached_stands(stopped):
     frame, history, study = stopped
     open_ = frame.assign(validation_top1=math.nan, state="waiting")
-    found = course(open_, history, study).steps
+    found = search_progress(open_, history, study).steps
     assert found[-1].best == found[26].best == pytest.approx(frame.groupby("configuration")["shared_top1"].mean().max())
     figure = drawn((open_, history, study), "search")
     said = figure.get_supxlabel().replace("\n", " ")
@@ -156,7 +156,7 @@ def test_until_its_end_is_known_what_a_training_had_reached_stands(stopped):
     # What has diverged by then has no network.
     gone = open_.assign(state="diverged")
     ended = frame.loc[frame["stopped_at"].notna()].groupby("configuration")["stopped_top1"].mean().max()
-    assert course(gone, history, study).steps[-1].best == pytest.approx(ended)
+    assert search_progress(gone, history, study).steps[-1].best == pytest.approx(ended)
 
 
 def test_what_waits_for_no_others_is_trained_one_after_the_other(stopped):
@@ -166,7 +166,7 @@ def test_what_waits_for_no_others_is_trained_one_after_the_other(stopped):
     never = set(frame.loc[frame["stopped_at"].notna() & (frame["repeat"] > 0), "run.train"])
     history = history[~history["run"].isin(never)]
     for one in (alone, {key: value for key, value in alone.items() if key != "halving"}):
-        found, spared = course(frame, history, one)
+        found, spared = search_progress(frame, history, one)
         ended = frame[frame["repeat"] == 0].set_index("configuration")["stopped_at"].notna()
         assert [step.configuration for step in found] == [*range(27)]
         assert [step.state == "stopped" for step in found] == ended.tolist()
@@ -183,7 +183,7 @@ def test_what_follows_from_a_selection_is_trained_after_the_rungs(stopped):
     (rung,) = study["rungs"]
     first = next(each for each in rung["candidates"] if each["kept"])
     others = [each for each in rung["candidates"] if each is not first]
-    found = course(frame, history, study | {"rungs": [rung | {"candidates": others}]}).steps
+    found = search_progress(frame, history, study | {"rungs": [rung | {"candidates": others}]}).steps
     assert [step.rung for step in found] == [RUNG] * 26 + [None] * KEPT
     number = frame.loc[frame["run.train"] == first["runs"][0], "configuration"].iloc[0]
     assert [step.rung for step in found if step.configuration == number] == [None]
@@ -192,7 +192,7 @@ def test_what_follows_from_a_selection_is_trained_after_the_rungs(stopped):
 def test_the_figure_of_a_search_has_the_course_its_rungs_and_what_all_would_take(stopped):
     figure = drawn(stopped, "search")
     (panel,) = figure.axes
-    found = course(*stopped).steps
+    found = search_progress(*stopped).steps
     (best,) = lined(panel, "best")
     np.testing.assert_array_equal(best.get_xdata(), [step.spent for step in found])
     assert np.all(np.diff(best.get_ydata()) >= 0)
@@ -282,9 +282,9 @@ def test_noise_has_no_importance_and_table_and_figure_say_so(quick):
     frame, study = sampled(24, lambda rate, word: noise.uniform(10, 90, len(rate)))
     frame["state"] = "done"
     assert not importance(frame, study).readable
-    table = Asked("table", "importance", "importance", {}).make(frame, study)
+    table = StudyOutput("table", "importance", "importance", {}).make(frame, study)
     assert "read nothing into the rest" in table.printed["Setting"].iloc[-1] and len(table.printed) == 4
-    figure = Asked("figure", "importance", "importance", {}).make(frame, None, study)
+    figure = StudyOutput("figure", "importance", "importance", {}).make(frame, None, study)
     assert "too little" in figure.get_suptitle() and "Below 0.3 nothing" in figure.get_supxlabel().replace("\n", " ")
 
 
@@ -303,10 +303,10 @@ def test_of_too_few_configurations_nothing_is_said_and_why(count, axes, known, s
     columns = {f"label.{axis}": [str(place) for place in range(count)] for axis in names}
     scores = [50.0 if place < known else math.nan for place in range(count)]
     frame = pd.DataFrame({"configuration": range(count), "state": "done", "validation_top1": scores} | columns)
-    table = Asked("table", "importance", "importance", {}).make(frame, {"axes": names})
+    table = StudyOutput("table", "importance", "importance", {}).make(frame, {"axes": names})
     (cell,) = table.printed["Importance"]
     assert said in cell
-    figure = Asked("figure", "importance", "importance", {}).make(frame, None, {"axes": names})
+    figure = StudyOutput("figure", "importance", "importance", {}).make(frame, None, {"axes": names})
     assert said in figure.axes[0].texts[0].get_text().replace("\n", " ")
 
 
@@ -318,7 +318,7 @@ def test_stopped_configurations_are_compared_at_the_epoch_that_all_have_reached(
     np.testing.assert_allclose(asked, [frame.groupby("configuration")["shared_top1"].mean()])
     assert found.scored == found.planned == 27
     for kind in ("table", "figure"):
-        assert f"after epoch {RUNG}, which all" in Asked(kind, "importance", "importance", {}).caption(study).text
+        assert f"after epoch {RUNG}, which all" in StudyOutput(kind, "importance", "importance", {}).caption(study).text
 
 
 def test_importance_of_stopped_ones_is_that_of_their_training(tmp_path, monkeypatch):
@@ -335,7 +335,7 @@ def test_importance_of_stopped_ones_is_that_of_their_training(tmp_path, monkeypa
     # Three pruned variants of the baseline share its training.
     assert frame["configuration"].nunique() == 30 and found.planned == 27
     assert {part.values.axis for part in found.parts} == set(disk.AXES) and len(asked[0]) == 3
-    assert course(frame, tidy.history(study), study).steps[-1].spent == frame["run.train"].nunique() * RUNG + (
+    assert search_progress(frame, tidy.history(study), study).steps[-1].spent == frame["run.train"].nunique() * RUNG + (
         KEPT * REPEATS * (disk.EPOCHS - RUNG)
     )
 
@@ -421,7 +421,7 @@ CASES = [*itertools.product(("search", "importance", "slices"), ("figure",)), ("
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_captions_are_short_with_rungs_and_without(whole, stopped, name, kind):
     studies = [whole[2], stopped[2], {key: value for key, value in stopped[2].items() if key != "halving"}]
-    said = [Asked(kind, name, name, {}).caption(study) for study in studies]
+    said = [StudyOutput(kind, name, name, {}).caption(study) for study in studies]
     assert all(len(caption.short().split()) <= 40 for caption in said) and said[0] != said[1]
     assert all(caption.notes.endswith(".") for caption in said) and (said[1] != said[2]) == (name == "search")
 
@@ -430,7 +430,7 @@ def test_a_stop_is_told_by_configuration(stopped):
     _, _, study = stopped
     found = rungs.of_configurations(study)
     assert len(found) == 27 - KEPT and set(found) < set(configurations(study).values())
-    assert rungs.reached_by_all(study) == RUNG and len(rungs.compared(study)) == 27 * REPEATS
+    assert rungs.reached_by_all(study) == RUNG and len(rungs.compared_trainings(study)) == 27 * REPEATS
 
 
 def test_what_diverged_was_stopped_at_no_score_and_sets_no_epoch(stopped):

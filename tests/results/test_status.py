@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from espalier.results.page.status_table import told
+from espalier.results.page import status_table
 from espalier.results.read.hours import facts, hours
 from espalier.results.read.run_state import SILENT_S, chain_state, state_of
 from support import study_on_disk as disk
@@ -125,7 +125,7 @@ def test_what_is_told(tmp_path):
     silent = time.time() - 600
     disk.undo(tmp_path, train[2], "lost", time=silent, host="node7")
     os.utime(tmp_path / train[2]["path"] / "run.log", (silent, silent))
-    lines = told(study, tmp_path).splitlines()
+    lines = status_table.text(study, tmp_path).splitlines()
     assert lines[0].split() == ["demo", "done", "running", "failed", "lost", "waiting", "best", "top-1"]
     assert lines[2].split() == ["train", "18", "1", "1", "1", "-", "99.95"]
     assert lines[3].split() == ["evaluate", "18", "-", "-", "-", "3", "-"]
@@ -148,7 +148,7 @@ def test_a_paused_run_is_neither_failed_nor_lost_and_has_its_rest_to_go(tmp_path
     disk.undo(tmp_path, train[1], "paused", epoch=2, epochs=6, seconds_left=0.0, time=now)
     begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now - 1200))
     (tmp_path / train[1]["path"] / "run.log").write_text(f"{begun} INFO 6 epochs\n")
-    lines = told(study, tmp_path).splitlines()
+    lines = status_table.text(study, tmp_path).splitlines()
     assert lines[0].split()[1:7] == ["done", "running", "paused", "failed", "lost", "waiting"]
     assert lines[2].split()[:7] == ["train", "1", "-", "1", "-", "-", "-"]
     assert lines[-1] == "  paused at 2 of 6: 1 training"
@@ -201,7 +201,7 @@ def test_nothing_is_foretold_of_a_stage_that_has_not_ended(tmp_path):
     study = disk.plan([dict(disk.BASELINE)], repeats=2)
     found = hours_of(tmp_path, study)
     assert (found.spent, found.to_go, found.left, found.unknown) == (0.0, 0.0, None, 4)
-    assert "without the 4 runs" in told(study, tmp_path)
+    assert "without the 4 runs" in status_table.text(study, tmp_path)
 
 
 @pytest.mark.parametrize("file", ["run.json", "metrics.csv"])
@@ -210,7 +210,7 @@ def test_damaged_runs_are_told_and_are_no_hours(one, file):
     (root / run["path"] / file).write_text('{"wall_s": "long", "dev')
     assert state_of(run, root).name == "damaged"
     assert hours_of(root, study).spent == pytest.approx(5 / 3600)
-    lines = told(study, root).splitlines()
+    lines = status_table.text(study, root).splitlines()
     assert "damaged" in lines[0]
     assert lines[2].split() == ["train", "-", "-", "-", "-", "1", "-", "-"]
     assert lines[-1].startswith("damaged") and f"{file}: it " in lines[-1]
@@ -220,7 +220,7 @@ def test_damaged_runs_are_told_and_are_no_hours(one, file):
 def test_diverged_runs_are_told_with_their_reason_and_count_as_ended(one):
     root, study, _ = one
     disk.diverge(root, study, study["points"][0])
-    lines = told(study, root).splitlines()
+    lines = status_table.text(study, root).splitlines()
     assert lines[0].split()[:5] == ["demo", "done", "diverged", "not", "run"]
     assert lines[4].split() == ["all", "1", "1", "1", "-", "-", "-", "-"]
     assert [line.split()[0] for line in lines[6:]] == ["diverged"] and "the training loss is nan" in lines[6]
@@ -241,7 +241,7 @@ def test_a_thousand_runs_are_told_of_without_heavy_imports(tmp_path, state):
     program = (
         "import sys; from pathlib import Path; from espalier.results.page import status_table as status\n"
         "from espalier.results.read.planned_study import read\n"
-        "print(status.told(read(Path(sys.argv[1]))))\n"
+        "print(status.text(read(Path(sys.argv[1]))))\n"
         "print(*sorted({'pandas', 'numpy', 'torch'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", program, "results/studies/demo/plan.json"]

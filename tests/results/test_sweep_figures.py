@@ -5,7 +5,7 @@ import pytest
 
 from espalier.results.format import style
 from espalier.results.read import tidy
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 from support import study_on_disk as disk
 
 pytestmark = pytest.mark.usefixtures("styled")
@@ -29,7 +29,7 @@ def twin(pruned):
 
 
 def drawn(frame, study, name):
-    return Asked("figure", name, name, {}).make(frame, None, study)
+    return StudyOutput("figure", name, name, {}).make(frame, None, study)
 
 
 def lines(panel, gid):
@@ -90,7 +90,7 @@ def _baseline_runs(frame):
 
 def test_sizes_met_by_both_ways_are_compared(twin):
     frame, study = twin
-    table = Asked("table", "equal_size", "equal_size", {}).make(frame, study)
+    table = StudyOutput("table", "equal_size", "equal_size", {}).make(frame, study)
     assert len(table.data) == 1
     row = table.data.iloc[0]
     built = frame.loc[frame["label.model"] == "LeNet", "test_top1"]
@@ -106,7 +106,7 @@ def test_sizes_met_by_both_ways_are_compared(twin):
 
 
 def test_sizes_met_by_one_way_are_not_compared(pruned):
-    assert Asked("table", "equal_size", "equal_size", {}).make(*pruned).data.empty
+    assert StudyOutput("table", "equal_size", "equal_size", {}).make(*pruned).data.empty
 
 
 @pytest.mark.parametrize("name", ["tuning", "reduction", "equal_size"])

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from espalier.results import requested
+from espalier.results import study_outputs
 from espalier.results.format import latex, numbers, table_files
 from espalier.results.read import tidy
-from espalier.results.requested import Asked, asked, captions
+from espalier.results.study_outputs import StudyOutput, captions, outputs_of
 from espalier.settings.registry import Entry
 from support import study_on_disk as disk
 from support.pooled_intervals import intervals
@@ -23,7 +23,7 @@ HOSTILE = "<script>alert(1)</script> & 50% $x_1$ | *b* {c} \\d ~ ^ #"
 
 def made(root, name, study=None, **settings):
     study = study or disk.plan()
-    return Asked("table", name, name, settings).make(tidy.runs(study, root), study)
+    return StudyOutput("table", name, name, settings).make(tidy.runs(study, root), study)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_best_is_chosen_on_validation_never_on_test(tmp_path):
     disk.finish(tmp_path, study)
     frame = tidy.runs(study, tmp_path)
     frame["test_top1"] = -frame["validation_top1"]
-    found = Asked("table", "best", "best", {"count": 2}).make(frame, study)
+    found = StudyOutput("table", "best", "best", {"count": 2}).make(frame, study)
     order = frame.groupby("configuration")["validation_top1"].mean().nlargest(2)
     assert found.data["validation_top1_mean"].tolist() == pytest.approx(order.tolist())
 
@@ -215,7 +215,7 @@ def test_no_printed_number_has_a_hyphen_for_a_minus(tmp_path):
 
 def test_a_top5_that_is_always_100_is_left_out(root):
     frame = tidy.runs(disk.plan(), root)
-    item = Asked("table", "summary", "summary", {})
+    item = StudyOutput("table", "summary", "summary", {})
     assert "Test top-5 (%)" in item.make(frame.assign(test_top5=frame["test_top1"]), disk.plan()).printed
     assert "Test top-5 (%)" not in item.make(frame.assign(test_top5=100.0), disk.plan()).printed
 
@@ -236,7 +236,7 @@ def test_captions_need_the_plan_alone_and_no_heavy_import(tmp_path):
     plan = disk.write_plan(tmp_path, study)
     program = (
         "import json, sys\n"
-        "from espalier.results.requested import captions; from espalier.results.read.planned_study import read\n"
+        "from espalier.results.study_outputs import captions; from espalier.results.read.planned_study import read\n"
         f"study = read({str(plan)!r}); found = {{}}\n"
         "for k in ('table', 'figure'): found[k] = {key: said.whole() for key, said in captions(study, k).items()}\n"
         "print(json.dumps([found, sorted({'pandas', 'matplotlib', 'torch', 'numpy'} & set(sys.modules))]))"
@@ -245,16 +245,16 @@ def test_captions_need_the_plan_alone_and_no_heavy_import(tmp_path):
     found, heavy = json.loads(out)
     assert not heavy
     assert found["table"] == {key: said.whole() for key, said in captions(study, "table").items()}
-    assert list(found["figure"]) == [item.key for item in asked(study, "figure")]
+    assert list(found["figure"]) == [item.key for item in outputs_of(study, "figure")]
 
 
 def test_a_caption_is_made_of_the_docstring_where_none_is_written(monkeypatch):
     entry = Entry(
         "table", "longest", "", "The longest\nruns.\n\nArgs:\n    count: rows\n", {}, {"count": ("Count", 5, "")}
     )
-    monkeypatch.setattr(requested, "entries", lambda kind: {"longest": entry})
-    assert Asked("table", "k", "longest", {"count": 3}).caption({}).whole() == "The longest runs. With count 3."
-    assert Asked("table", "k", "longest", {}).caption({}).whole() == "The longest runs. With count 5."
+    monkeypatch.setattr(study_outputs, "entries", lambda kind: {"longest": entry})
+    assert StudyOutput("table", "k", "longest", {"count": 3}).caption({}).whole() == "The longest runs. With count 3."
+    assert StudyOutput("table", "k", "longest", {}).caption({}).whole() == "The longest runs. With count 5."
 
 
 def test_no_text_is_a_formula_in_a_spreadsheet():

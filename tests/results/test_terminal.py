@@ -5,9 +5,9 @@ import logging
 import pytest
 from snakemake_interface_logger_plugins.tests import MockOutputSettings, TestLogHandlerBase
 
-from espalier.results import ending
+from espalier.results import call_end
 from espalier.results.read.tidy import states
-from espalier.results.terminal.call import Call
+from espalier.results.terminal.call_report import CallReport
 from espalier.results.terminal.dry_run import SHOWN, DryRun
 from espalier.results.terminal.names import Names
 from espalier.results.terminal.time_left import TimeLeft, roughly
@@ -68,7 +68,7 @@ def study(tmp_path):
 
 @pytest.fixture
 def call(study, tmp_path):
-    found = Call([study], submits=False, coloured=False, root=tmp_path)
+    found = CallReport([study], submits=False, coloured=False, root=tmp_path)
     found(record("run_info", "Job stats:", stats={"train": 30, "evaluate": 4, "page": 1, "all": 1, "total": 36}))
     return found
 
@@ -82,7 +82,7 @@ def test_a_run_that_has_ended_is_one_line(call, study):
 
 
 def test_runs_that_come_with_a_later_plan_have_their_words_and_are_counted(study, tmp_path):
-    call = Call([study | {"points": study["points"][:3]}], submits=False, coloured=False, root=tmp_path)
+    call = CallReport([study | {"points": study["points"][:3]}], submits=False, coloured=False, root=tmp_path)
     run = train_of(study, 2, **{"train.optimizer": "AdamW"})
 
     def line():
@@ -91,7 +91,7 @@ def test_runs_that_come_with_a_later_plan_have_their_words_and_are_counted(study
 
     call(record("run_info", "Job stats:", stats={"train": 3, "all": 1, "total": 4}))
     assert line().startswith("1/3") and folder(run) in line()
-    call.grown([study], {"train": 4, "evaluate": 5})
+    call.update_plans([study], {"train": 4, "evaluate": 5})
     assert line().startswith(" 3/11") and " AdamW, seed 2 " in line()
 
 
@@ -257,7 +257,7 @@ def test_no_colour_where_nobody_sees_it(monkeypatch):
 def test_the_end_names_the_best_on_the_validation_split(study, tmp_path):
     write_plan(tmp_path, study)
     found = states(study, tmp_path)
-    (line,) = ending.best(study, found)
+    (line,) = call_end.best(study, found)
     scores: dict[tuple, list[tuple[float, str]]] = {}
     for point in study["points"]:
         run = point["runs"]["train"]
@@ -269,4 +269,4 @@ def test_the_end_names_the_best_on_the_validation_split(study, tmp_path):
     assert folder(study["runs"][max(best)[1]]) in line
     lost = next(point for point in study["points"] if point["runs"]["train"] == max(best)[1])
     diverge(tmp_path, study, lost)
-    assert ending.best(study, states(study, tmp_path)) != [line]
+    assert call_end.best(study, states(study, tmp_path)) != [line]

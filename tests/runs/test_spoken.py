@@ -6,16 +6,16 @@ from typer.testing import CliRunner
 from espalier.cli import app
 from espalier.errors import Mistake
 from espalier.runs.folders import find
-from espalier.runs.spoken import ADJECTIVES, NOUNS, spoken
+from espalier.runs.spoken_name import ADJECTIVES, NOUNS, spoken_name
 
 
 def test_a_name_is_that_of_its_id_on_every_machine():
-    assert spoken("437599c568") == "bright-flower-563"
+    assert spoken_name("437599c568") == "bright-flower-563"
     assert len(set(ADJECTIVES)) == len(ADJECTIVES) == len(set(NOUNS)) == len(NOUNS) == 64
 
 
 def test_few_of_a_thousand_runs_share_a_name():
-    assert len({spoken(f"{number:010x}") for number in range(1000)}) >= 999
+    assert len({spoken_name(f"{number:010x}") for number in range(1000)}) >= 999
 
 
 def test_a_run_is_found_by_its_spoken_name(tmp_path, monkeypatch):

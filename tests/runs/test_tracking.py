@@ -9,7 +9,7 @@ import pytest
 from espalier.errors import Mistake
 from espalier.plan import config
 from espalier.runs import trackers
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.settings.problems import StudyError
 from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, SCRIPTS, run, script
 
@@ -78,7 +78,7 @@ def test_mlflow_is_told_the_same_beside_the_run(plain, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {folder.name}
     client = mlflow.MlflowClient(f"sqlite:///{folder}/tracking/mlflow.db")
     (one,) = client.search_runs([client.get_experiment_by_name(trackers.PROJECT).experiment_id])
-    assert one.info.run_name == spoken("0000000000") and one.data.tags["folder"] == folder.name
+    assert one.info.run_name == spoken_name("0000000000") and one.data.tags["folder"] == folder.name
     assert one.data.params["train.epochs"] == "2"
     told = [each.value for each in client.get_metric_history(one.info.run_id, "validation_top1")]
     assert told == [float(row["validation_top1"]) for row in history(folder)]
@@ -108,7 +108,7 @@ def test_a_sweep_that_trains_at_once_is_one_experiment_whose_runs_can_be_sorted(
     client = mlflow.MlflowClient(store)
     experiment = client.get_experiment_by_name("sweep").experiment_id
     found = client.search_runs([experiment], order_by=["params.`train.optimizer.lr` DESC"])
-    assert [run.info.run_name for run in found] == [spoken(name[-10:]) for name in sweep]
+    assert [run.info.run_name for run in found] == [spoken_name(name[-10:]) for name in sweep]
     assert [run.data.params["train.optimizer.lr"] for run in found] == ["0.1", "0.02", "0.003"]
     # A setting that is at its default is told too, so that runs can be grouped by it.
     assert [run.data.params["train.processes"] for run in found] == ["1", "2", "1"]
@@ -175,8 +175,8 @@ def test_a_tracker_that_fails_does_not_cost_the_training(tmp_path, caplog):
     with trackers.following(tmp_path, "", {}):
         trackers._following.open["tensorboard"] = Full()
         with caplog.at_level("WARNING", "espalier"):
-            trackers.told({"epoch": 1, "lr": 0.1})
-            trackers.told({"epoch": 2, "lr": 0.1})
+            trackers.log_epoch({"epoch": 1, "lr": 0.1})
+            trackers.log_epoch({"epoch": 2, "lr": 0.1})
     assert [record.getMessage().count("no space left") for record in caplog.records] == [1]
 
 
@@ -194,8 +194,8 @@ def test_every_epoch_is_told_with_the_best_one_so_far(tmp_path):
     kept = Kept()
     with trackers.following(tmp_path, "", {}):
         trackers._following.open["mlflow"] = kept
-        trackers.told({"epoch": 7, "lr": 0.1}, {"epoch": 5, "validation_top1": 90.0, "validation_loss": 0.3})
-        trackers.told({"epoch": 8, "lr": 0.1})
+        trackers.log_epoch({"epoch": 7, "lr": 0.1}, {"epoch": 5, "validation_top1": 90.0, "validation_loss": 0.3})
+        trackers.log_epoch({"epoch": 8, "lr": 0.1})
     assert kept.rows == [(7, {"lr": 0.1, "best_epoch": 5, "best_validation_top1": 90.0}), (8, {"lr": 0.1})]
 
 
@@ -215,5 +215,5 @@ def test_a_resumed_run_shows_each_epoch_once(plain, tmp_path):
         with trackers.following(tmp_path, "tensorboard", {"train.epochs": 4}):
             trackers.begin(begin)
             for epoch in epochs:
-                trackers.told({"epoch": epoch, "lr": epoch / begin})
+                trackers.log_epoch({"epoch": epoch, "lr": epoch / begin})
     assert scalars(tmp_path, "lr") == [(1, 1.0), (2, 2.0), (3, 1.0), (4, pytest.approx(4 / 3, rel=1e-6))]

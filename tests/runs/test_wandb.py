@@ -11,7 +11,7 @@ import pytest
 from espalier.errors import Mistake
 from espalier.plan import config
 from espalier.runs import trackers
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from support.scripts_as_run import ENVIRONMENT, PATIENCE_S, SCRIPTS, run, script
 
 WORDS = ("model.name=mlp", "model.hidden=[4]", "train.epochs=2")
@@ -71,7 +71,11 @@ def test_an_offline_run_holds_settings_and_every_epoch(digits, tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {folder.name}
     begun, settings, told = offline(folder)
-    assert (begun.project, begun.display_name, begun.run_id) == (trackers.PROJECT, spoken("0000000000"), folder.name)
+    assert (begun.project, begun.display_name, begun.run_id) == (
+        trackers.PROJECT,
+        spoken_name("0000000000"),
+        folder.name,
+    )
     assert settings["train.epochs"] == 2 and settings["folder"] == folder.name
     with (folder / "history.csv").open(newline="") as file:
         rows = [*csv.DictReader(file)]
@@ -98,7 +102,7 @@ def test_a_sweep_that_trains_at_once_is_one_project(digits, tmp_path):
     assert [process.wait(PATIENCE_S) for process in started] == [0, 0]
     found = [offline(tmp_path / name) for name in sweep]
     assert {run.project for run, _, _ in found} == {"sweep"}
-    assert [run.display_name for run, _, _ in found] == [spoken(name[-10:]) for name in sweep]
+    assert [run.display_name for run, _, _ in found] == [spoken_name(name[-10:]) for name in sweep]
     assert [settings["train.optimizer.lr"] for _, settings, _ in found] == [*sweep.values()]
     for _, _, told in found:
         best = [epoch["best_validation_top1"] for epoch in told]

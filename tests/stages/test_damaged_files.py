@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from espalier.errors import Mistake
-from espalier.networks.scored import networks
+from espalier.networks.scored_networks import scored_networks
 from espalier.results.read.run_state import state_of
 from espalier.runs import record as records
 from support.digits_runs import made
@@ -55,7 +55,7 @@ def read(folder: Path, stage: str, name: str) -> None:
             raise Mistake(why)
         records.complete(folder).rows(name)
     else:
-        next(networks([folder], lambda model: model))
+        next(scored_networks([folder], lambda model: model))
 
 
 def test_no_damage_is_silent(chain):

@@ -110,8 +110,12 @@ def test_networks_of_the_chain_are_scored_on_corrupted_images(chain):
 
 
 def test_fewer_images_are_drawn_once_and_are_the_same_ones_corrupted_alike(chain):
-    assert corrupted_scores.chosen(300, None).tolist() == corrupted_scores.chosen(300, 300).tolist() == list(range(300))
-    few = corrupted_scores.chosen(300, 50)
+    assert (
+        corrupted_scores.chosen_images(300, None).tolist()
+        == corrupted_scores.chosen_images(300, 300).tolist()
+        == list(range(300))
+    )
+    few = corrupted_scores.chosen_images(300, 50)
     assert len(set(few.tolist())) == 50 and few.tolist() == sorted(few.tolist())
     record = chain(SOME.replace("}", ", images: 50}"))
     data = Resident.load(record.folder.parent / "made-00.safetensors", splits=("test",))

@@ -16,8 +16,8 @@ from espalier.data.feed import Feed
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError, Mistake
 from espalier.export.agreement import TOLERANCE, outcome, refuse_difference
-from espalier.export.fed import Fed
 from espalier.export.forms import FP32, INT8, forms
+from espalier.export.graph_inputs import WithNormalization
 from espalier.export.int8 import quantize
 from espalier.export.onnx_files import WindowMaxima, converted, save
 from espalier.export.processor import processor, saturates
@@ -79,7 +79,7 @@ def test_the_forms_of_a_pruned_network_are_measured_side_by_side(exported, prune
     assert {form: int(row["file_bytes"]) for form, row in rows.items()} == {
         form: path.stat().st_size for form, path in files.items()
     }
-    network = Fed(artifact.load(pruned).model, Feed.of(data))
+    network = WithNormalization(artifact.load(pruned).model, Feed.of(data))
     logits = outcome(network, data).logits
     assert float(rows[FP32]["max_logit_difference"]) <= TOLERANCE * float(logits.abs().max())
     assert float(rows[INT8]["max_logit_difference"]) > 0
@@ -206,7 +206,7 @@ def test_weights_have_8_or_7_bits_and_a_step_a_channel(
 def test_a_network_changed_on_the_way_is_refused(exported, pruned, data):
     model = artifact.load(pruned).model
     session = outcome(Session(exported / "fp32.onnx"), data)
-    fed = Fed(model, Feed.of(data))
+    fed = WithNormalization(model, Feed.of(data))
     refuse_difference(session, outcome(fed, data), "resnet")
     first = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
     first.eps = 1e-3

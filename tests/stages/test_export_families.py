@@ -10,7 +10,7 @@ import torch
 
 from espalier.data.feed import Feed
 from espalier.export.agreement import TOLERANCE
-from espalier.export.fed import Fed, of_pixels
+from espalier.export.graph_inputs import WithNormalization, of_pixels
 from espalier.export.int8 import quantize
 from espalier.export.onnx_files import converted, save
 from espalier.export.processor import processor, saturates
@@ -51,7 +51,7 @@ def difference(exported, model, batch):
 @pytest.mark.parametrize("name", networks(QUICK))
 def test_a_family_computes_the_same_as_onnx(name, tmp_path):
     network, feed = built(name).eval(), feed_of(name)
-    model, floats = Fed(network, feed), converted(network, name, size(name))
+    model, floats = WithNormalization(network, feed), converted(network, name, size(name))
     save(tmp_path / "fp32.onnx", floats, feed, "uint8")
     exported = Session(tmp_path / "fp32.onnx")
     for count in (1, 3, 64):
@@ -68,7 +68,7 @@ def test_a_pruned_family_computes_the_same_as_onnx(name, tmp_path):
     if name in UNPRUNABLE:
         pytest.skip(UNPRUNABLE[name])
     network, feed = prune(built(name), size(name), 0.4).eval(), feed_of(name)
-    model = Fed(network, feed)
+    model = WithNormalization(network, feed)
     save(tmp_path / "fp32.onnx", converted(network, name, size(name)), feed, "uint8")
     exported = Session(tmp_path / "fp32.onnx")
     for count in (1, 64):
@@ -87,4 +87,7 @@ def test_a_quantized_family_computes_the_same_as_onnx(name, tmp_path):
     proto = quantized(plain, own, name, size(name), 3)
     save(tmp_path / "quantized.onnx", proto, feed, "uint8")
     bound = 5 * EIGHT_BIT if saturates(processor()) else EIGHT_BIT
-    assert difference(Session(tmp_path / "quantized.onnx"), Fed(network, feed), images(name, 16, seed=7)) <= bound
+    assert (
+        difference(Session(tmp_path / "quantized.onnx"), WithNormalization(network, feed), images(name, 16, seed=7))
+        <= bound
+    )

@@ -16,8 +16,8 @@ from espalier.data.feed import Feed
 from espalier.data.resident import Resident
 from espalier.errors import ArtifactError
 from espalier.export.agreement import outcome
-from espalier.export.fed import INPUTS, Fed
 from espalier.export.forms import FORMS, INT8, PROGRAM, QUANTIZED, opened
+from espalier.export.graph_inputs import INPUTS, WithNormalization
 from espalier.export.onnx_files import converted, save
 from espalier.export.processor import processor, saturates
 from espalier.export.programs import Program
@@ -135,7 +135,10 @@ def test_levels_of_every_width_compute_the_same_as_onnx(widths, scheme, types, p
     }
     assert held == types
     save(tmp_path / "quantized.onnx", proto, Feed.of(data), "uint8")
-    found, expected = outcome(Session(tmp_path / "quantized.onnx"), data), outcome(Fed(model, Feed.of(data)), data)
+    found, expected = (
+        outcome(Session(tmp_path / "quantized.onnx"), data),
+        outcome(WithNormalization(model, Feed.of(data)), data),
+    )
     assert within(found.top1 - expected.top1)
     if not saturates(processor()):
         # A number between two levels may go to the one or the other: no more than a few do.
@@ -224,7 +227,7 @@ def test_files_take_images_in_other_forms(takes, parent, exported, photographs, 
     assert found == pytest.approx([expected] * 2, abs=1e-4)
     images, _ = next(data.batches("validation", 16, pixels=True))
     with torch.inference_mode():
-        logits = Fed(network.model, feed)(images)
+        logits = WithNormalization(network.model, feed)(images)
     for network in (Session(tmp_path / "fp32.onnx"), Program(tmp_path / "program.pt2")):
         torch.testing.assert_close(network(images), logits, rtol=1e-4, atol=1e-4)
 

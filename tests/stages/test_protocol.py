@@ -15,7 +15,7 @@ from espalier.errors import DataError
 from espalier.plan.build import build
 from espalier.plan.manifest import manifest
 from espalier.results.read import tidy
-from espalier.results.requested import asked
+from espalier.results.study_outputs import outputs_of
 from espalier.results.tables import optimism
 from espalier.settings.problems import StudyError
 from espalier.stages.frame.command_line import main
@@ -147,7 +147,7 @@ def test_optimism_is_the_difference_seed_by_seed_with_its_interval(ran, monkeypa
     monkeypatch.chdir(root)
     study = as_results_see_it(found)
     frame = tidy.runs(study)
-    made, summary = (item.make(frame, study) for item in asked(study, "table"))
+    made, summary = (item.make(frame, study) for item in outputs_of(study, "table"))
     assert made.data["model.hidden"].tolist() == ["8", "12"]
     for label, row in zip(("8", "12"), made.data.to_dict("records"), strict=True):
         here = frame[frame["label.model.hidden"] == label]
@@ -164,7 +164,7 @@ def test_optimism_is_the_difference_seed_by_seed_with_its_interval(ran, monkeypa
     assert made.printed["n"].tolist() == ["2 pairs"] * 2
     assert "Where the protocol is published: best epoch on the test split: optimistic" in summary.caption.whole()
     assert set(summary.printed["Protocol"]) == {"clean", "published *"}
-    (figure,) = asked(study, "figure")
+    (figure,) = outputs_of(study, "figure")
     assert "optimistic" in figure.caption(study).whole()
 
 
@@ -186,7 +186,7 @@ def test_where_all_is_optimistic_every_accuracy_bears_the_mark(tmp_path, monkeyp
     disk.finish(tmp_path, study)
     frame = tidy.runs(study)
     assert set(frame["protocol"]) == {"published"}
-    for item in asked(study, "table"):
+    for item in outputs_of(study, "table"):
         made = item.make(frame, study)
         heads = [head for head in made.printed if "top-1" in head or "top-5" in head]
         assert heads and all(head.endswith(" *") for head in heads)
@@ -198,7 +198,9 @@ def test_where_all_is_optimistic_every_accuracy_bears_the_mark(tmp_path, monkeyp
 def test_the_second_split_of_a_report_can_be_chosen_and_is_named(tmp_path):
     text = STUDY.replace("{name: stand_in, image_size: 8}", "{name: cifar10, split: 80/10/10}")
     study = as_results_see_it(plan(tmp_path, text))
-    assert all("a stratified 80/10/10 of all images" in item.caption(study).whole() for item in asked(study, "table"))
+    assert all(
+        "a stratified 80/10/10 of all images" in item.caption(study).whole() for item in outputs_of(study, "table")
+    )
     text = STUDY.replace("{name: stand_in, image_size: 8}", "cifar10").replace(
         "model.hidden: [[8], [12]]", "dataset.split: [official, 80/10/10]"
     )

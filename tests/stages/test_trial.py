@@ -8,7 +8,7 @@ from espalier.errors import Mistake
 from espalier.runs import record
 from espalier.search import trial_file
 from espalier.search.trial_file import Question, Trial
-from espalier.stages.frame.trial import AgainstOthers
+from espalier.stages.frame.trial import TrialStop
 from support.digits_runs import made
 
 WORDS = ["model={name: mlp, hidden: [16]}", "train.batch_size=64", "train.epochs=5", "train.optimizer.lr=0.05"]
@@ -33,7 +33,7 @@ def others(*scores, outcome="running", name=OTHER, looks=()):
 
 
 def against(select="top1", epochs=5):
-    return AgainstOthers(trial_file.path(OWN, "trial-0123456789"), Path("question"), OWN, select, epochs)
+    return TrialStop(trial_file.path(OWN, "trial-0123456789"), Path("question"), OWN, select, epochs)
 
 
 def told():

@@ -60,7 +60,7 @@ def test_paused_and_killed_again_and_again_a_run_ends_with_the_same_bits(digits,
     assert told.data == record.read(whole).content["data"]["checksum"] and 0 < told.wall_s < 600
     state = state_of({"stage": "train", "path": str(cut)})
     assert (state.name, state.paused_at) == ("paused", "paused at 4 of 6")
-    assert "not complete: paused at 4 of 6" in run_table.told(cut)
+    assert "not complete: paused at 4 of 6" in run_table.text(cut)
     made(cut, digits, *WORDS)
     assert outcome(cut) == outcome(whole)
     assert record.read(cut).outcome == "done" and not (cut / "checkpoint").exists()

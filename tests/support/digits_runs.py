@@ -16,9 +16,9 @@ from espalier.runs.work import Work
 from espalier.settings.words import parse
 from espalier.site import device
 from espalier.stages import STAGES
-from espalier.stages.frame.pause import AtRung
+from espalier.stages.frame.pause import RungPause
 from espalier.stages.frame.stage_run import StageRun, make
-from espalier.stages.frame.trial import AgainstOthers
+from espalier.stages.frame.trial import TrialStop
 from espalier.stages.train import build
 from espalier.training.loop import fit
 from espalier.training.state import State
@@ -71,7 +71,7 @@ def made(
     stop: int | None = None,
     until: int | None = None,
     rung: Path | None = None,
-    pausing: AgainstOthers | None = None,
+    pausing: TrialStop | None = None,
 ) -> Path:
     """Make a run of a stage and return its folder.
 
@@ -82,7 +82,7 @@ def made(
     folder.mkdir(exist_ok=True)
     spec = parse(STAGES[stage].settings, words)
     work = (folder, StopAt(stop), Heartbeat(folder), 60, Clock())
-    pausing = AtRung(until, rung) if rung else pausing
+    pausing = RungPause(until, rung) if rung else pausing
     # Latencies are measured for a tenth of the time: 0.1 instead of 1.2 seconds of every pruning.
     with suppress(Interrupted), mock.patch.object(latency, "_BLOCK_S", 0.002):
         make(StageRun(*work, STAGES[stage], spec, data, parents, branches, teacher, pausing))

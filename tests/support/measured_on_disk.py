@@ -8,7 +8,7 @@ from pathlib import Path
 
 from espalier.export.forms import INT8
 from espalier.metrics import measures
-from espalier.networks.scored import EAGER
+from espalier.networks.scored_networks import EAGER
 from espalier.runs.columns import CORRUPTED, MEASURED, write_rows
 from espalier.settings.registry import entries
 from support.sealed import reseal

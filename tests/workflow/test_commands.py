@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from espalier.cli import app
 from espalier.runs import record
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 
 
 @pytest.fixture
@@ -67,7 +67,12 @@ def test_a_run_is_shown_by_id_name_or_folder(done):
     folder = runs(done, "train")[0]
     texts = {
         call("show", name)
-        for name in (str(folder.relative_to(done.folder)), folder.name, folder.name[-10:], spoken(folder.name[-10:]))
+        for name in (
+            str(folder.relative_to(done.folder)),
+            folder.name,
+            folder.name[-10:],
+            spoken_name(folder.name[-10:]),
+        )
     }
     (text,) = texts
     assert "outcome: done" in text and "train.epochs=2" in text and "model.safetensors" in text and "INFO" in text

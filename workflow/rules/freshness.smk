@@ -3,7 +3,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from espalier.results.page import freshness
-from espalier.results.requested import captions, files_read
+from espalier.results.study_outputs import captions, files_read
 
 
 @cache

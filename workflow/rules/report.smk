@@ -1,6 +1,6 @@
 import json
 
-from espalier.results import ending
+from espalier.results import call_end
 
 
 localrules:
@@ -83,9 +83,9 @@ rule report:
 # The page of a study with failed runs shows what there is, and the last line in the terminal names it.
 onsuccess:
     if workflow.is_main_process:
-        ending.of_call(PLAN.studies, failed=False)
+        call_end.finish_call(PLAN.studies, failed=False)
 
 
 onerror:
     if workflow.is_main_process:
-        ending.of_call(PLAN.studies, failed=True)
+        call_end.finish_call(PLAN.studies, failed=True)

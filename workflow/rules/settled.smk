@@ -27,8 +27,8 @@ def grow():
         studies = PLAN.studies.values()
         left = {run for one in studies for point in one.kept for run in point.all_runs}
         unmade = Counter(run.stage for run in RECORDS.unmade() if run in left)
-        for told in CALLS_TOLD:
-            told.grown([manifest_of(study) for study in PLAN.studies], unmade)
+        for each in CALL_REPORTS:
+            each.update_plans([manifest_of(study) for study in PLAN.studies], unmade)
 
 
 def settle(study):

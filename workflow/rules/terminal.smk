@@ -1,8 +1,8 @@
 # What the terminal shows of a call or a dry run, by the logger that profiles/default names. Jobs have no such logger.
-from espalier.results.terminal.call import Call
+from espalier.results.terminal.call_report import CallReport
 from espalier.results.terminal.dry_run import DryRun
 
-CALLS_TOLD = []
+CALL_REPORTS = []
 
 for logger_of_call in workflow.logger_manager.get_log_handlers():
     # Another logger may have been asked for, with --logger.
@@ -11,11 +11,11 @@ for logger_of_call in workflow.logger_manager.get_log_handlers():
         if workflow.output_settings.dryrun:
             logger_of_call.tell_by(DryRun(planned))
         elif CALL:
-            CALLS_TOLD.append(
-                Call(
+            CALL_REPORTS.append(
+                CallReport(
                     planned,
                     submits=CALL != "local",
                     coloured=logger_of_call.coloured,
                 )
             )
-            logger_of_call.tell_by(CALLS_TOLD[-1])
+            logger_of_call.tell_by(CALL_REPORTS[-1])

@@ -11,7 +11,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from espalier.errors import Mistake
-    from espalier.results.making import make
+    from espalier.results.study_folder import make
 
     try:
         _, failures = make(args.folder, args.plan)
@@ -19,7 +19,7 @@ def main() -> None:
         raise SystemExit(f"error: {error}") from None
     if failures:
         traces = [each.trace for each in failures if each.trace]
-        raise SystemExit("\n".join([*traces, *(f"error: {args.folder}/{each.told()}" for each in failures)]))
+        raise SystemExit("\n".join([*traces, *(f"error: {args.folder}/{each.message()}" for each in failures)]))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from espalier.results.compare.comparison import label_columns, row_names
 from espalier.results.format import numbers
 from espalier.results.format.marks import starred
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read.planned_study import Study
 
 if TYPE_CHECKING:
@@ -48,4 +48,4 @@ def labelled(data: "pd.DataFrame", cells: Mapping[str, list[str]], frame: "pd.Da
     words = row_names(labels, data.index, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | dict(cells), len(words))
+    return table_of(data, words | dict(cells), len(words))

@@ -88,7 +88,7 @@ def importance(frame: "pd.DataFrame", study: Study) -> Importance:
     return Importance(parts, (float(r2.mean()), float(r2.min()), float(r2.max())), len(scores), planned, "")
 
 
-def compared(study: Study) -> str:
+def compared_scores(study: Study) -> str:
     """A sentence for captions: which scores are compared."""
     epochs = reached_by_all(study)
     if epochs is None:

@@ -73,9 +73,9 @@ def _complete(frame: "pd.DataFrame", columns: list[str], words: str) -> tuple[st
 
 def _published(frame: "pd.DataFrame", study: Study) -> tuple[str, str]:
     """The worst difference of a network before pruning in the tables that set the study beside published numbers."""
-    from espalier.results.requested import asked
+    from espalier.results.study_outputs import outputs_of
 
-    tables = [item.make(frame, study).data for item in asked(study, "table") if item.name == "published"]
+    tables = [item.make(frame, study).data for item in outputs_of(study, "table") if item.name == "published"]
     whole = [data for data in tables if not {"weight_bits", "activation_bits"} & set(data)]
     differences = []
     for data in whole:

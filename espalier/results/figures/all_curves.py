@@ -22,7 +22,7 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
     """
     frame = frame.assign(trained=trainings.last(frame)) if "run.train" in frame else frame
     chosen = frame if best is None else _best(frame, best)
-    history = trainings.joined(history, chosen)
+    history = trainings.with_extensions(history, chosen)
     groups = _groups(chosen, study, axis, best)
     parts = {name: history[history["run"].isin(runs)] for name, runs in groups.items()}
     begun = {name: part for name, part in parts.items() if len(part)}
@@ -43,7 +43,7 @@ def all_curves(frame, history, study: dict, *, axis: str | None = None, best: Co
     started = len(asked & set(history["run"]))
     notes = [style.missing(started, len(asked), what="history")]
     notes += [f"The {_MOST} of {len(begun)} values with the best validation top-1."] if len(begun) > _MOST else []
-    notes.append(loss_axis.told(_beyond(panels[0], drawn)))
+    notes.append(loss_axis.beyond_plot(_beyond(panels[0], drawn)))
     style.note(figure, " ".join(filter(None, notes)))
     if any(drawn):
         colours = [style.look(index)["color"] for index in range(len(drawn))]

@@ -1,7 +1,7 @@
 from itertools import groupby
 from math import isnan
 
-from espalier.results.compare.course import course
+from espalier.results.compare.search_progress import search_progress
 from espalier.results.format import error_axis, numbers, style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
@@ -19,7 +19,7 @@ _DOTS = {"stopped": "#A8A8A8", "goes on": style.COLOURS[5], "at its end": style.
 def search(frame, history, study: dict):
     """The best validation top-1 so far against the epochs of all trainings together: how soon a search finds good
     settings."""
-    steps, spared = course(frame, history, study)
+    steps, spared = search_progress(frame, history, study)
     count = frame["configuration"].nunique()
     scored = [step for step in steps if not isnan(step.top1)]
     if not scored:
@@ -48,7 +48,7 @@ def search(frame, history, study: dict):
     panel.set_xlabel("Epochs of all trainings together")
     panel.set_ylabel("Validation top-1 (%)")
     style.legend(figure, *panel.get_legend_handles_labels())
-    style.note(figure, " ".join(filter(None, [_told(steps, study), _rungs(parts), missing])))
+    style.note(figure, " ".join(filter(None, [_best_sentence(steps, study), _rungs(parts), missing])))
     return figure
 
 
@@ -60,7 +60,7 @@ def _rungs(parts) -> str:
     return f"Trained: {', '.join(told)}; upright lines between."
 
 
-def _told(steps, study: dict) -> str:
+def _best_sentence(steps, study: dict) -> str:
     """The best of all, and when it came to the front."""
     order = list(dict.fromkeys(step.configuration for step in steps))
     last = {step.configuration: step for step in steps if not isnan(step.top1)}

@@ -24,7 +24,7 @@ def curves(frame, history, study: dict, *, axis: str | None = None, configuratio
     frame = _chosen(frame, study, axis, configuration)
     groups = _groups(frame, axis)
     planned = sum(map(len, groups.values()))
-    history = trainings.joined(history, frame)
+    history = trainings.with_extensions(history, frame)
     seeds = frame.drop_duplicates("trained").set_index("trained")["seed"] if planned else None
     parts = {label: history[history["run"].isin(set(runs))] for label, runs in groups.items()}
     parts = {label: part.assign(seed=part["run"].map(seeds)) for label, part in parts.items() if len(part)}
@@ -53,7 +53,7 @@ def curves(frame, history, study: dict, *, axis: str | None = None, configuratio
         style.epochs(panel)
         panel.set_ylabel(heading)
     style.percent(panels[1].yaxis)
-    notes.append(loss_axis.told(highest))
+    notes.append(loss_axis.beyond_plot(highest))
     style.note(figure, " ".join(filter(None, notes)))
     _named(figure, panels, parts, splits, axis)
     return figure

@@ -13,7 +13,7 @@ _NAMED = 6
 @register("figure", halving=True)
 def halving(frame, history, study: dict):
     """Every configuration from rung to rung of `halving`: a line ends where its configuration was dropped."""
-    data, epochs = rungs.reached(frame, study)
+    data, epochs = rungs.rung_scores(frame, study)
     columns = [f"epoch_{each}" for each in epochs]
     known = data.dropna(subset=columns[:1]) if columns else data.iloc[:0]
     if known.empty:

@@ -1,5 +1,5 @@
 from espalier.counted import counted
-from espalier.results.compare.importance import EXPLAINED, compared, notes
+from espalier.results.compare.importance import EXPLAINED, compared_scores, notes
 from espalier.results.compare.importance import importance as measured
 from espalier.results.format import numbers, style
 from espalier.results.format.captions import Caption
@@ -54,7 +54,7 @@ def caption(study: dict) -> Caption:
     few = f"Where R² of all together is below {EXPLAINED:g}, read nothing into it."
     return Caption(
         "How much of the differences in validation top-1 each setting explains",
-        f"Lines hold 95 % of the shuffles. {few} {compared(study)}",
+        f"Lines hold 95 % of the shuffles. {few} {compared_scores(study)}",
         f"{notes()} {untested(study)}",
         alt="A bar a setting, the most important at the top, each with a line over its range; shares to the right",
     )

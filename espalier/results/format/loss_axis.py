@@ -55,7 +55,7 @@ def mark(panel: "Axes", epochs: Sequence[float], losses: Sequence[float], colour
     return max((loss for loss, out in zip(losses, beyond, strict=True) if out), default=0.0)
 
 
-def told(highest: dict[str, float], most: int = 4) -> str:
+def beyond_plot(highest: dict[str, float], most: int = 4) -> str:
     """A sentence that names what goes beyond the plot, and how far; nothing where nothing does."""
     found = {name: loss for name, loss in highest.items() if loss > 0}
     words = [f"{name} (to {loss:,.0f})" for name, loss in found.items()][:most]

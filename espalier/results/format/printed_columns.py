@@ -12,7 +12,7 @@ _ALWAYS = "top-1"
 _COUNT = "n"
 
 
-def telling(table: Table) -> Table:
+def varying_columns(table: Table) -> Table:
     """The table without columns that are the same in every row; its caption gives their values once.
 
     Columns that are printed only if a study names them are left out too.
@@ -45,7 +45,7 @@ def _is_number(table: Table, place: int, head: str) -> bool:
     return not table.said(place) and _ALWAYS not in head.lower()
 
 
-def chosen(table: Table, headings: tuple[str, ...]) -> Table:
+def select_columns(table: Table, headings: tuple[str, ...]) -> Table:
     """The table with the columns that name its rows, and those under the given headings, in their order; its caption
     defines what not every reader knows.
 

@@ -54,7 +54,7 @@ class Table:
         return replace(self, printed=self.printed.iloc[first:last], bold=bold)
 
 
-def of(
+def table_of(
     data: "pd.DataFrame",
     printed: Mapping[str, list[str]],
     words: int,

@@ -47,7 +47,7 @@ def finished(study: Study, root: Path = Path()) -> Iterator[Finished]:
     Raises:
         ArtifactError: the record of a run or a table that it names is damaged.
     """
-    told, labels = _told(study), _labels(study)
+    given, labels = _given_settings(study), _labels(study)
     for id_, run in study["runs"].items():
         folder = Path(root, run["path"])
         found = records.read(folder) if run["stage"] != "prepare" else None
@@ -63,7 +63,7 @@ def finished(study: Study, root: Path = Path()) -> Iterator[Finished]:
         yield Finished(
             id=id_,
             folder=folder,
-            params=dict(_params(study, id_, told)),
+            params=dict(_params(study, id_, given)),
             numbers=(*_measured(row, started), *_epochs(found, started)),
             tags={name: str(value) for name, value in tags.items() if value is not None},
             started_ms=started,
@@ -72,7 +72,7 @@ def finished(study: Study, root: Path = Path()) -> Iterator[Finished]:
         )
 
 
-def _told(study: Study) -> dict[str, set[str]]:
+def _given_settings(study: Study) -> dict[str, set[str]]:
     """Stage → settings that some run of it gives; one that varies is given by a run at least. Always the seed."""
     found: dict[str, set[str]] = {}
     for run in study["runs"].values():
@@ -80,12 +80,12 @@ def _told(study: Study) -> dict[str, set[str]]:
     return found
 
 
-def _params(study: Study, id_: str, told: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
+def _params(study: Study, id_: str, varied: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
     run = study["runs"][id_]
     if run["parent"]:
-        yield from _params(study, run["parent"], told)
+        yield from _params(study, run["parent"], varied)
     for key, value in run["settings"].items():
-        if key in told[run["stage"]] and value is not None:
+        if key in varied[run["stage"]] and value is not None:
             yield key, value if isinstance(value, str) else json.dumps(value)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from espalier.errors import Mistake
 from espalier.results.mlflow.finished import Finished, finished
 from espalier.results.read.planned_study import Study
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.runs.trackers import mlflow_library
 from espalier.site import file_lock
 
@@ -111,7 +111,7 @@ def _known(client: Any, experiment: str) -> dict[str, list[Any]]:
 def _write(client: Any, experiment: str, run: Finished, links: Path) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    made = client.create_run(experiment, run.started_ms, tags=_fitting(run.tags, 8000), run_name=spoken(run.id))
+    made = client.create_run(experiment, run.started_ms, tags=_fitting(run.tags, 8000), run_name=spoken_name(run.id))
     id_ = made.info.run_id
     client.set_terminated(id_, "FINISHED", run.ended_ms)
     link = links / id_ / "artifacts"

@@ -13,10 +13,10 @@ from espalier.results.compare.comparison import HEADINGS
 from espalier.results.format import numbers
 from espalier.results.format.marks import names
 from espalier.results.format.protocols import mixed, optimistic
-from espalier.results.page.leaderboard import measured, printed
+from espalier.results.page.leaderboard import configuration_table, printed
 from espalier.results.read.planned_study import Study, baseline_number, headline, unit
 from espalier.runs.record import identifier
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class Answer(NamedTuple):
     @property
     def called(self) -> str:
         """The run's spoken name."""
-        return spoken(identifier(Path(self.folder)))
+        return spoken_name(identifier(Path(self.folder)))
 
 
 def answers(frame: "pd.DataFrame", study: Study) -> list[Answer]:
     """The best, the smallest and the fastest configuration; none while none has a result."""
-    data = measured(frame, study)
+    data = configuration_table(frame, study)
     data = data[data["validation_top1_n"] > 0]
     if data.empty:
         return []
@@ -114,17 +114,17 @@ def findings(frame: "pd.DataFrame", study: Study) -> list[tuple[str, str]]:
     if baseline_number(study) is None:
         return []
     data, named = compared(frame, study), names(study)
-    told = []
+    found = []
     for verdict in (verdicts.BETTER, verdicts.WORSE, verdicts.EQUIVALENT):
         rows = data[data["verdict"] == verdict].sort_values("difference", ascending=verdict == verdicts.WORSE)
         if len(rows) or (verdict == verdicts.BETTER and data["p"].notna().any()):
             each = [f"{named[number]} ({numbers.signed(apart)})" for number, apart in rows["difference"].items()]
             head = f"{verdict.capitalize()} {'to' if verdict == verdicts.EQUIVALENT else 'than'} the baseline"
-            told.append((head, _listed(each, "; ") or "none"))
+            found.append((head, _listed(each, "; ") or "none"))
     unsure = data[data["verdict"].str.startswith(verdicts.OPEN)]
     if len(unsure):
-        told.append(("Not resolved", _unresolved(unsure, len(data) - 1, study)))
-    return told
+        found.append(("Not resolved", _unresolved(unsure, len(data) - 1, study)))
+    return found
 
 
 def _unresolved(unsure: "pd.DataFrame", count: int, study: Study) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from espalier.files import write_text
 from espalier.plan.manifest import digest
 from espalier.results.read.planned_study import Study
-from espalier.results.requested import files_read
+from espalier.results.study_outputs import files_read
 from espalier.runs import record as records
 from espalier.runs.record import Record
 

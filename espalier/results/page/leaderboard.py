@@ -11,7 +11,7 @@ from espalier.results.format.marks import marked, names
 from espalier.results.read import convergence, rungs
 from espalier.results.read.planned_study import Study, baseline_number, configurations, headline, labels
 from espalier.results.read.run_state import State
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Leaderboard(NamedTuple):
     rows: list[Row]
 
 
-def settled(frame: "pd.DataFrame", states: Mapping[str, State]) -> "pd.DataFrame":
+def without_unfinished(frame: "pd.DataFrame", states: Mapping[str, State]) -> "pd.DataFrame":
     """The frame without the measures of networks that a stage is still to change: those are of the network before."""
     changing = [name for name in frame if name.startswith("run.") and STAGES[name[4:]].changes]
     ready = frame[changing].map(lambda run: not isinstance(run, str) or states[run].name == "done").all(axis=1)
@@ -75,7 +75,7 @@ def settled(frame: "pd.DataFrame", states: Mapping[str, State]) -> "pd.DataFrame
     return frame.assign(**{name: frame[name].where(ready) for name in measures})
 
 
-def measured(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
+def configuration_table(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
     """A row a configuration: what `grouped` says of it, and the mean of every cost that was measured."""
     data = grouped(frame, "configuration", study)
     for name in NAMES:
@@ -89,7 +89,7 @@ def measured(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
 def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
     """The study's configurations, also those without a result: what a rung has ended stands below, the later the
     higher."""
-    data = measured(frame, study)
+    data = configuration_table(frame, study)
     stopped = rungs.of_configurations(study)
     data["stopped_at"] = [stopped[number].epochs if number in stopped else float("inf") for number in data.index]
     data["stopped_score"] = [stopped[number].score if number in stopped else None for number in data.index]
@@ -132,7 +132,7 @@ def leaderboard(frame: "pd.DataFrame", study: Study) -> Leaderboard:
 
 def _called(runs: Sequence[str], study: Study) -> str:
     """The spoken names of the trainings among a configuration's runs."""
-    return ", ".join(spoken(run) for run in runs if study["runs"][run]["stage"] == "train")
+    return ", ".join(spoken_name(run) for run in runs if study["runs"][run]["stage"] == "train")
 
 
 def _convergence(data: "pd.DataFrame") -> dict[str, list[Cell]]:

@@ -68,10 +68,10 @@ def policies(study: Study) -> list[Previewed]:
 
 def settings(spec: TrainStage) -> str:
     """The policy of a run with all its settings, those at their defaults too."""
-    return ", ".join(map(_told, spec.augment)) or "no augmentation"
+    return ", ".join(map(_augmentation, spec.augment)) or "no augmentation"
 
 
-def _told(one: Choice) -> str:
+def _augmentation(one: Choice) -> str:
     """An augmentation with all its settings."""
     return " ".join([one.name, *(f"{key}={_value(value)}" for key, value in one.settings().items())])
 
@@ -111,7 +111,7 @@ def draw_alone(previewed: Previewed, samples: "Sequence[Sample]", each: "Sequenc
         each: the same samples under each augmentation alone, in the policy's order
     """
     seen = [[sample.seen[0] for sample in one] for one in (*each, samples)]
-    told = [_told(one) for one in previewed.spec.augment]
+    told = [_augmentation(one) for one in previewed.spec.augment]
     rows = [*zip([*(f"{one}, alone" for one in told), "all of them, one after the other"], seen, strict=True)]
     # A policy of one augmentation is that one.
     rows = [(told[0], seen[0])] if len(each) == 1 else rows

@@ -8,7 +8,7 @@ from espalier.results.read.run_state import state_of
 from espalier.runs import record as records
 from espalier.runs.owner import owner, words
 from espalier.runs.record import Record
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.settings.keys import flat
 
 _LINES = 10
@@ -29,9 +29,9 @@ _FACTS = (
 )
 
 
-def told(folder: Path) -> str:
+def text(folder: Path) -> str:
     """Everything about a run's folder that a user asks first."""
-    lines = [f"{folder}", f"  called: {spoken(records.identifier(folder))}"]
+    lines = [f"{folder}", f"  called: {spoken_name(records.identifier(folder))}"]
     try:
         record = records.read(folder)
         lines += _recorded(record) if record else [f"  {_unfinished(folder)}"]

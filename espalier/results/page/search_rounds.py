@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def told(frame: "pd.DataFrame", study: Study) -> list[str]:
+def lines(frame: "pd.DataFrame", study: Study) -> list[str]:
     """How the points came about, and the best configuration of each round so far; nothing of a study without rounds."""
     if not (search := study.get("rounds")):
         return []

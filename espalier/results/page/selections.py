@@ -21,7 +21,7 @@ class Selection(NamedTuple):
     optimism: float | None
     """what the best of so many is expected to lie above its own worth, if all were equally good"""
 
-    def told(self) -> str:
+    def text(self) -> str:
         """One sentence, and what it is worth."""
         names = "; ".join(f"{name} ({numbers.plain(abs(mean))})" for name, mean in self.chosen)
         if self.among == 1:

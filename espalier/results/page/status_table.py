@@ -23,12 +23,12 @@ _WORDS = 100
 """Letters of what a run in trouble says."""
 
 
-def told(study: Study, root: Path = Path()) -> str:
+def text(study: Study, root: Path = Path()) -> str:
     """Counts of every state with the best validation top-1 so far, hours, and the runs that want attention with the
     paths of their logs."""
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(lambda run: state_of(run, root), study["runs"].values())
-        states = rungs.overlaid(study, dict(zip(study["runs"], found, strict=True)))
+        states = rungs.mark_stopped(study, dict(zip(study["runs"], found, strict=True)))
     known, said = facts(study, states, root), protocol_notice(study).partition(". ")[0]
     found = Counter(state.name for state in states.values())
     shown = [name for name in STATES if name in _ALWAYS or found[name]]
@@ -63,9 +63,9 @@ def _open(study: Study, root: Path) -> list[str]:
     return [f"  next: {asked['asks']}; {there} of {len(asked['files'])} have"]
 
 
-def over(study: Study, root: Path = Path()) -> bool:
+def is_over(study: Study, root: Path = Path()) -> bool:
     """Whether no run of the study is at work or still to be made."""
-    states = rungs.overlaid(study, {id_: state_of(run, root) for id_, run in study["runs"].items()})
+    states = rungs.mark_stopped(study, {id_: state_of(run, root) for id_, run in study["runs"].items()})
     return not {state.name for state in states.values()} & {"running", "waiting"}
 
 

@@ -16,14 +16,14 @@ from espalier.results.format.notices import notices
 from espalier.results.format.protocols import choosing
 from espalier.results.format.templates import page
 from espalier.results.page import answers, browser, contents, explore, search_rounds
-from espalier.results.page.leaderboard import leaderboard, settled
+from espalier.results.page.leaderboard import leaderboard, without_unfinished
 from espalier.results.page.selections import selections
 from espalier.results.read import convergence
 from espalier.results.read.data_sets import prepared
 from espalier.results.read.planned_study import Study, axis_names, configurations, headline
 from espalier.results.read.run_state import ENDED, STATES, TROUBLED, State, last_words
-from espalier.results.requested import Asked, asked
-from espalier.runs.spoken import spoken
+from espalier.results.study_outputs import StudyOutput, outputs_of
+from espalier.runs.spoken_name import spoken_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +38,10 @@ _LOG_LETTERS = 4000
 def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: Mapping[str, State]) -> None:
     """Write the page and explore.html beside it; links are relative, so that both open from a disk."""
     folder = path.parent
-    ready = settled(frame, states)
+    ready = without_unfinished(frame, states)
     counts = Counter(state.name for state in states.values())
-    tables = [_table(item, study, frame, folder) for item in asked(study, "table")]
-    figures = [_figure(item, study, folder) for item in asked(study, "figure")]
+    tables = [_table(item, study, frame, folder) for item in outputs_of(study, "table")]
+    figures = [_figure(item, study, folder) for item in outputs_of(study, "figure")]
     data_sets, downloads = prepared(study), [(name, link) for name, link in _downloads(folder, plan) if link]
     board = leaderboard(ready, study)
     charts = explore.write(folder / explore.NAME, study, ready, bool(data_sets), downloads)
@@ -61,7 +61,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
         optimism=answers.optimism(study),
         tested=headline(study) == "test_top1",
         axes=_axes(study),
-        selected=[*search_rounds.told(ready, study), *dict.fromkeys(one.told() for one in selections(study))],
+        selected=[*search_rounds.lines(ready, study), *dict.fromkeys(one.text() for one in selections(study))],
         configurations=len(configurations(study)),
         common=_common(study),
         troubled=[_trouble(id_, study, states[id_], folder) for id_ in states if states[id_].name in TROUBLED],
@@ -79,7 +79,7 @@ def write(path: Path, plan: Path, study: Study, frame: "pd.DataFrame", states: M
             bool(data_sets),
         ),
         commands=[
-            (id_, "" if run["stage"] == "prepare" else spoken(id_), states[id_].name, shlex.join(run["command"]))
+            (id_, "" if run["stage"] == "prepare" else spoken_name(id_), states[id_].name, shlex.join(run["command"]))
             for id_, run in study["runs"].items()
         ],
         provenance=origins(states),
@@ -98,14 +98,14 @@ def _beside(folder: Path, part: str, key: str, suffixes: tuple[str, ...]) -> dic
     return {suffix: _link(path, folder) for suffix, path in paths.items() if path.exists()}
 
 
-def _table(item: Asked, study: Study, frame: "pd.DataFrame", folder: Path) -> dict[str, Any]:
-    made, _ = item.tried(frame, study)
+def _table(item: StudyOutput, study: Study, frame: "pd.DataFrame", folder: Path) -> dict[str, Any]:
+    made, _ = item.make_or_explain(frame, study)
     files = _beside(folder, "tables", item.key, table_files.FORMATS)
     rows, title = len(made.printed), made.caption.title
     return {"key": item.key, "title": title, "rows": rows, "html": table_files.html(made), "files": files}
 
 
-def _figure(item: Asked, study: Study, folder: Path) -> dict[str, Any]:
+def _figure(item: StudyOutput, study: Study, folder: Path) -> dict[str, Any]:
     files = _beside(folder, "figures", item.key, ("png", "pdf"))
     size = _size(folder / "figures" / f"{item.key}.png") if "png" in files else None
     return {"key": item.key, "caption": item.caption(study), "files": files, "size": size}

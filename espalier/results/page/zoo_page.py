@@ -5,13 +5,13 @@ from espalier.results.format import style, table_files
 from espalier.results.format.templates import page
 from espalier.results.page import study_page
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
-from espalier.results.requested import Asked
+from espalier.results.study_outputs import StudyOutput
 
-TABLES = [Asked("table", name, name, {}) for name in ("networks", "compactness")]
+TABLES = [StudyOutput("table", name, name, {}) for name in ("networks", "compactness")]
 FIGURES = [
-    Asked("figure", "scalability", "scalability", {"by": "image_size"}),
-    Asked("figure", "scalability_depth", "scalability", {"by": "depth"}),
-    Asked("figure", "activation_memory", "activation_memory", {}),
+    StudyOutput("figure", "scalability", "scalability", {"by": "image_size"}),
+    StudyOutput("figure", "scalability_depth", "scalability", {"by": "depth"}),
+    StudyOutput("figure", "activation_memory", "activation_memory", {}),
 ]
 
 

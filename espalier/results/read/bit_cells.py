@@ -78,9 +78,9 @@ def cells(frame: "pd.DataFrame", study: Study) -> "pd.DataFrame":
             "before_validation_top1": number(metrics(study, parent), "validation_top1"),
             "before_test_top1": of_run.get(parent, nan),
         }
-        for widths in _asked(settings):
+        for widths in _measured_widths(settings):
             row = measured.get(widths, {})
-            cell = head | dict(zip(_WIDTHS, widths, strict=True)) | {"kept": widths == kept(settings)}
+            cell = head | dict(zip(_WIDTHS, widths, strict=True)) | {"kept": widths == kept_widths(settings)}
             cell |= {name: number(row, name) for name in (*_SIZES, "validation_top1")}
             found.append(cell | {"test_top1": of_setting.get((run, *widths), nan)} | before)
     names = ("validation_top1", "test_top1", "before_validation_top1", "before_test_top1")
@@ -112,16 +112,16 @@ def schemes(study: Study) -> list[str]:
     return [*dict.fromkeys(run["settings"]["quantize.scheme.name"] for run in runs if run["stage"] == "quantize")]
 
 
-def _asked(settings: Mapping) -> list[tuple[int, int]]:
+def _measured_widths(settings: Mapping) -> list[tuple[int, int]]:
     widths = (settings[f"quantize.{name}"] for name in _WIDTHS)
     first, second = widths
     return [(weights, activations) for weights in first for activations in second]
 
 
-def kept(settings: Mapping) -> tuple[int, int]:
+def kept_widths(settings: Mapping) -> tuple[int, int]:
     """The widths of weights and activations that a chain goes on with, by the settings of its quantization."""
-    asked = _asked(settings)[0]
+    first = _measured_widths(settings)[0]
     weights, activations = (
-        settings.get(f"quantize.keep.{name}", own) for name, own in zip(_WIDTHS, asked, strict=True)
+        settings.get(f"quantize.keep.{name}", own) for name, own in zip(_WIDTHS, first, strict=True)
     )
     return weights, activations

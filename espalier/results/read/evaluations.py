@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from espalier.errors import Mistake
 from espalier.results.read.accounts import WORDS, whole
-from espalier.results.read.bit_cells import kept, number, rows
+from espalier.results.read.bit_cells import kept_widths, number, rows
 from espalier.results.read.planned_study import Study, configurations
 from espalier.runs.columns import CORRUPTED
 from espalier.stages import STAGES
@@ -86,7 +86,7 @@ def shown(study: Study, named: Mapping[str, str] | None) -> int:
 def _words(stage: str, settings: Mapping[str, Any]) -> str:
     """What a network is called by the stage that made it, with its widths."""
     words = WORDS.get(stage, stage)
-    return words + " (W{} A{})".format(*kept(settings)) if stage == "quantize" else words
+    return words + " (W{} A{})".format(*kept_widths(settings)) if stage == "quantize" else words
 
 
 def _evaluated(frame: "pd.DataFrame") -> Iterator[tuple[dict[str, int], Any]]:

@@ -35,7 +35,7 @@ def stops(study: Study) -> dict[str, Stop]:
     return found
 
 
-def compared(study: Study) -> set[str]:
+def compared_trainings(study: Study) -> set[str]:
     """Ids of the trainings that rungs have compared; what follows from a selection is not among them."""
     return {run for rung in study.get("rungs", ()) for each in rung["candidates"] for run in each["runs"]}
 
@@ -70,7 +70,7 @@ def of_configurations(study: Study) -> dict[int, Stop]:
     return {number: stop for number, stop in found if stop}
 
 
-def overlaid(study: Study, states: Mapping[str, State]) -> dict[str, State]:
+def mark_stopped(study: Study, states: Mapping[str, State]) -> dict[str, State]:
     """The states of a study's runs, those that are never to be made told as stopped.
 
     A run that is made all the same, since another study asks for it, keeps its state.
@@ -97,7 +97,7 @@ def _all(study: Study, point: Mapping[str, Any]) -> list[str]:
     return own + [teacher for id_ in own if (teacher := study["runs"][id_].get("teacher"))]
 
 
-def reached(frame: "pd.DataFrame", study: Study) -> "tuple[pd.DataFrame, list[int]]":
+def rung_scores(frame: "pd.DataFrame", study: Study) -> "tuple[pd.DataFrame, list[int]]":
     """Scores at the rungs, and the rungs' epochs in ascending order.
 
     The table has a row a configuration: `epoch_<n>` for each rung and for the end, a mean over its seeds, and

@@ -17,7 +17,7 @@ from espalier.results.read.run_state import STATES, STOPPED, State, chain_state,
 from espalier.runs import record as records
 from espalier.runs.columns import HISTORY
 from espalier.runs.record import DONE
-from espalier.runs.spoken import spoken
+from espalier.runs.spoken_name import spoken_name
 from espalier.stages import STAGES
 
 COSTS = ("wall_s", "cpu_s", "images_per_s", "peak_memory_mib")
@@ -27,7 +27,7 @@ stage of a chain that measures one speaks for it."""
 
 def states(study: Study, root: Path = Path()) -> dict[str, State]:
     """Run id → its state."""
-    return rungs.overlaid(study, {id_: state_of(run, root) for id_, run in study["runs"].items()})
+    return rungs.mark_stopped(study, {id_: state_of(run, root) for id_, run in study["runs"].items()})
 
 
 def refuse_damaged(known: Mapping[str, State]) -> None:
@@ -77,7 +77,7 @@ def runs(study: Study, root: Path = Path(), known: Mapping[str, State] | None = 
         row["state"] = STOPPED if stop else chain_state([known[id_].name for id_ in point["runs"].values()])
         row |= {f"label.{axis}": label for axis, label in zip(study["axes"], here, strict=True)}
         row |= {f"run.{stage}": id_ for stage, id_ in point["runs"].items()}
-        row |= {f"spoken.{stage}": spoken(id_) for stage, id_ in point["runs"].items() if stage != "prepare"}
+        row |= {f"spoken.{stage}": spoken_name(id_) for stage, id_ in point["runs"].items() if stage != "prepare"}
         row |= {f"folder.{stage}": study["runs"][id_]["path"] for stage, id_ in point["runs"].items()}
         row |= {key: settings.get(key) for key in varying}
         # A training stopped at a rung has no result here, even if another study has trained it to its end.

@@ -40,7 +40,7 @@ def wall_s(frame: "pd.DataFrame") -> "pd.Series":
     return frame["train_wall_s"] + frame["extend_wall_s"].where(frame["run.extend"].notna(), 0.0)
 
 
-def joined(history: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":
+def with_extensions(history: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":
     """A history in which the epochs of every extension are numbered on from those of its training.
 
     Where no row of `frame` ends with that training, so that it has no line of its own, its epochs are copied in front

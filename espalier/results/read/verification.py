@@ -20,7 +20,7 @@ class Verification:
     incomplete: int
     wrong: tuple[str, ...]
 
-    def told(self) -> str:
+    def text(self) -> str:
         read = f"{counted(self.files, 'file')} of {counted(self.runs, 'complete run')}"
         head = f"{read} were read; {counted(self.incomplete, 'run is', 'runs are')} not complete"
         return "\n".join([*self.wrong, f"{head}; {len(self.wrong) or 'nothing'} wrong"])

@@ -5,7 +5,7 @@ from espalier.results.compare.comparison import label_columns, row_names, spread
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read.accounts import MEASURES, accounts
 from espalier.results.read.planned_study import headline
 from espalier.settings.registry import register
@@ -40,7 +40,7 @@ def accounting(frame, study: dict) -> Table:
     data = data.drop(columns="configuration")
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, len(words))
+    return table_of(data, words | cells, len(words))
 
 
 def _printed(data: "pd.DataFrame") -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from espalier.results.compare.comparison import HEADINGS, first_places, label_co
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read.planned_study import configurations, headline
 from espalier.settings.registry import register
 from espalier.settings.types import Positive
@@ -49,7 +49,7 @@ def against_baseline(frame, study: dict, *, baseline: dict[str, str] | None = No
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, 1, bold)
+    return table_of(data, words | cells, 1, bold)
 
 
 def _printed(data: "pd.DataFrame", measure: str) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from espalier.results.compare.comparison import (
 )
 from espalier.results.compare.verdicts import BOLD
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.settings.registry import register
 from espalier.settings.types import Count
 
@@ -31,7 +31,7 @@ def best(frame, study: dict, *, count: Count = 10) -> Table:
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, len(words), bold, asked_for=ASKED_FOR)
+    return table_of(data, words | cells, len(words), bold, asked_for=ASKED_FOR)
 
 
 def caption(study: dict, *, count: int) -> Caption:

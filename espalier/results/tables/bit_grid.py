@@ -5,7 +5,7 @@ from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import starred
 from espalier.results.format.protocols import choosing, chosen
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import bit_cells
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
@@ -39,7 +39,7 @@ def bit_grid(frame, study: dict, *, split: Literal["test", "validation"] = "test
     cells["n"] = [f"{n['min']} to {n['max']}" if n["min"] < n["max"] else str(n["min"]) for n in counts]
     for place, (axis, column) in enumerate(label_columns(frame, data["configuration"], study).items()):
         data.insert(place, axis, column)
-    return of(data.drop(columns="configuration"), words | cells, len(words))
+    return table_of(data.drop(columns="configuration"), words | cells, len(words))
 
 
 def _width(bits: float) -> str:

@@ -10,7 +10,7 @@ from espalier.results.compare.comparison import (
 )
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import rest
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read.planned_study import along, axis_names, baseline_number, headline
 from espalier.settings.registry import register
 from espalier.settings.types import Positive
@@ -31,7 +31,7 @@ def by_axis(frame, study: dict, *, axis: str, margin: Positive = 0.5) -> Table:
         words = headed({axis: [str(label) for label in data.index]}, study)
         cells = printed(data, study)
         data.insert(0, axis, data.index)
-        return of(data, words | cells, 1, asked_for=ASKED_FOR)
+        return table_of(data, words | cells, 1, asked_for=ASKED_FOR)
     from espalier.results.compare import other_images
     from espalier.results.compare.samples import samples
 
@@ -52,7 +52,7 @@ def by_axis(frame, study: dict, *, axis: str, margin: Positive = 0.5) -> Table:
     (data["first_place"],) = bold.values()
     data = data.join(found)
     data.insert(0, axis, labels)
-    return of(data, words | cells, 1, bold, asked_for=ASKED_FOR)
+    return table_of(data, words | cells, 1, bold, asked_for=ASKED_FOR)
 
 
 def caption(study: dict, *, axis: str, margin: float) -> Caption:

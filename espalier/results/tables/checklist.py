@@ -1,7 +1,7 @@
 from espalier.results.compare.comparison import protocol
 from espalier.results.compare.reporting_checklist import Item, items
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.settings.registry import register
 
 
@@ -14,7 +14,7 @@ def checklist(frame, study: dict) -> Table:
     found = items(frame, study)
     data = pd.DataFrame(found, columns=Item._fields)
     printed = {"Asked": data["asked"].tolist(), "Satisfied": data["met"].tolist(), "Found": data["found"].tolist()}
-    return of(data, printed, 3)
+    return table_of(data, printed, 3)
 
 
 def caption(study: dict) -> Caption:

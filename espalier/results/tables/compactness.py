@@ -1,6 +1,6 @@
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import zoo_counts
 from espalier.results.read.zoo_counts import COUNTS
 from espalier.settings.registry import register
@@ -23,7 +23,7 @@ def compactness(frame, study: dict) -> Table:
         for key, whose in zip(pair, ("Standard", "Variant"), strict=True):
             printed[f"{whose} {head} ({prefix})"] = [numbers.scaled(value, divisor, True) for value in data[key]]
         printed[f"Compactness, {head} (%)"] = [numbers.plain(value, 1) for value in data[f"{column}_compactness"]]
-    return of(data, printed, 3)
+    return table_of(data, printed, 3)
 
 
 def caption(study: dict) -> Caption:

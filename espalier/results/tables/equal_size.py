@@ -5,7 +5,7 @@ from espalier.results.compare.comparison import protocol, spread_words
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read.planned_study import headline
 from espalier.settings.registry import register
 
@@ -36,7 +36,7 @@ def equal_size(frame, study: dict) -> Table:
     columns += [f"{way}_{part}" for way in found.WAYS for part in _PARTS] + ["difference"]
     table = pd.DataFrame(lines, columns=columns)
     words = {"Built": table["built"].tolist(), "Pruned": table["pruned"].tolist()}
-    return of(table, words | _printed(table), len(words))
+    return table_of(table, words | _printed(table), len(words))
 
 
 def _printed(table: "pd.DataFrame") -> dict[str, list[str]]:

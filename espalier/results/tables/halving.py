@@ -1,7 +1,7 @@
 from espalier.results.compare.comparison import label_columns, row_names
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import rungs
 from espalier.settings.registry import register
 
@@ -9,14 +9,14 @@ from espalier.settings.registry import register
 @register("table", halving=True)
 def halving(frame, study: dict) -> Table:
     """What each configuration had reached at every rung of `halving`, and which of them went on."""
-    data, epochs = rungs.reached(frame, study)
+    data, epochs = rungs.rung_scores(frame, study)
     labels = label_columns(frame, data.index, study)
     words = row_names(labels, data.index, study)
     cells = {f"Epoch {each}": [numbers.plain(value) for value in data[f"epoch_{each}"]] for each in epochs}
     cells["Stopped after"] = ["" if each != each else f"{each:.0f}" for each in data["stopped_at"]]
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, len(words), matrix=True)
+    return table_of(data, words | cells, len(words), matrix=True)
 
 
 def caption(study: dict) -> Caption:

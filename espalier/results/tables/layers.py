@@ -3,7 +3,7 @@ from pathlib import Path
 
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read.planned_study import short_names
 from espalier.settings.registry import register
 from espalier.settings.types import Count
@@ -27,7 +27,7 @@ def layers(frame, study: dict, *, repeat: Count = 1) -> Table:
     data = pd.DataFrame({name: [column.get(layer) for layer in order] for name, column in found.items()}, dtype=float)
     cells = {name: [numbers.plain(value, 1) for value in data[name]] for name in data}
     data.insert(0, "layer", order)
-    return of(data, {"Layer": order} | cells, 1, matrix=True)
+    return table_of(data, {"Layer": order} | cells, 1, matrix=True)
 
 
 def _sparsity(path: Path) -> dict[str, float]:

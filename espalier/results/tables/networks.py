@@ -1,6 +1,6 @@
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import zoo_counts
 from espalier.results.read.zoo_counts import ACTIVATIONS, COUNTS, IMAGES, LAYERS
 from espalier.settings.registry import register
@@ -22,7 +22,7 @@ def networks(frame, study: dict) -> Table:
         "Kept in training (MiB)": [numbers.plain(value) for value in data["activation_saved_mib"]],
         "What makes it small": [words or numbers.MISSING for words in data["novelty"]],
     }
-    return of(data, printed, 2)
+    return table_of(data, printed, 2)
 
 
 def caption(study: dict) -> Caption:

@@ -5,7 +5,7 @@ from espalier.results.compare.comparison import headed
 from espalier.results.compare.statistics import estimate
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.settings.registry import register
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def optimism(frame, study: dict) -> Table:
     cells = headed(named, study) | _printed(data)
     for place, (axis, column) in enumerate(named.items()):
         data.insert(place, axis, column)
-    return of(data, cells, len(named))
+    return table_of(data, cells, len(named))
 
 
 _COLUMNS = (

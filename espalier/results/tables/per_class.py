@@ -3,7 +3,7 @@ from espalier.results.compare.configuration_table import spreads
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import names
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import evaluations
 from espalier.settings.registry import register
 
@@ -28,8 +28,8 @@ def per_class(frame, study: dict, *, configuration: dict[str, str] | None = None
     cells |= {"Images": [f"{count:.0f}" for count in data["images"]], "n": [str(n) for n in data["n"]]}
     if data.empty:
         words = {"Class": [f"No evaluation of {names(study)[shown]} has measured this yet"]}
-        return of(data.reindex(range(1)), words | {head: [numbers.MISSING] for head in cells}, 1)
-    return of(data, {"Class": data["class"].tolist()} | cells, 1)
+        return table_of(data.reindex(range(1)), words | {head: [numbers.MISSING] for head in cells}, 1)
+    return table_of(data, {"Class": data["class"].tolist()} | cells, 1)
 
 
 def caption(study: dict, *, configuration: dict[str, str] | None) -> Caption:

@@ -5,7 +5,7 @@ from espalier.results.compare.comparison import label_columns, row_names, spread
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.protocols import chosen
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import trainings
 from espalier.results.read.planned_study import headline, headline_words
 from espalier.settings.registry import register
@@ -25,7 +25,7 @@ def pruning(frame, study: dict) -> Table:
     cells = _printed(data, study)
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, len(words))
+    return table_of(data, words | cells, len(words))
 
 
 def measured(frame: "pd.DataFrame", study: dict) -> "pd.DataFrame":

@@ -6,7 +6,7 @@ from espalier.results.compare.comparison import headed, protocol, spread_words
 from espalier.results.compare.costs import costs
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import bit_cells
 from espalier.results.read.planned_study import headline
 from espalier.settings.registry import register
@@ -61,7 +61,7 @@ def published(frame, study: dict, *, file: str, value: str = "top1_pct") -> Tabl
         words = {"Published as": data[_NAME].tolist()} | words
     printed = words | _printed(data, headline(study))
     unused = [axis for axis in study["axes"] if axis not in shown]
-    return of(data.drop(columns=unused), printed, len(words))
+    return table_of(data.drop(columns=unused), printed, len(words))
 
 
 def _ours(frame: "pd.DataFrame", study: dict, *, cells: bool) -> "pd.DataFrame":

@@ -1,7 +1,7 @@
 from espalier.results.compare.comparison import label_columns, row_names, spread_words
 from espalier.results.compare.configuration_table import spreads
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import evaluations
 from espalier.results.read.planned_study import Study
 from espalier.settings.registry import register
@@ -23,7 +23,7 @@ def robustness(frame, study: dict) -> Table:
     data = data.drop(columns="configuration")
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, len(words))
+    return table_of(data, words | cells, len(words))
 
 
 def caption(study: dict) -> Caption:

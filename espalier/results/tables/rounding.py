@@ -6,7 +6,7 @@ from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import starred
 from espalier.results.format.protocols import chosen
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import bit_cells
 from espalier.settings.registry import register
 from espalier.settings.types import Literal
@@ -38,7 +38,7 @@ def rounding(frame, study: dict, *, split: Literal["test", "validation"] = "test
     ways = [*dict.fromkeys(found.sort_values("order", kind="stable")["way"])]
     if len(ways) < 2:
         text = "Nothing to compare: no two ways to quantize meet on the same network at the same widths."
-        return of(pd.DataFrame(), {"Rounding": [text]}, 1)
+        return table_of(pd.DataFrame(), {"Rounding": [text]}, 1)
     values = found.pivot_table("value", [*_KEY, "repeat"], "way", sort=False, dropna=False)[ways]
     means, deviations = (values.groupby(level=_KEY, sort=False).agg(how) for how in ("mean", "std"))
     changes = values.sub(values[ways[0]], axis=0).groupby(level=_KEY, sort=False).mean()
@@ -65,7 +65,7 @@ def rounding(frame, study: dict, *, split: Literal["test", "validation"] = "test
     for way in ways:
         data[f"{way}_mean"], data[f"{way}_sd"] = means[way].to_numpy(), deviations[way].to_numpy()
         data[f"{way}_change"] = changes[way].to_numpy()
-    return of(data, words | cells, len(words))
+    return table_of(data, words | cells, len(words))
 
 
 def way(settings: Mapping) -> str:

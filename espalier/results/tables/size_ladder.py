@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 from espalier.results.compare.comparison import label_columns, row_names
 from espalier.results.format import numbers
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.results.read import coded_files
 from espalier.results.read.planned_study import unit
 from espalier.settings.registry import register
@@ -32,7 +32,7 @@ def size_ladder(frame, study: dict) -> Table:
     data = data.drop(columns="configuration")
     for place, (axis, column) in enumerate(labels.items()):
         data.insert(place, axis, column)
-    return of(data, words | cells, len(words))
+    return table_of(data, words | cells, len(words))
 
 
 def _with_missing(data: "pd.DataFrame", frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -10,7 +10,7 @@ from espalier.results.compare.comparison import (
 )
 from espalier.results.compare.verdicts import BOLD, SHORT_BOLD
 from espalier.results.format.captions import Caption
-from espalier.results.format.table import Table, of
+from espalier.results.format.table import Table, table_of
 from espalier.settings.registry import register
 
 
@@ -25,7 +25,7 @@ def summary(frame, study: dict) -> Table:
         data.insert(place, axis, column)
     cells = printed(data, study)
     (data["first_place"],) = bold.values()
-    return of(data, words | cells, len(words), bold, asked_for=ASKED_FOR)
+    return table_of(data, words | cells, len(words), bold, asked_for=ASKED_FOR)
 
 
 def caption(study: dict) -> Caption:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from espalier.counted import counted
 from espalier.results.read.planned_study import Study
-from espalier.results.terminal.call import NOISE, SILENT
+from espalier.results.terminal.call_report import NOISE, SILENT
 from espalier.results.terminal.names import Names
 from espalier.stages import STAGES
 

@@ -40,7 +40,7 @@ class Pilot:
         return cls(Slots(folder or shared_folder(), devices, each), max(1, cores // runs))
 
     @classmethod
-    def told(cls) -> "Pilot | None":
+    def from_environment(cls) -> "Pilot | None":
         """The pilot that has started this process; None where there is none."""
         if VARIABLE not in os.environ:
             return None
@@ -62,7 +62,7 @@ def board(processes: int = 1) -> int | None:
         Interrupted: the pilot ends.
     """
     global _held
-    pilot = Pilot.told()
+    pilot = Pilot.from_environment()
     if pilot is None:
         return None
     if _held is None:
@@ -77,7 +77,7 @@ def board(processes: int = 1) -> int | None:
 
 def note() -> Path:
     """The file that says that this run's memory did not suffice beside others."""
-    folder = Pilot.told().slots.folder
+    folder = Pilot.from_environment().slots.folder
     script, *words = sys.argv
     # Rules name the stage and the run's folder first; other words may differ between two attempts.
     words = words[:2] if words and not words[0].startswith("-") else words

@@ -17,7 +17,7 @@ def findings(profile: Profile, results: Path = Path("results")) -> list[Finding]
     return list(dict.fromkeys(found))
 
 
-def told(profile: Profile, found: Iterable[Finding]) -> str:
+def text(profile: Profile, found: Iterable[Finding]) -> str:
     counts = Counter(finding.level for finding in found)
     end = f"{counts[WRONG]} wrong, {counts[DOUBTFUL]} doubtful"
     end = end if counts[WRONG] or counts[DOUBTFUL] else "nothing is in the way"

@@ -25,9 +25,9 @@ from espalier.settings.words import parse
 from espalier.site import fail_fast, ranks
 from espalier.stages import STAGES
 from espalier.stages.definition import Stage
-from espalier.stages.frame.pause import AtRung
+from espalier.stages.frame.pause import RungPause
 from espalier.stages.frame.stage_run import StageRun, make, section
-from espalier.stages.frame.trial import AgainstOthers
+from espalier.stages.frame.trial import TrialStop
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -116,11 +116,11 @@ def _unpausable(spec: Spec, args: argparse.Namespace) -> str:
     return ""
 
 
-def _pausing(args: argparse.Namespace, spec: Spec) -> AtRung | AgainstOthers | None:
+def _pausing(args: argparse.Namespace, spec: Spec) -> RungPause | TrialStop | None:
     if getattr(args, "until", None) is not None:
-        return AtRung(args.until, args.rung)
+        return RungPause(args.until, args.rung)
     if getattr(args, "trial", None) is not None:
-        return AgainstOthers(args.trial, args.question, args.folder.name, spec.train.select, spec.train.epochs)
+        return TrialStop(args.trial, args.question, args.folder.name, spec.train.select, spec.train.epochs)
     return None
 
 

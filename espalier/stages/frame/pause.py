@@ -22,7 +22,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class AtRung:
+class RungPause:
     """A pause at the end of an epoch, where the training does not end there."""
 
     until: int

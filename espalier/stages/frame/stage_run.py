@@ -20,8 +20,8 @@ from espalier.settings.registry import Spec
 from espalier.settings.sections import Training
 from espalier.site import device, fail_fast, ranks
 from espalier.stages.definition import Outcome, Stage
-from espalier.stages.frame.pause import AtRung
-from espalier.stages.frame.trial import AgainstOthers
+from espalier.stages.frame.pause import RungPause
+from espalier.stages.frame.trial import TrialStop
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ class StageRun(Work):
     """folders of runs beside the chain"""
     teacher: Path | None = None
     """folder of the run whose answers it learns"""
-    pausing: AtRung | AgainstOthers | None = None
+    pausing: RungPause | TrialStop | None = None
     """by what its training pauses, or ends before its end, and where that is told"""
     continued: str = ""
     """folder's name of the shorter run from whose end it goes on; empty where it began with nothing"""
@@ -54,7 +54,7 @@ class StageRun(Work):
     """SHA-256 of the files that it reads beside the prepared data: <run>/<file> of a run, the path of own weights"""
 
     @property
-    def told(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Its settings as its record tells them: those that differ from their defaults."""
         return self.spec.model_dump(mode="json", exclude_defaults=True)
 
@@ -111,7 +111,7 @@ class StageRun(Work):
         """The run's checkpoints. They are valid only for the same settings, data and other input files."""
         from espalier.runs.checkpoint import Checkpoints
 
-        identity = dict(flat(self.told)) | {"data": self.data.checksum} | self.read
+        identity = dict(flat(self.settings)) | {"data": self.data.checksum} | self.read
         return Checkpoints(self.folder / records.CHECKPOINTS, identity)
 
     def ready(self) -> None:
@@ -186,7 +186,7 @@ def _complete(run: StageRun) -> bool:
     found = records.read(run.folder)
     if found is None:
         return False
-    if found.content["stage"] != run.stage.name or found.content["spec"] != run.told:
+    if found.content["stage"] != run.stage.name or found.content["spec"] != run.settings:
         raise ArtifactError(f"{run.folder} holds a run of other settings; give this one a folder of its own")
     if ranks.main():
         sweep(run.folder, complete=True)
@@ -219,7 +219,7 @@ def _end(run: StageRun, outcome: Outcome, how: str, reason: str = "") -> None:
         "parent": ids["parent"],
         **({"teacher": records.identifier(run.teacher)} if run.teacher else {}),
         **({"continued": records.identifier(Path(run.continued))} if run.continued else {}),
-        "spec": run.told,
+        "spec": run.settings,
         "data": _data(run),
         **provenance(run.clock),
         **_machine(run),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from espalier.stages.frame.stage_run import StageRun
 
 
-class AgainstOthers:
+class TrialStop:
     """Compares one training with those of the same study that have come as far, and decides whether it goes on.
 
     Args:
@@ -36,13 +36,13 @@ class AgainstOthers:
     until = None
 
     def __init__(self, file: Path, question: Path, run: str, select: str, epochs: int):
-        asked = Question.read(question)
-        if run not in asked.candidates:
+        comparison = Question.read(question)
+        if run not in comparison.candidates:
             raise Mistake(f"{question}: {run} is none of the trainings that are compared; call snakemake again")
         self._file, self._select, self._epochs = file, select, epochs
-        self._rule = stopping_rules.of(asked.rule)
-        self._place = asked.candidates.index(run)
-        self._others = [trial_file.path(name, asked.key) for name in asked.candidates]
+        self._rule = stopping_rules.of(comparison.rule)
+        self._place = comparison.candidates.index(run)
+        self._others = [trial_file.path(name, comparison.key) for name in comparison.candidates]
         begun = Trial(records.identifier(Path(run)), epochs, RUNNING, (), ())
         # What was decided before the training was interrupted stands.
         self._trial = _first(trial_file.under_way(file), file) or begun

@@ -9,7 +9,7 @@ from espalier.results.compare.comparison import HEADINGS
 from espalier.results.format import numbers
 from espalier.results.format.error_scale import ErrorScale
 from espalier.results.format.marks import marked, names
-from espalier.results.page.leaderboard import measured, printed
+from espalier.results.page.leaderboard import configuration_table, printed
 from espalier.results.read import bit_cells, rungs
 from espalier.results.read.planned_study import Study, baseline_number, headline
 from espalier.results.read.stage_networks import until
@@ -65,7 +65,7 @@ def of_grid(frame: "pd.DataFrame", study: Study) -> Lines | None:
     """
     measure = headline(study)
     main, validation = f"{measure}_mean", "validation_top1_mean"
-    data, stops = _with_stopped(measured(frame, study), frame, study, main)
+    data, stops = _with_stopped(configuration_table(frame, study), frame, study, main)
     if len(data) < 2:
         return None
     found = [_settings(values) for values in along(frame, data.index, study)]

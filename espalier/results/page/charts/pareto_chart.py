@@ -6,7 +6,7 @@ from espalier.results.compare.pareto import front
 from espalier.results.format import style
 from espalier.results.format.marks import marked, names
 from espalier.results.page.charts import HEIGHT, either, haloed, specification
-from espalier.results.page.leaderboard import NAMES, measured
+from espalier.results.page.leaderboard import NAMES, configuration_table
 from espalier.results.read.planned_study import Study, baseline_number, headline
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def pareto(frame: "pd.DataFrame", study: Study) -> dict[str, Any] | None:
     import altair as alt
 
     main = headline(study)
-    data = measured(frame, study)
+    data = configuration_table(frame, study)
     data = data[data[f"{main}_mean"].notna()]
     costs = [name for name in NAMES if (data[name] > 0).any()]
     if data.empty or not costs:

@@ -33,7 +33,7 @@ INPUTS = {
 NORMALIZED = INPUTS["normalized"].name
 
 
-class Fed(nn.Module):
+class WithNormalization(nn.Module):
     """A network behind the normalization of its images.
 
     Args:
@@ -105,7 +105,7 @@ def metadata(feed: Feed, takes: str) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in facts.items()}
 
 
-def told(found: dict[str, str]) -> tuple[Feed, str]:
+def read_metadata(found: dict[str, str]) -> tuple[Feed, str]:
     """The feed and the input that a file's metadata tell.
 
     Raises:

@@ -33,7 +33,7 @@ class Step(NamedTuple):
     state: Literal["goes on", "stopped", "at its end"]
 
 
-class Course(NamedTuple):
+class SearchProgress(NamedTuple):
     """The course of a study's trainings."""
 
     steps: list[Step]
@@ -41,10 +41,10 @@ class Course(NamedTuple):
     """epochs of training that would have been spent besides, had none been stopped"""
 
 
-def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> Course:
+def search_progress(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> SearchProgress:
     """Every step, in the defined order; epochs of fine-tuning and extensions count too."""
     if "run.train" not in frame:
-        return Course([], 0)
+        return SearchProgress([], 0)
     epoch_scores = EpochScores(study, history, set(frame.loc[frame["train_wall_s"].notna(), "run.train"]))
     diverged = set(frame.loc[frame["state"] == DIVERGED, "configuration"])
     found, scores, spent = [], {}, 0
@@ -56,7 +56,7 @@ def course(frame: "pd.DataFrame", history: "pd.DataFrame", study: Study) -> Cour
         best = max((score for score in scores.values() if not isnan(score)), default=nan)
         found.append(Step(spent, number, top1, best, rung, state))
     stopped = rungs.stops(study).items()
-    return Course(found, sum(stop.of - min(stop.epochs, epoch_scores.epochs(run)) for run, stop in stopped))
+    return SearchProgress(found, sum(stop.of - min(stop.epochs, epoch_scores.epochs(run)) for run, stop in stopped))
 
 
 def _trained(
@@ -73,7 +73,7 @@ def _trained(
         return sum(more.values())
 
     if rungs.waits(study):
-        compared = rungs.compared(study)
+        compared = rungs.compared_trainings(study)
         for rung in sorted({stop.epochs for stop in stopped.values()}):
             for number, runs in trainings.items():
                 stop = stops.get(number)

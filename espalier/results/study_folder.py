@@ -3,13 +3,12 @@
 import shutil
 from pathlib import Path
 
-from espalier.results import requested
 from espalier.results.format import table_files
 from espalier.results.page import freshness, study_page
 from espalier.results.read import tidy
 from espalier.results.read.planned_study import read
 from espalier.results.read.run_state import State
-from espalier.results.requested import Failure, asked
+from espalier.results.study_outputs import Failure, draw, outputs_of
 from espalier.runs.owner import owning, sweep, sweep_complete
 
 
@@ -32,11 +31,11 @@ def make(folder: Path, plan: Path) -> tuple[dict[str, State], list[Failure]]:
             shutil.rmtree(folder / part, ignore_errors=True)
             (folder / part).mkdir()
         failures = []
-        for item in asked(study, "table"):
-            made, failure = item.tried(frame, study)
+        for item in outputs_of(study, "table"):
+            made, failure = item.make_or_explain(frame, study)
             table_files.write(folder / "tables", item.key, made)
             failures += [failure] if failure else []
-        failures += requested.draw(asked(study, "figure"), folder / "figures", frame, tidy.history(study), study)
+        failures += draw(outputs_of(study, "figure"), folder / "figures", frame, tidy.history(study), study)
         study_page.write(folder / "index.html", plan, study, frame, states)
         if failures:
             freshness.forget(folder)

@@ -21,7 +21,7 @@ NOUNS = (
 _NUMBERS = 1000
 
 
-def spoken(identifier: str) -> str:
+def spoken_name(identifier: str) -> str:
     """A name of a run that can be spoken, such as quiet-river-217, computed from its id; the same on every machine.
 
     There are four million names: among a thousand runs, two share one in about one of eight studies. Only the id is

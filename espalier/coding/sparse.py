@@ -11,7 +11,7 @@ from espalier.coding.mixing import Memory
 from espalier.coding.range_coder import SYMBOLS_PER_BYTE
 from espalier.errors import Damaged
 
-_BESIDE = ((-1, 0), (0, -1), (-1, -1), (1, -1))
+_NEIGHBOURS = ((-1, 0), (0, -1), (-1, -1), (1, -1))
 """Steps to the right and down from a place of an image to those beside it that are coded before."""
 _LIFT = 1.25
 """How much more often than by chance cells above each other are not zero, from where on a width is tried."""
@@ -71,7 +71,7 @@ def decode(stream: bytes, shape: tuple[int, int, int], settings: Settings, earli
     return _run(*mixing.decoder(stream), shape, settings, earlier, None, most)
 
 
-def starts(least: int, greatest: int) -> np.ndarray:
+def interval_starts(least: int, greatest: int) -> np.ndarray:
     """The first magnitude of every interval, int64, and one more than `greatest`, which is an interval of its own."""
     found = [least]
     while found[-1] < greatest:
@@ -95,7 +95,7 @@ def _run(
         if axis and shape[1] == 1:
             given[:] = lines[0].any()
         else:
-            mixing.code_flags(coder, data, memory, axis, earlier.live(shape[axis]), given, costs)
+            mixing.code_flags(coder, data, memory, axis, earlier.live_flags(shape[axis]), given, costs)
         lines.append(given > 0)
     rows, channels = lines
     size = int(rows.sum()), int(channels.sum()), shape[2]
@@ -105,7 +105,7 @@ def _run(
     if not all(size):
         return found
     # Lines of the longer axis one after another; along the other is forecast. A single channel is rows and taps.
-    held = earlier.held(shape[0])[rows], earlier.held(shape[1])[channels]
+    held = earlier.magnitude_classes(shape[0])[rows], earlier.magnitude_classes(shape[1])[channels]
     if size[1] == 1:
         kind, tall, orders = int(size[2] > 1), size[0] >= size[2], ((0, 1, 2), (2, 1, 0))
         held = held[0], np.zeros(size[2], np.int64)
@@ -117,9 +117,9 @@ def _run(
     else:
         cells = np.ascontiguousarray(levels[rows][:, channels].transpose(order), np.int32)
     mixing.own(memory)
-    intervals = starts(settings.least, settings.greatest)
-    beside = _beside(channels, settings.width if kind == 0 and order == (1, 2, 0) else 0)
-    mixing.code_cells(coder, data, memory, kind, cells, *held, intervals, settings.spread, beside, costs)
+    intervals = interval_starts(settings.least, settings.greatest)
+    neighbours = _neighbours(channels, settings.width if kind == 0 and order == (1, 2, 0) else 0)
+    mixing.code_cells(coder, data, memory, kind, cells, *held, intervals, settings.spread, neighbours, costs)
     if levels is None:
         found[np.ix_(rows, channels)] = cells.transpose(np.argsort(order))
     return found
@@ -145,7 +145,7 @@ def _widths(levels: np.ndarray) -> list[int]:
     return [found[1]] if found[1] else []
 
 
-def _beside(channels: np.ndarray, width: int) -> np.ndarray:
+def _neighbours(channels: np.ndarray, width: int) -> np.ndarray:
     """Indices of the live neighbours of each live channel, int64 (live channels, neighbours); -1 where there is none.
 
     Channels are the pixels of an image of this width. Neighbours are left, above, above left and above right.
@@ -156,8 +156,8 @@ def _beside(channels: np.ndarray, width: int) -> np.ndarray:
     number = np.full(len(channels), -1, np.int64)
     number[live] = np.arange(len(live))
     x, y = live % width, live // width % width
-    found = np.full((len(live), len(_BESIDE)), -1, np.int64)
-    for place, (right, down) in enumerate(_BESIDE):
+    found = np.full((len(live), len(_NEIGHBOURS)), -1, np.int64)
+    for place, (right, down) in enumerate(_NEIGHBOURS):
         inside = (x + right >= 0) & (x + right < width) & (y + down >= 0)
         found[inside, place] = number[live[inside] + right + down * width]
     return found

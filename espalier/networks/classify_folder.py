@@ -18,7 +18,7 @@ SUBMISSION = ("ID", "Labels")
 
 
 @dataclass(frozen=True)
-class Answered:
+class ClassifiedFolder:
     """What became of the files of a folder."""
 
     images: int
@@ -26,7 +26,7 @@ class Answered:
     per_second: float
 
 
-def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered:
+def classify(run: Path, images: Path, output: Path, *, strict: bool) -> ClassifiedFolder:
     """Classify images and write a CSV: a row each with its file, class and probability, or why it cannot be read.
 
     For a pickled batch a row has the id of the image and the number of its class.
@@ -43,7 +43,7 @@ def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered
 
     network = load(run)
     if images.suffix in pickled_batch.SUFFIXES:
-        return _submitted(network, images, output)
+        return _classify_batch(network, images, output)
     files = [images] if images.is_file() else sorted(_images(images))
     if not files:
         raise Mistake(f"{images}: holds no image")
@@ -59,10 +59,10 @@ def answered(run: Path, images: Path, output: Path, *, strict: bool) -> Answered
                 rows.writerow((file, "", "", found))
             else:
                 rows.writerow((file, found.label, found.probability, ""))
-    return Answered(len(files), unreadable, len(files) / (time.perf_counter() - begun))
+    return ClassifiedFolder(len(files), unreadable, len(files) / (time.perf_counter() - begun))
 
 
-def _submitted(network: Classifier, batch: Path, output: Path) -> Answered:
+def _classify_batch(network: Classifier, batch: Path, output: Path) -> ClassifiedFolder:
     begun, (images, ids) = time.perf_counter(), pickled_batch.read(batch)
     numbers = {name: number for number, name in enumerate(network.feed.classes)}
     with replacing(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
@@ -70,7 +70,7 @@ def _submitted(network: Classifier, batch: Path, output: Path) -> Answered:
         rows.writerow(SUBMISSION)
         answers = network.stream(iter(images))
         rows.writerows((id_, numbers[found.label]) for id_, (_, found) in zip(ids, answers, strict=True))
-    return Answered(len(images), 0, len(images) / (time.perf_counter() - begun))
+    return ClassifiedFolder(len(images), 0, len(images) / (time.perf_counter() - begun))
 
 
 def _images(folder: Path) -> Iterator[Path]:

@@ -26,7 +26,7 @@ NOISE = re.compile(
 """Messages of Snakemake that the log alone keeps."""
 SILENT = ("workflow_started", "job_started", "shellcmd", "progress")
 """Events that the log alone keeps."""
-_UNTOLD = ("all", "outdated", "question")
+_UNREPORTED = ("all", "outdated", "question")
 """Rules that make nothing that anybody waits for."""
 _AGAIN = re.compile(r"Trying to restart job (\d+)\.")
 _COMMAND = re.compile(
@@ -58,7 +58,7 @@ class Job:
     """of a training that is compared with others"""
 
 
-class Call:
+class CallReport:
     """Tells the records of a call's loggers, as text for the terminal.
 
     Args:
@@ -75,7 +75,7 @@ class Call:
         self._left = TimeLeft(submits)
         self._name(studies)
 
-    def grown(self, studies: Iterable[Study], to_make: Mapping[str, int]) -> None:
+    def update_plans(self, studies: Iterable[Study], to_make: Mapping[str, int]) -> None:
         """Take plans that have more runs by now.
 
         Args:
@@ -118,10 +118,10 @@ class Call:
             ended = _COMMAND.fullmatch(record.getMessage())
             return ended and (f"{self._names.of(ended[1])} {ended[2]}" if ended[2].startswith("died") else "")
         elif event in (None, "resources_info"):
-            return self._said(record)
+            return self._other_message(record)
         return None
 
-    def _said(self, record: LogRecord) -> str | None:
+    def _other_message(self, record: LogRecord) -> str | None:
         message = record.getMessage()
         if again := _AGAIN.fullmatch(message):
             job = self._jobs.get(int(again[1]))
@@ -133,7 +133,7 @@ class Call:
     def _finished(self, job: Job | None, record: LogRecord) -> str | None:
         if job is None:
             return None
-        if job.rule in _UNTOLD:
+        if job.rule in _UNREPORTED:
             return ""
         seconds, score, why = record.created - job.began, "", ""
         if job.rule == "rung":

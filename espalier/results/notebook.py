@@ -8,7 +8,7 @@ from espalier.files import replacing
 from espalier.plan.best_chain import best
 from espalier.plan.configured_plan import plan_studies
 from espalier.plan.manifest import manifest
-from espalier.runs.folders import located
+from espalier.runs.folders import path_or_run
 from espalier.stages import STAGES
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def load(path: str | Path | None = None, *, study: str | None = None, best: bool
 
     if (path is None) == (study is None) or (study is not None) != best:
         raise Mistake("load: give the folder of a run, or study=… with best=True")
-    return classifier.load(best_of(study) if path is None else located(path))
+    return classifier.load(best_of(study) if path is None else path_or_run(path))
 
 
 def best_of(study: str) -> Path:

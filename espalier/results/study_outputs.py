@@ -12,8 +12,8 @@ from espalier.results.format import style
 from espalier.results.format.captions import Caption
 from espalier.results.format.marks import marked_figure, marked_table
 from espalier.results.format.notices import diverged, noticed
-from espalier.results.format.printed_columns import chosen, telling
-from espalier.results.format.table import of
+from espalier.results.format.printed_columns import select_columns, varying_columns
+from espalier.results.format.table import table_of
 from espalier.results.read.planned_study import Study
 from espalier.results.read.zoo_counts import COUNTED, FOLDER
 from espalier.settings.misdeclared import TAKEN
@@ -35,13 +35,13 @@ class Failure:
     trace: str
     """where in the code; nothing of a mistake that its line tells whole"""
 
-    def told(self) -> str:
+    def message(self) -> str:
         """``tables/pruning: not made: …``"""
         return f"{self.place}: not made: {self.why}"
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyOutput:
     """One table or figure of a study; `key` is the name of its files."""
 
     kind: Literal["table", "figure"]
@@ -77,7 +77,7 @@ class Asked:
         if self.kind == "figure":
             return marked_figure(made, study)
         table = replace(marked_table(made, study), caption=self.caption(study).with_text(*diverged(args[0])))
-        return chosen(table, self.columns) if self.columns else telling(table)
+        return select_columns(table, self.columns) if self.columns else varying_columns(table)
 
     def _of_stage(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The same arguments; of what is registered for a stage, without what chains do after it, or after `until`."""
@@ -90,29 +90,31 @@ class Asked:
         frame, study = until(frame, study, stage.name)
         return frame, *history, study
 
-    def tried(self, *args: Any) -> tuple[Any, Failure | None]:
+    def make_or_explain(self, *args: Any) -> tuple[Any, Failure | None]:
         """What `make` makes; or, where it fails, a table or figure that says so, and why it failed."""
         try:
             return self.make(*args), None
         except Exception as error:
-            failure = self.failed(error)
-            return self.instead(failure), failure
+            failure = self.failure(error)
+            return self.placeholder(failure), failure
 
-    def failed(self, error: Exception) -> Failure:
+    def failure(self, error: Exception) -> Failure:
         """What is to be told of an error in making it."""
         known = isinstance(error, Mistake)
         why = str(error) if known else f"{type(error).__name__}: {error}"
         trace = "" if known else "".join(traceback.format_exception(error))
         return Failure(f"{self.kind}s/{self.key}", " ".join(why.split()), trace)
 
-    def instead(self, failure: Failure) -> Any:
+    def placeholder(self, failure: Failure) -> Any:
         """A table or figure that says why there is no other."""
         if self.kind == "figure":
             return style.nothing(f"Not made: {failure.why}", style.PAGE)
         import pandas as pd
 
         said = {"Not made": [failure.why]}
-        return replace(of(pd.DataFrame(said), said, 1), caption=Caption(f"The table {self.name} could not be made"))
+        return replace(
+            table_of(pd.DataFrame(said), said, 1), caption=Caption(f"The table {self.name} could not be made")
+        )
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -130,10 +132,10 @@ class Asked:
             ) from None
 
 
-def asked(study: Study, kind: Literal["table", "figure"]) -> list[Asked]:
+def outputs_of(study: Study, kind: Literal["table", "figure"]) -> list[StudyOutput]:
     """What the study wants of one kind, in its order."""
     return [
-        Asked(
+        StudyOutput(
             kind,
             item["key"],
             item["name"],
@@ -146,7 +148,7 @@ def asked(study: Study, kind: Literal["table", "figure"]) -> list[Asked]:
 
 def reads_zoo(study: Study, kind: Literal["table", "figure"]) -> bool:
     """Whether a table or figure that the study asks for reads the counts of all networks."""
-    return any(item.facts.get("reads") == "zoo" for item in asked(study, kind))
+    return any(item.facts.get("reads") == "zoo" for item in outputs_of(study, kind))
 
 
 def files_read(study: Study) -> list[str]:
@@ -160,22 +162,22 @@ def files_read(study: Study) -> list[str]:
 
 def captions(study: Study, kind: Literal["table", "figure"]) -> dict[str, Caption]:
     """Key → caption of every table or figure of a study."""
-    return {item.key: item.caption(study) for item in asked(study, kind)}
+    return {item.key: item.caption(study) for item in outputs_of(study, kind)}
 
 
 def draw(
-    figures: Iterable[Asked], folder: Path, frame: "pd.DataFrame", history: "pd.DataFrame", study: Study
+    figures: Iterable[StudyOutput], folder: Path, frame: "pd.DataFrame", history: "pd.DataFrame", study: Study
 ) -> list[Failure]:
     """Write every figure as <key>.png and <key>.pdf into `folder`; those that failed say so, and are returned."""
     failures = []
     with style.applied():
         for item in figures:
-            made, failure = item.tried(frame, history, study)
+            made, failure = item.make_or_explain(frame, history, study)
             try:
                 style.save(made, folder, item.key)
             # Much of a figure is computed only when it is drawn.
             except Exception as error:
-                failure = item.failed(error)
-                style.save(item.instead(failure), folder, item.key)
+                failure = item.failure(error)
+                style.save(item.placeholder(failure), folder, item.key)
             failures += [failure] if failure else []
     return failures

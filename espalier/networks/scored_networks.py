@@ -14,7 +14,7 @@ from espalier.runs.record import Record, complete, identifier
 EAGER = "eager"
 
 
-class Scored(NamedTuple):
+class ScoredNetwork(NamedTuple):
     """One network, and how a row of scores names it."""
 
     model: nn.Module
@@ -23,7 +23,7 @@ class Scored(NamedTuple):
     """whether it takes pixels, uint8, as exported forms do, and not normalized images"""
 
 
-def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -> Iterator[Scored]:
+def scored_networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -> Iterator[ScoredNetwork]:
     """The networks of a chain's folders, one at a time, with their columns of scores.csv but the scores.
 
     Args:
@@ -44,23 +44,25 @@ def networks(folders: Iterable[Path], place: Callable[[nn.Module], nn.Module]) -
             from espalier.export.forms import forms
 
             for form, model in forms(folder):
-                yield Scored(model, names | {"weight_bits": "", "activation_bits": "", "format": form, "kept": 1}, True)
+                yield ScoredNetwork(
+                    model, names | {"weight_bits": "", "activation_bits": "", "format": form, "kept": 1}, True
+                )
             continue
         network = artifact.load(folder)
         if stage == "quantize":
             for scored in _settings(record, names, before, place):
                 if scored.row["kept"]:
                     widths = {name: scored.row[name] for name in widths}
-                    scored = Scored(place(network.model), scored.row)
+                    scored = ScoredNetwork(place(network.model), scored.row)
                 yield scored
         else:
-            yield Scored(place(network.model), names | widths | {"format": EAGER, "kept": 1})
+            yield ScoredNetwork(place(network.model), names | widths | {"format": EAGER, "kept": 1})
         before = network
 
 
 def _settings(
     record: Record, names: dict[str, Any], before: artifact.Network, place: Callable[[nn.Module], nn.Module]
-) -> Iterator[Scored]:
+) -> Iterator[ScoredNetwork]:
     """Every setting of a grid of widths; the one that is kept is scored as the run saved it, by the caller."""
     from espalier.quantization.cells import Cells, at
 
@@ -69,7 +71,7 @@ def _settings(
         row = names | dict(zip(("weight_bits", "activation_bits"), widths, strict=True))
         row |= {"format": EAGER, "kept": int(kept)}
         model = before.model if kept else place(at(copy.deepcopy(before.model), cells[widths]))
-        yield Scored(model, row)
+        yield ScoredNetwork(model, row)
 
 
 def _grid(record: Record) -> list[tuple[tuple[int, int], bool]]:

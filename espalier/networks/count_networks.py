@@ -1,4 +1,4 @@
-"""Counts parameters and MACs of networks before training: python -m espalier.networks.planned
+"""Counts parameters and MACs of networks before training: python -m espalier.networks.count_networks
 
 Standard input is a JSON list of [model, classes, image size, channels, pruning or null]. Standard output is a list of
 {params, macs}, or {error} for a network that cannot be built or pruned so.
@@ -42,10 +42,10 @@ def count(model: Any, classes: int, image_size: int, channels: int, prune: Any) 
     return {"params": cost.params(network), "macs": cost.macs(network, image_size, channels)}
 
 
-def count_all(asked: list[list[Any]]) -> list[dict[str, Any]]:
+def count_all(requests: list[list[Any]]) -> list[dict[str, Any]]:
     """{params, macs} of each, or the {error} that it meets."""
     rows: list[dict[str, Any]] = []
-    for one in asked:
+    for one in requests:
         try:
             rows.append(count(*one))
         except (ValueError, Mistake) as error:

@@ -26,7 +26,7 @@ _WORDS = 120
 """Letters of what each says."""
 
 
-def of_call(studies: Iterable[str], *, failed: bool) -> None:
+def finish_call(studies: Iterable[str], *, failed: bool) -> None:
     """Make the pages that a call has left outdated, and print a line for each study when this process ends.
 
     Args:
@@ -47,14 +47,14 @@ def _ended(folder: Path, failed: bool) -> list[str]:
         found, failures = states(study), []
         made = freshness.made_from(study, {id_: state.record for id_, state in found.items()})
         if (failed or page.exists()) and not freshness.current(folder, made):
-            from espalier.results.making import make
+            from espalier.results.study_folder import make
 
             found, failures = make(folder, folder / "plan.json")
     except Mistake as error:
         return [f"{page}: not made: {error}"]
     if not page.exists():
         return []
-    failed_parts = (f"{folder}/{each.told()}" for each in failures)
+    failed_parts = (f"{folder}/{each.message()}" for each in failures)
     return [*best(study, found), line(page, study, found), *failed_parts]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def shrunk(network: Network) -> Network:
+def shrink_quantized(network: Network) -> Network:
     """A network that answers alike, to rounding, without the channels that `zero_channels.shrink` finds.
 
     Where weights became 0 when they were rounded, such channels are there though pruning has left none.
@@ -31,7 +31,7 @@ def shrunk(network: Network) -> Network:
     found = network.quantization
     if found:
         left = {path: layer.weight for path, layer in weighted(numbered).items()}
-        found = found._replace(weights={path: _taken(each, left[path]) for path, each in found.weights.items()})
+        found = found._replace(weights={path: _take_places(each, left[path]) for path, each in found.weights.items()})
     install(model, found or Quantization({}, {}, {}))
     return replace(network, model=model, shapes=shapes(model), quantization=found)
 
@@ -46,7 +46,7 @@ def _numbered(model: "nn.Module") -> "nn.Module":
     return model
 
 
-def _taken(quantized: "Quantized", places: "Tensor") -> "Quantized":
+def _take_places(quantized: "Quantized", places: "Tensor") -> "Quantized":
     """The rows and channels of a weight whose numbers are left."""
     levels, qparams = quantized
     places = places.flatten(2)[:, :, 0] if places.dim() > 2 else places
