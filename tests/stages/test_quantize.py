@@ -17,7 +17,8 @@ from espalier.quantization.cells import Cells
 from espalier.quantization.rows_of_widths import grid
 from espalier.quantization.schemes import calibrated, naive
 from espalier.quantization.width_grid import EVALUATION_BATCH
-from support.scripts_as_run import interrupt, interrupted_to_the_end, preloaded, run, script, table
+from support.digits_runs import made
+from support.scripts_as_run import interrupt, interrupted_to_the_end, preloaded, script, table
 
 PARENT = ["model={name: resnet, blocks: [1, 1], channels: [8, 16]}", "augment=[pad_crop]", "train.epochs=6", "seed=1"]
 WIDTHS = ["quantize.weight_bits=[8, 3]", "quantize.activation_bits=[32, 4]", "seed=1"]
@@ -27,10 +28,7 @@ AWARE = ["quantize={weight_bits: [2], activation_bits: [4], fine_tune: {epochs: 
 
 @pytest.fixture(scope="module")
 def parent(digits, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("parent") / "resnet-00000000bb"
-    done = run("train", folder, "--data", digits, *PARENT)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return made(tmp_path_factory.mktemp("parent") / "resnet-00000000bb", digits, *PARENT)
 
 
 def quantize(folder, parent, digits, *words, minutes=10):
@@ -38,14 +36,12 @@ def quantize(folder, parent, digits, *words, minutes=10):
 
 
 def quantized(folder, parent, digits, *words):
-    command = quantize(folder, parent, digits, *words)
-    done = subprocess.run(command, env=preloaded(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    made(folder, digits, *words, stage="quantize", parents=(parent,))
     return artifact.load(folder), table(folder / "metrics.csv")[0]
 
 
 @pytest.fixture(scope="module")
-def made(parent, digits, tmp_path_factory):
+def kept(parent, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("quantize") / "resnet-00000000cc"
     quantized(folder, parent, digits, *WIDTHS, KEPT)
     return folder
@@ -79,8 +75,8 @@ def test_the_grid_is_what_the_library_says_of_each_setting(scheme, parent, digit
     assert share == 1 / 8 if scheme == "naive" else 1 / 8 < share < 1 / 4, "the first layer has at least 8 bits"
 
 
-def test_the_artifact_is_the_network_on_its_levels(made, parent, digits):
-    network = artifact.load(made)
+def test_the_artifact_is_the_network_on_its_levels(kept, parent, digits):
+    network = artifact.load(kept)
     assert network.quantization.weights.keys() == weighted(network.model).keys()
     for path, layer in weighted(network.model).items():
         levels = network.quantization.weights[path].levels
@@ -91,13 +87,12 @@ def test_the_artifact_is_the_network_on_its_levels(made, parent, digits):
         not torch.equal(layer.weight, weighted(floats)[path].weight) for path, layer in weighted(network.model).items()
     )
     again = score(network.model, Resident.load(digits).batches("validation", EVALUATION_BATCH))
-    assert again["top1"] == pytest.approx(float(table(made / "metrics.csv")[0]["validation_top1"]))
+    assert again["top1"] == pytest.approx(float(table(kept / "metrics.csv")[0]["validation_top1"]))
 
 
-def test_every_setting_is_scored_on_test_by_evaluation_alone(made, parent, digits, tmp_path):
+def test_every_setting_is_scored_on_test_by_evaluation_alone(kept, parent, digits, tmp_path):
     folder = tmp_path / "resnet-00000000c1"
-    done = run("evaluate", folder, "--parents", parent, made, "--data", digits)
-    assert done.returncode == 0, done.stderr
+    made(folder, digits, stage="evaluate", parents=(parent, kept))
     rows = table(folder / "scores.csv")
     named = [(r["stage"], r["weight_bits"], r["activation_bits"], r["kept"]) for r in rows]
     settings = [("8", "32", "0"), ("8", "4", "0"), ("3", "32", "0"), ("3", "4", "1")]
@@ -141,9 +136,7 @@ def test_a_file_of_so_many_bytes_is_had_by_a_price(parent, digits, tmp_path):
     folder = tmp_path / "resnet-00000000c4"
     network, row = quantized(folder, parent, digits, *BYTES)
     smallest = ["encode={fold: true, floats: fp16, shrink: true}"]
-    coded = tmp_path / "resnet-00000000c5"
-    done = run("encode", coded, "--parents", parent, folder, "--data", digits, *smallest)
-    assert done.returncode == 0, done.stderr
+    coded = made(tmp_path / "resnet-00000000c5", digits, *smallest, stage="encode", parents=(parent, folder))
     size = int(table(coded / "metrics.csv")[0]["file_bytes"])
     assert 0.93 * 2500 < size <= 2500
     assert float(row["price"]) > 0
@@ -155,14 +148,16 @@ def test_a_file_of_so_many_bytes_is_had_by_a_price(parent, digits, tmp_path):
 
 
 def test_a_drop_is_kept_to_on_validation_and_fine_tuning_keeps_the_zeros(parent, digits, tmp_path):
-    drop = "quantize={weight_bits: [8], activation_bits: [32], scheme: {name: rate_distortion, drop: 2.0}}"
-    network, row = quantized(tmp_path / "resnet-00000000c6", parent, digits, drop, "seed=1")
+    asked = "quantize={{weight_bits: [8], activation_bits: [32], scheme: {{name: rate_distortion, {}}}}}"
+    tuned = "quantize.fine_tune={epochs: 2, batch_size: 32, optimizer: {name: sgd, lr: 0.001}}"
+    folder = tmp_path / "resnet-00000000c7"
+    after, found = quantized(folder, parent, digits, asked.format("drop: 2.0"), tuned, "seed=1")
+    assert found["epochs"] == "2"
+    # At the price that was found, which need not be looked for again.
+    price = asked.format(f"price: {float(found['price'])!r}")
+    network, row = quantized(tmp_path / "resnet-00000000c6", parent, digits, price, "seed=1")
     before = float(table(parent / "metrics.csv")[0]["validation_top1"])
     assert before - 2.0 - 1e-6 <= float(row["validation_top1"])
-    tuned = "quantize.fine_tune={epochs: 2, batch_size: 32, optimizer: {name: sgd, lr: 0.001}}"
-    after, found = quantized(tmp_path / "resnet-00000000c7", parent, digits, drop, tuned, "seed=1")
-    assert found["price"] == row["price"]
-    assert found["epochs"] == "2"
     for path, each in network.quantization.weights.items():
         assert not after.quantization.weights[path].levels[each.levels == 0].any()
 
@@ -200,8 +195,8 @@ def test_asked_to_stop_it_saves_the_settings_done(parent, digits, tmp_path):
     assert "resumed after" in done.stderr
 
 
-def test_no_cells_are_written_but_those_of_the_grid(made):
-    cells = list(Cells.read(made / "cells.safetensors"))
+def test_no_cells_are_written_but_those_of_the_grid(kept):
+    cells = list(Cells.read(kept / "cells.safetensors"))
     assert [(cell.weight_bits, cell.activation_bits) for cell in cells] == [(8, 32), (8, 4), (3, 32), (3, 4)]
     assert cells[0].quantization.weights is cells[1].quantization.weights, "settings of one width share their levels"
     assert not cells[0].quantization.activations
@@ -238,15 +233,15 @@ def test_settings_that_do_not_go_together_are_refused(words, key, parent, digits
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "missing"])
-def test_levels_that_are_not_the_weights_are_refused(damage, made, parent, tmp_path):
+def test_levels_that_are_not_the_weights_are_refused(damage, kept, parent, tmp_path):
     folder = tmp_path / "resnet-00000000d4"
     folder.mkdir()
     # Without the record, which would tell of any other byte.
-    for file in made.iterdir():
+    for file in kept.iterdir():
         if file.is_file() and file.name != "run.json":
             (folder / file.name).write_bytes(file.read_bytes())
     if damage == "cut":
-        (folder / "levels.safetensors").write_bytes((made / "levels.safetensors").read_bytes()[:-100])
+        (folder / "levels.safetensors").write_bytes((kept / "levels.safetensors").read_bytes()[:-100])
     elif damage == "missing":
         (folder / "levels.safetensors").unlink()
     else:
