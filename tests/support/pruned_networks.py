@@ -11,7 +11,7 @@ SMALL = {
     "cvt": {"layers": 2, "heads": 2, "dim": 16},
     "densenet": {"blocks": (2, 2)},
     "efficientnet": {"width": 0.25, "depth": 0.3},
-    "mobilenetv2": {"width": 0.25},
+    "mobilenetv2": {"width": 0.25, "blocks": (1, 2, 2, 1, 1, 1, 1)},
     "shufflenetv2": {"blocks": (2, 2, 2), "channels": (24, 32, 48), "head": 32},
     "pyramidnet": {"depth": 14},
 }
