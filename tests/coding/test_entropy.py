@@ -67,7 +67,7 @@ def levels(shape, density, spread, seed=0):
         np.full((4, 5), 3, np.int32),
         np.array([[1, 1], [0, 0], [2, -2]], np.int32),
     ],
-    ids=str,
+    ids=lambda tensor: "x".join(map(str, tensor.shape)),
 )
 def test_the_conditional_entropy_is_that_of_its_definition(tensor):
     assert conditional_bytes(tensor) == pytest.approx(conditional(tensor.reshape(len(tensor), -1).tolist()), abs=1e-9)

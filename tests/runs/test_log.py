@@ -31,6 +31,22 @@ def test_how_a_run_ends_is_in_its_code_its_log_and_its_heartbeat(error, code, st
     assert code == 1 or len(text.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Mistake("x.yaml: 5 % is no number"), "ERROR x.yaml: 5 % is no number"),
+        (RuntimeError("a surprise"), "ERROR RuntimeError: a surprise"),
+        (Interrupted("SIGTERM: stopped"), "WARNING SIGTERM: stopped. Run the same command again to go on"),
+        (KeyboardInterrupt(), "WARNING interrupted from the keyboard"),
+    ],
+)
+def test_the_line_that_says_how_a_run_ended(error, line, tmp_path):
+    with pytest.raises(SystemExit), recording(tmp_path):
+        raise error
+    date, time, found = (tmp_path / "run.log").read_text().splitlines()[0].split(" ", 2)
+    assert (len(date), len(time), found) == (10, 8, line)
+
+
 def test_lines_and_warnings_are_kept_once(tmp_path):
     for _ in range(2):
         with recording(tmp_path):

@@ -90,3 +90,63 @@ def test_a_terminal_gets_a_bar_and_a_log_gets_lines(tmp_path, monkeypatch, capsy
     assert "top-1 88.50 %" in bar
     assert "epoch 1/2" in caplog.text
     assert "validation loss 1.0000 top-1 88.50 %" in caplog.text
+
+
+def test_a_heartbeat_begins_with_nothing_done(tmp_path):
+    assert Heartbeat(tmp_path).last() == {}
+    Heartbeat(tmp_path).beat(now=True)
+    found = beat(tmp_path)
+    assert {name: found[name] for name in ("state", "epoch", "epochs", "top1", "seconds_left")} == {
+        "state": "running",
+        "epoch": 0,
+        "epochs": None,
+        "top1": None,
+        "seconds_left": None,
+    }
+    assert found["log"] == str(tmp_path / "run.log")
+    assert (tmp_path / "heartbeat.json").read_text().endswith("}\n")
+
+
+def test_a_second_process_goes_on_from_the_facts_of_the_first_alone(tmp_path):
+    Heartbeat(tmp_path).beat(now=True, epoch=4, epochs=9, top1=71.5)
+    content = beat(tmp_path) | {"unknown": 1, "state": "requeue"}
+    (tmp_path / "heartbeat.json").write_text(json.dumps(content))
+    Heartbeat(tmp_path).inherit().beat(now=True)
+    found = beat(tmp_path)
+    assert (found["epoch"], found["epochs"], found["top1"], found["state"]) == (4, 9, 71.5, "running")
+    assert "unknown" not in found
+
+
+@pytest.mark.parametrize("text", ["[]", "{", ""])
+def test_a_heartbeat_that_cannot_be_read_is_none(text, tmp_path):
+    (tmp_path / "heartbeat.json").write_text(text)
+    assert Heartbeat(tmp_path).last() == {}
+
+
+def test_a_quiet_heartbeat_writes_nothing_but_remembers(tmp_path):
+    heartbeat = Heartbeat(tmp_path)
+    heartbeat.quiet = True
+    heartbeat.beat(now=True, epoch=2)
+    assert not (tmp_path / "heartbeat.json").exists()
+    heartbeat.quiet = False
+    heartbeat.beat(now=True)
+    assert beat(tmp_path)["epoch"] == 2
+
+
+def test_after_its_end_a_run_beats_no_more(tmp_path):
+    heartbeat = Heartbeat(tmp_path)
+    heartbeat.beat("done", epoch=3)
+    heartbeat.beat(now=True, epoch=4)
+    assert (beat(tmp_path)["state"], beat(tmp_path)["epoch"]) == ("done", 3)
+
+
+def test_the_line_of_an_epoch_in_the_log(tmp_path, clock, caplog, monkeypatch):
+    caplog.set_level("INFO", logger="espalier")
+    shown = Progress(epochs=4, steps_per_epoch=10, heartbeat=Heartbeat(tmp_path), until=2)
+    clock[0] += 30
+    shown.epoch_ended(row(1, 77.25))
+    losses = "train loss 1.0000 top-1 40.00 %  validation loss 1.0000 top-1 77.25 %"
+    assert caplog.messages == [f"epoch 1/4  lr 0.1  {losses}  10 images/s  30 s left"]
+    clock[0] += 30
+    shown.epoch_ended(row(2))
+    assert beat(tmp_path)["seconds_left"] == 0
