@@ -46,8 +46,8 @@ LEFT_OUT = {
 }
 """Tests that mostly start processes, in which nothing is broken, or take long."""
 UNBROKEN = ["espalier/coding/mixing.py", "espalier/runs/trackers.py"]
-"""Numba compiles the first, whose bits tests of the C decoder hold; the second is tested with the trackers themselves, in
-processes."""
+"""Numba compiles the first, whose bits tests of the C decoder hold; the second is tested in processes, with trackers
+themselves."""
 
 _SEEN = ("killed", "timeout", "segfault")
 
