@@ -39,7 +39,6 @@ ROOMS = {
     "records": Room(["espalier/runs/*"], ["tests/runs", "tests/training/test_progress.py"]),
 }
 LEFT_OUT = {
-    "tests/coding": ["test_c_decoder.py"],
     "tests/plan": ["test_dry_run.py", "test_presets.py", "test_studies_published_a.py", "test_studies_published_b.py"],
     "tests/results": ["test_making.py", "test_figures.py", "test_page.py"],
     "tests/runs": ["test_tracking.py", "test_wandb.py"],

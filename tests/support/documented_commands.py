@@ -189,7 +189,7 @@ def _make(words: list[str]) -> None:
 
 def _uv(words: list[str]) -> None:
     if words[:1] == ["run"]:
-        return check(words[1:])
+        return check(words[3:] if words[1:2] == ["--with"] else words[1:])
     if words[:1] == ["sync"]:
         groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
         for group in (word for option, word in pairwise(words) if option == "--group"):
