@@ -38,6 +38,8 @@ ROOMS = {
     "statistics": Room(
         ["espalier/results/compare/*"],
         [
+            "tests/results/test_small_samples.py",
+            "tests/results/test_verdict_words.py",
             "tests/results/test_statistics.py",
             "tests/results/test_comparison_table.py",
             "tests/results/test_pareto.py",

@@ -63,15 +63,18 @@ def against(
         data.loc[label, ["images_low", "images_high"]] = ends
     if baseline not in groups:
         return data
+    from espalier.results.compare import spread
     from espalier.results.compare.significance import differences
 
     control = groups.index(baseline)
     told = differences(found.logits, found.images.to_numpy(float), control, found.spread)
-    means = found.percent.mean(axis=1)
-    data["difference"] = (means - means[baseline]).drop(baseline)
+    percents, logits = found.percent.mean(axis=1), spread.means(found.logits)
+    data["difference"] = (percents - percents[baseline]).drop(baseline)
     data["low"], data["high"], data["p"] = told.low, told.high, told.p
     compared = int((~np.isnan(told.p)).sum())
     for place, label in enumerate(groups):
+        apart = data.loc[label, "difference"]
+        significant = told.p[place] < spread.ALPHA
         within = told.inner_low[place] >= -margin and told.inner_high[place] <= margin
         if label == baseline:
             verdict = BASELINE
@@ -79,10 +82,13 @@ def against(
             verdict = TOO_FEW
         elif np.isnan(told.p[place]):
             verdict = NO_SPREAD
-        elif told.p[place] < _alpha():
-            verdict = BETTER if data.loc[label, "difference"] > 0 else WORSE
-        elif within:
+        elif significant and (apart > 0) == (logits[place] > logits[control]):
+            verdict = BETTER if apart > 0 else WORSE
+        elif within and not significant and abs(apart) <= margin:
             verdict = EQUIVALENT
+        elif significant or within:
+            # One seed far from the others: logits, which are tested, tell otherwise than the accuracies shown.
+            verdict = OPEN
         else:
             needed = _repeats(found, place, control, compared, margin)
             data.loc[label, "repeats"] = np.nan if needed is None else needed
@@ -111,12 +117,6 @@ def first_places(found: "Samples") -> dict[Hashable, bool]:
     worse = worse_than(found.logits, int(np.nanargmax(means)), found.spread, pairs) & several
     first = several & ~worse & worse.any()
     return dict(zip(found.percent.index, first.tolist(), strict=True))
-
-
-def _alpha() -> float:
-    from espalier.results.compare.spread import ALPHA
-
-    return ALPHA
 
 
 def _repeats(found: "Samples", place: int, control: int, compared: int, margin: float) -> int | None:
