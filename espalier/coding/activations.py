@@ -28,7 +28,7 @@ def merge(activations: Mapping[str, QParams], paths: Sequence[str]) -> tuple[dic
 
 
 def split(scales: Tensor | None, zero_points: Tensor | None, ends: Ends, paths: Sequence[str]) -> dict[str, QParams]:
-    """What `together` joined.
+    """What `merge` joined.
 
     Raises:
         ValueError: tensors, ends and layers do not go together.

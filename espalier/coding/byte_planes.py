@@ -80,9 +80,8 @@ def _run(
     kinds: Sequence[int],
     words: np.ndarray | None,
 ) -> np.ndarray:
-    flat = np.ones(256, np.int64)
-    firsts = {kind: Choices(flat, _CLASSES, worth=16, pooled=16) for kind in set(kinds)}
-    rests = [{kind: Choices(flat, 2, worth=1024, pooled=64) for kind in set(kinds)} for _ in range(shape[1] - 1)]
+    firsts = {kind: Choices(_CLASSES, worth=16, pooled=16) for kind in set(kinds)}
+    rests = [{kind: Choices(2, worth=1024, pooled=64) for kind in set(kinds)} for _ in range(shape[1] - 1)]
     found = np.zeros(shape, np.uint8)
     before: dict[int, np.ndarray] = {}
     offset = 0
@@ -90,7 +89,7 @@ def _run(
         one = found[offset : offset + length]
         given = None if words is None else words[offset : offset + length].astype(np.int64)
         contexts = (before[length] >> 4).astype(np.int64) + 1 if length in before else np.zeros(length, np.int64)
-        for start, stop in blocks(length, first=64):
+        for start, stop in blocks(length):
             at = slice(start, stop)
             one[at, 0] = firsts[kind].code(coder, contexts[at], None if given is None else given[at, 0])
             tiny = (one[at, 0] == 0).astype(np.int64)

@@ -18,7 +18,6 @@ SYMBOLS_PER_BYTE = 1 << 15
 """More than a byte can hold at that probability; what a stream is said to hold is bounded by it."""
 
 _WORD = np.dtype("<u4")
-_CATEGORICAL = coding.model.Categorical(perfect=False)
 
 
 class Encoder:
@@ -27,17 +26,9 @@ class Encoder:
     def __init__(self) -> None:
         self._coder = coding.queue.RangeEncoder()
 
-    def choices(self, weights: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        """Symbols 0 .. n - 1, the row of each in `weights` (m, n) proportional to their probabilities."""
-        if weights.shape[1] > 1 and symbols.size:
-            self._coder.encode(symbols.astype(np.int32), _CATEGORICAL, weights.astype(np.float64))
-        return symbols
-
     def alike(self, weights: np.ndarray, count: int, symbols: np.ndarray) -> np.ndarray:
         """`count` symbols 0 .. n - 1, all of probabilities proportional to `weights` (n)."""
-        self._coder.encode(
-            symbols.astype(np.int32), coding.model.Categorical(weights.astype(np.float64), perfect=False)
-        )
+        self._coder.encode(symbols.astype(np.int32), _choice(weights))
         return symbols
 
     def finish(self) -> bytes:
@@ -57,17 +48,9 @@ class Decoder:
             raise Damaged("a range coded stream is cut short")
         self._coder = coding.queue.RangeDecoder(np.frombuffer(stream, _WORD).astype(np.uint32))
 
-    def choices(self, weights: np.ndarray, symbols: None = None) -> np.ndarray:
-        if weights.shape[1] == 1 or not len(weights):
-            return np.zeros(len(weights), np.int64)
-        return self._decoded(_CATEGORICAL, weights.astype(np.float64)).astype(np.int64)
-
     def alike(self, weights: np.ndarray, count: int, symbols: None = None) -> np.ndarray:
-        return self._decoded(_of_all(weights), count).astype(np.int64)
-
-    def _decoded(self, *words: object) -> np.ndarray:
         try:
-            return self._coder.decode(*words)
+            return self._coder.decode(_choice(weights), count).astype(np.int64)
         except (AssertionError, ValueError) as error:
             raise Damaged(f"a range coded stream is damaged ({error})") from error
 
@@ -75,5 +58,5 @@ class Decoder:
 Coder = Encoder | Decoder
 
 
-def _of_all(weights: np.ndarray) -> object:
+def _choice(weights: np.ndarray) -> coding.model.Categorical:
     return coding.model.Categorical(weights.astype(np.float64), perfect=False)

@@ -40,7 +40,7 @@ class _Row(BaseModel):
 
     def row(self) -> list[Any]:
         """What stands in the file."""
-        return [list(each) if isinstance(each, tuple) else each for each in self.model_dump().values()]
+        return list(self.model_dump().values())
 
 
 class Levels(_Row):
@@ -122,8 +122,8 @@ def parse(found: Any) -> Table:
     """
     try:
         return Table.model_validate(found)
-    except (ValidationError, RecursionError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "nested too deep"}
+    except ValidationError as error:
+        first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise Damaged(f"its table is wrong: {place[:200]} {first['msg'][:200]}") from error
 

@@ -1,6 +1,7 @@
 """Codecs of levels: identity at every shape, width and sparsity, and sizes against closed forms."""
 
 import hashlib
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -198,11 +199,16 @@ def test_a_distance_longer_than_its_symbol_is_taken_in_steps():
 
 
 def test_blocks_are_intervals_without_gaps():
-    for total in (0, 1, 15, 16, 17, 1000, 10**6, 10**8):
+    for total in (0, 1, 63, 64, 65, 1000, 10**6, 10**8):
         found = adaptive_models.blocks(total)
         assert sum(stop - start for start, stop in found) == total
         assert all(a[1] == b[0] for a, b in pairwise(found))
         assert all(stop - start <= 1 << 16 for start, stop in found)
+    # At first 64, then an eighth of those before, and no more than a 64th of all.
+    assert adaptive_models.blocks(700) == [*((start, start + 64) for start in range(0, 640, 64)), (640, 700)]
+    sizes = [stop - start for start, stop in adaptive_models.blocks(64_000)]
+    assert sizes[:10] == [*[64] * 9, 72] and max(sizes) == 1000
+    assert max(stop - start for start, stop in adaptive_models.blocks(10**7)) == 1 << 16
 
 
 @pytest.mark.parametrize("floats", [False, True])
@@ -226,8 +232,14 @@ def test_the_exponent_of_a_float_is_its_first_byte():
 
 def test_decompression_makes_no_more_than_it_may():
     bomb = xz.compress(bytes(10**7))
-    with pytest.raises(Damaged, match="more than 1000 bytes"):
-        xz.decompress(bomb, 1000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Damaged, match="more than 1000 bytes"):
+            xz.decompress(bomb, 1000)
+        # The dictionary of 2^24 bytes may be counted.
+        assert tracemalloc.get_traced_memory()[1] < (1 << 24) + (1 << 21)
+    finally:
+        tracemalloc.stop()
     assert xz.decompress(bomb, 10**7) == bytes(10**7)
 
 
