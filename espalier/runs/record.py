@@ -82,7 +82,7 @@ class Record:
         Raises:
             ArtifactError: it is missing, changed, or none of the run's.
         """
-        return [*csv.DictReader(io.StringIO(self.path(name).read_text(encoding="utf-8"), newline=""))]
+        return [*csv.DictReader(io.StringIO(self.path(name).read_text(encoding="utf-8")))]
 
     @cached_property
     def metrics(self) -> Mapping[str, str]:

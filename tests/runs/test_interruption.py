@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from espalier.runs.interruption import Interruption
+from espalier.runs.interruption import JOB_STARTED, Interruption, job_started
 
 
 @pytest.fixture
@@ -87,3 +87,28 @@ def test_a_save_is_no_gap(clock):
     clock[0] += 100
     interruption.saved(1.0)
     assert 600 - 9 <= stop(clock, interruption, gap=0.5) <= 600 - 7
+
+
+def test_a_budget_ends_at_the_last_moment_that_leaves_its_reserve(clock):
+    interruption = Interruption(minutes=10, started=1000.0)
+    clock[0] += 595
+    assert interruption.reason() == "595 of 600 s are spent"
+
+
+def test_the_time_of_a_job_counts_from_its_first_process(monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 530.0)
+    monkeypatch.setattr(time, "time", lambda: 9030.0)
+    monkeypatch.setenv(JOB_STARTED, "8900.0")
+    assert job_started(500.0) == 400.0
+
+
+def test_outside_a_job_time_counts_from_the_process(monkeypatch):
+    monkeypatch.delenv(JOB_STARTED, raising=False)
+    assert job_started(12.5) == 12.5
+
+
+def test_a_job_cannot_have_begun_after_its_process(monkeypatch):
+    """Where the clocks of two nodes differ."""
+    started = time.monotonic()
+    monkeypatch.setenv(JOB_STARTED, str(time.time() + 100))
+    assert job_started(started) == started

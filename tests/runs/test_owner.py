@@ -1,10 +1,16 @@
-"""One live owner a folder, whatever becomes of its process; every owner here is a process of its own."""
+"""One live owner a folder, whatever becomes of its process.
 
+A lock is of an open file, so a test may hold one and look at it; where a process ends, it is one of its own.
+"""
+
+import errno
+import json
 import os
 import platform
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -22,6 +28,7 @@ with owning(Path(sys.argv[1])):
 """
 LEAVES = """
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from espalier.files import replacing
@@ -118,15 +125,6 @@ def test_a_child_that_has_the_lock_owns_as_long_as_it_lives(tmp_path):
         owner.await_all([tmp_path], lambda line: None, every_s=0.01)
 
 
-def test_whoever_is_asked_to_stop_waits_no_longer(tmp_path):
-    with process(OWNS, tmp_path) as first:
-        first.stdout.readline()
-        stop = iter([None, "SIGTERM"]).__next__
-        with pytest.raises(Interrupted, match="SIGTERM, while another process makes"), owner.owning(tmp_path, stop):
-            pytest.fail("two own it")
-        assert owner.owner(tmp_path)["pid"] == first.pid
-
-
 def test_a_call_awaits_the_runs_of_an_earlier_one_and_says_whose_they_are(tmp_path):
     folders = [tmp_path / name for name in ("one", "two", "none")]
     with process(OWNS, folders[0]) as one, process(OWNS, folders[1]) as two:
@@ -171,3 +169,129 @@ def test_beside_the_record_of_a_run_nothing_is_left_unless_somebody_owns_it(tmp_
         killed(first)
     owner.sweep_complete(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_an_owner_says_who_it_is_while_it_owns(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    said = {"pid": os.getpid(), "host": platform.node(), "job": "17"}
+    folder = tmp_path / "deep/run"
+    with owner.owning(folder) as file:
+        assert file.name == str(folder / ".owner")
+        assert json.loads((folder / ".owner").read_text()) == owner.owner(folder) == said
+    assert owner.owner(folder) is None and not [*folder.iterdir()]
+
+
+def test_one_file_of_a_folder_has_an_owner_of_its_own(tmp_path):
+    name = owner.name_for(tmp_path / "digits.safetensors")
+    assert name == ".digits.safetensors.owner"
+    with owner.owning(tmp_path, name=name), owner.owning(tmp_path):
+        assert owner.owner(tmp_path, name)["pid"] == owner.owner(tmp_path)["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("text", ["", "{"])
+def test_an_owner_that_has_not_said_who_it_is_is_one(text, tmp_path):
+    with owner.owning(tmp_path):
+        (tmp_path / owner.NAME).write_text(text)
+        assert owner.owner(tmp_path) == {}
+    assert owner.words({}) == "process unknown on an unknown machine"
+
+
+def test_an_owner_is_named_with_its_job():
+    assert owner.words({"pid": 5, "host": "node1", "job": None}) == "process 5 on node1"
+    assert owner.words({"pid": 5, "host": "node1", "job": "17"}) == "process 5 on node1 (SLURM job 17)"
+
+
+def test_the_second_look_in_vain_is_told_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(owner, "_LOOK_S", 0.0)
+    with owner.owning(tmp_path):
+        for looks, lines in ((1, 0), (2, 1), (5, 1)):
+            caplog.clear()
+            stop = iter([None] * (looks - 1) + ["SIGTERM"]).__next__
+            with pytest.raises(Interrupted) as error, owner.owning(tmp_path, stop):
+                pytest.fail("two own it")
+            assert str(error.value) == f"SIGTERM, while another process makes {tmp_path}"
+            who = owner.words(owner.owner(tmp_path))
+            assert caplog.messages == [f"{tmp_path} is being made by {who}; waiting for its end"] * lines
+
+
+def test_without_locks_the_run_says_so_and_goes_on(tmp_path, monkeypatch, caplog):
+    def no_locks(path, **how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(owner.file_lock, "take", no_locks)
+    path = tmp_path / owner.NAME
+    with owner.owning(tmp_path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+        assert owner.owner(tmp_path) is None
+    why = "cannot be locked ([Errno 37] No locks available): nothing keeps a second process out of the folder"
+    assert caplog.messages == [f"{path} {why}"]
+    assert path.exists(), "it may be another's"
+
+
+def test_a_lock_on_a_file_that_its_owner_has_removed_is_none(tmp_path):
+    path = tmp_path / owner.NAME
+    with path.open("a+") as file:
+        assert owner._is(path, file)
+        path.unlink()
+        assert not owner._is(path, file)
+        path.touch()
+        assert not owner._is(path, file)
+
+
+def test_checkpoints_of_a_run_go_when_it_is_complete(tmp_path):
+    states = tmp_path / "checkpoint"
+    states.mkdir()
+    for path in (states / ".latest.safetensors.01234567.safetensors", tmp_path / ".run.json.01234567.json"):
+        path.touch()
+    (states / "latest.safetensors").touch()
+    owner.sweep(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["checkpoint", "latest.safetensors"]
+    owner.sweep(tmp_path, complete=True)
+    owner.sweep(tmp_path, complete=True)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_left_beside_a_record_stays_while_somebody_owns_it(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    with owner.owning(tmp_path):
+        owner.sweep_complete(tmp_path)
+        assert (tmp_path / "checkpoint").exists()
+    (tmp_path / owner.NAME).touch()
+    for _ in range(2):
+        owner.sweep_complete(tmp_path)
+        assert not [*tmp_path.iterdir()]
+
+
+def test_a_call_names_ten_owners_and_returns_when_all_have_ended(tmp_path):
+    lines, ended = [], threading.Event()
+    with ExitStack() as stack:
+        for number in range(11):
+            stack.enter_context(owner.owning(tmp_path / f"{number}"))
+        who = "; ".join([owner.words(owner.owner(tmp_path / "0"))] * 10)
+
+        def end():
+            stack.close()
+            ended.set()
+
+        def tell(line):
+            lines.append(line)
+            threading.Timer(0.05, end).start()
+
+        owner.await_all([tmp_path / f"{number}" for number in range(12)], tell, every_s=0.001)
+        ended.wait()
+    being = "11 runs of an earlier call are still being made"
+    assert lines == [f"{being}, by {who}. This call goes on behind that; kill ends it sooner"]
+    assert all(owner.owner(tmp_path / f"{number}") is None for number in range(11))
+
+
+def test_a_call_that_nobody_is_before_says_nothing(tmp_path):
+    owner.await_all([tmp_path], lambda line: pytest.fail(line))
+    owner.await_all([], lambda line: pytest.fail(line))
+
+
+def test_one_run_of_an_earlier_call_is_told_as_one(tmp_path):
+    lines = []
+    with ExitStack() as stack:
+        stack.enter_context(owner.owning(tmp_path))
+        owner.await_all([tmp_path], lambda line: (lines.append(line), stack.close()))
+    assert lines[0].startswith("1 run of an earlier call is still being made, by process ")

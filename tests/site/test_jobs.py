@@ -3,12 +3,10 @@
 import inspect
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
 
-from espalier.runs.interruption import JOB_STARTED, job_started
 from espalier.site import earlier_jobs
 
 ROOT = Path(__file__).parents[2]
@@ -142,22 +140,3 @@ def test_jobs_that_are_left_are_told_and_waited_for(program, repository, tmp_pat
     assert len(asked.read_text()) == 4, "looked at until none was left"
     (line,) = told
     assert line.startswith("1 job of an earlier call") and line.endswith("scancel 21")
-
-
-def test_the_time_of_a_job_counts_from_its_first_process(monkeypatch):
-    monkeypatch.setattr(time, "monotonic", lambda: 530.0)
-    monkeypatch.setattr(time, "time", lambda: 9030.0)
-    monkeypatch.setenv(JOB_STARTED, "8900.0")
-    assert job_started(500.0) == 400.0
-
-
-def test_outside_a_job_time_counts_from_the_process(monkeypatch):
-    monkeypatch.delenv(JOB_STARTED, raising=False)
-    assert job_started(12.5) == 12.5
-
-
-def test_a_job_cannot_have_begun_after_its_process(monkeypatch):
-    """Where the clocks of two nodes differ."""
-    started = time.monotonic()
-    monkeypatch.setenv(JOB_STARTED, str(time.time() + 100))
-    assert job_started(started) == started

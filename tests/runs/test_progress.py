@@ -150,3 +150,41 @@ def test_the_line_of_an_epoch_in_the_log(tmp_path, clock, caplog, monkeypatch):
     clock[0] += 30
     shown.epoch_ended(row(2))
     assert beat(tmp_path)["seconds_left"] == 0
+
+
+def test_facts_that_the_first_process_has_not_told_stay_unknown(tmp_path):
+    (tmp_path / "heartbeat.json").write_text('{"epoch": 4}')
+    Heartbeat(tmp_path).inherit().beat(now=True)
+    found = beat(tmp_path)
+    assert (found["epoch"], found["epochs"], found["top1"], found["seconds_left"]) == (4, None, None, None)
+
+
+def test_steps_before_a_resume_do_not_count_for_the_pace(tmp_path, clock):
+    shown = Progress(epochs=2, steps_per_epoch=10, heartbeat=Heartbeat(tmp_path), epoch=1, step=4)
+    clock[0] += 12
+    shown.step_ended(1, 7)
+    # Three steps in 12 s, and 13 are left.
+    assert beat(tmp_path)["seconds_left"] == 52.0
+
+
+def test_a_log_gets_no_bar(tmp_path, capsys):
+    shown = Progress(epochs=2, steps_per_epoch=2, heartbeat=Heartbeat(tmp_path))
+    shown.step_ended(1, 1)
+    shown.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_counts_the_steps_of_all_epochs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    Progress(epochs=3, steps_per_epoch=4, heartbeat=Heartbeat(tmp_path), epoch=2, step=1).close()
+    bar = capsys.readouterr().err
+    assert "epoch 2/3:  42%" in bar and "5/12" in bar and "?step/s" in bar
+
+
+def test_one_of_several_processes_beats_and_shows_a_bar(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("RANK", "1")
+    shown = Progress(epochs=2, steps_per_epoch=2, heartbeat=Heartbeat(tmp_path))
+    shown.epoch_ended(row(1))
+    shown.close()
+    assert capsys.readouterr().err == "" and not [*tmp_path.iterdir()]
