@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from espalier.errors import Mistake
 from espalier.plan import config
 from espalier.runs import trackers
 from espalier.runs.spoken_name import spoken_name
@@ -139,8 +138,6 @@ def test_a_missing_library_ends_the_run_before_it_begins(plain, tmp_path):
 def test_an_unknown_tracker_is_told_before_any_job():
     with pytest.raises(StudyError, match=r"tracking\.0"):
         config.read({"tracking": ["excel"]})
-    with pytest.raises(Mistake, match="not known"):
-        trackers.named("excel")
 
 
 def test_the_key_takes_a_word_or_a_list_and_is_off():
@@ -162,58 +159,3 @@ def test_the_key_reaches_every_training(finished, tmp_path):
     new = set(copy.folder.glob("results/runs/train/*")) - before
     assert len(new) == 2 and not any((run / "tracking").exists() for run in before)
     assert all(len(scalars(run, "lr")) == 2 for run in new)
-
-
-def test_a_tracker_that_fails_does_not_cost_the_training(tmp_path, caplog):
-    class Full:
-        def log(self, values, step):
-            raise OSError("no space left on device")
-
-        def finish(self):
-            """Nothing is open."""
-
-    with trackers.following(tmp_path, "", {}):
-        trackers._following.open["tensorboard"] = Full()
-        with caplog.at_level("WARNING", "espalier"):
-            trackers.log_epoch({"epoch": 1, "lr": 0.1})
-            trackers.log_epoch({"epoch": 2, "lr": 0.1})
-    assert [record.getMessage().count("no space left") for record in caplog.records] == [1]
-
-
-def test_every_epoch_is_told_with_the_best_one_so_far(tmp_path):
-    class Kept:
-        def __init__(self):
-            self.rows = []
-
-        def log(self, values, step):
-            self.rows.append((step, values))
-
-        def finish(self):
-            """Nothing is open."""
-
-    kept = Kept()
-    with trackers.following(tmp_path, "", {}):
-        trackers._following.open["mlflow"] = kept
-        trackers.log_epoch({"epoch": 7, "lr": 0.1}, {"epoch": 5, "validation_top1": 90.0, "validation_loss": 0.3})
-        trackers.log_epoch({"epoch": 8, "lr": 0.1})
-    assert kept.rows == [(7, {"lr": 0.1, "best_epoch": 5, "best_validation_top1": 90.0}), (8, {"lr": 0.1})]
-
-
-def test_settings_stay_numbers_and_lists_become_texts(tmp_path):
-    told = {"lr": 0.1, "epochs": 5, "nesterov": True, "name": "sgd", "augment": [{"name": "cutout"}], "teacher": None}
-    with trackers.following(tmp_path / "net-437599c568", "", told):
-        assert trackers._following.settings == {
-            **{"lr": 0.1, "epochs": 5, "nesterov": True, "name": "sgd"},
-            "augment": '[{"name": "cutout"}]',
-        }
-        assert trackers._following.called == "bright-flower-563"
-
-
-def test_a_resumed_run_shows_each_epoch_once(plain, tmp_path):
-    pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
-    for begin, epochs in ((1, (1, 2, 3)), (3, (3, 4))):
-        with trackers.following(tmp_path, "tensorboard", {"train.epochs": 4}):
-            trackers.begin(begin)
-            for epoch in epochs:
-                trackers.log_epoch({"epoch": epoch, "lr": epoch / begin})
-    assert scalars(tmp_path, "lr") == [(1, 1.0), (2, 2.0), (3, 1.0), (4, pytest.approx(4 / 3, rel=1e-6))]
