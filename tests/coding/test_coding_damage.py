@@ -16,6 +16,7 @@ from espalier.coding.codecs import CODECS
 from espalier.coding.decoder import decode
 from espalier.coding.encoder import encode
 from espalier.errors import ArtifactError
+from espalier.quantization.qparams import QParams, Quantized
 from espalier.seeding import key
 from support.coded_networks import RECORD, network, quantized, same, sealed, sparse, taken_apart
 
@@ -178,6 +179,55 @@ def test_a_tensor_of_zeros_larger_than_the_limit_is_refused_before_it_is_made(tm
     assert (tmp_path / "a.esp").stat().st_size < 300
     assert not decode(tmp_path / "a.esp").tensors["w"].levels.any()
     assert "would take 4194308 bytes, and the limit here is 4194304" in refused(tmp_path / "a.esp", 1 << 22)
+    assert decode(tmp_path / "a.esp", 4194308).tensors["w"].levels.shape == (1, 1 << 20)
+
+
+def ends(zero_point):
+    """Levels that reach both ends, -8 and 7, with these zero points."""
+    levels = torch.tensor([[-8, 7, 0], [1, 2, 3], [7, -8, -1]], dtype=torch.int32)
+    zero_point = torch.tensor(zero_point, dtype=torch.int32)
+    return Quantized(levels, QParams(torch.ones(zero_point.shape), zero_point, -8, 7))
+
+
+def flipped(place):
+    def change(table, rest):
+        rest[place(table)] ^= 1
+
+    return change
+
+
+CONTRADICTIONS = {
+    "the scales of w do not fit its shape": lambda table, rest: table["levels"][0].__setitem__(4, [2, 1]),
+    "its streams of words are not those of its tensors": lambda table, rest: table["words"].append(["bool", "xz", 0]),
+    "its streams do not add up to its size": lambda table, rest: rest.append(0),
+    "w does not decode to what was coded": flipped(lambda table: table["levels"][0][-1]),
+    "the stream of int64 does not decode to what was coded": flipped(lambda table: -1),
+    "w has zero points beyond its levels": lambda table, rest: table["levels"][0].__setitem__(3, 6),
+    "v has levels beyond -8 to 6": lambda table, rest: table["levels"][1].__setitem__(3, 6),
+    "v has levels beyond -7 to 7": lambda table, rest: table["levels"][1].__setitem__(2, -7),
+}
+
+
+@pytest.mark.parametrize("said", CONTRADICTIONS)
+def test_each_contradiction_is_told_in_its_own_words(tmp_path, said):
+    tensors = {"w": ends([[-8], [0], [7]]), "v": ends(0), "n": torch.tensor(3)}
+    encode(tensors, {}, tmp_path / "sound.esp")
+    found = decode(tmp_path / "sound.esp").tensors
+    assert all(same(found[name], tensors[name]) for name in tensors)
+    table, rest = taken_apart(tmp_path / "sound.esp")
+    rest = bytearray(rest)
+    CONTRADICTIONS[said](table, rest)
+    sealed(tmp_path / "a.esp", json.dumps(table).encode(), bytes(rest))
+    told = refused(tmp_path / "a.esp")
+    assert told == f"{tmp_path / 'a.esp'}: {said}. Copy it from its source again, or encode its run again"
+
+
+def test_zero_points_below_the_lowest_level_are_told(tmp_path):
+    encode({"w": ends([[-8], [0], [7]])}, {}, tmp_path / "a.esp")
+    table, rest = taken_apart(tmp_path / "a.esp")
+    table["levels"][0][2] = -7
+    sealed(tmp_path / "a.esp", json.dumps(table).encode(), rest)
+    assert "w has zero points beyond its levels" in refused(tmp_path / "a.esp")
 
 
 def test_a_stream_that_decodes_to_other_levels_is_noticed(sound, tmp_path):

@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 
 from espalier.coding import container, levels_file
 from espalier.coding.anatomy import anatomy, by_purpose
-from espalier.coding.decoder import decode, open_parts
+from espalier.coding.decoder import decode, open_parts, read
 from espalier.coding.encoder import encode
 from espalier.coding.entropy import bound_bytes
 from espalier.coding.ladder import ladder
 from espalier.coding.xz import compress
 from espalier.errors import ArtifactError
-from espalier.quantization.qparams import Quantized
+from espalier.quantization.qparams import QParams, Quantized
 from espalier.quantization.weights import nearest
 from support.coded_networks import RECORD, network, published, quantized, same, sparse, taken_apart
 
@@ -48,6 +48,15 @@ def test_tensors_without_elements_may_be_all_of_their_kind(tmp_path):
     encode(tensors, {}, tmp_path / "a.esp")
     found = decode(tmp_path / "a.esp").tensors
     assert all(same(found[name], tensors[name]) for name in tensors)
+
+
+def test_a_level_alone_is_an_array_without_torch(tmp_path):
+    scalar = Quantized(torch.tensor(5, dtype=torch.int32), QParams(torch.tensor(0.5), torch.tensor(2).int(), 0, 15))
+    encode({"a": scalar}, {}, tmp_path / "a.esp")
+    found = read(tmp_path / "a.esp").tensors["a"]
+    assert isinstance(found.levels, np.ndarray)
+    assert (found.levels.shape, found.levels, found.dequantize()) == ((), 5, 1.5)
+    assert same(decode(tmp_path / "a.esp").tensors["a"], scalar)
 
 
 def test_layouts_in_memory_make_no_difference(tmp_path):
