@@ -45,6 +45,7 @@ ROOMS = {
             "tests/results/test_pareto.py",
             "tests/results/test_checklist.py",
             "tests/results/test_search_results.py",
+            "tests/results/test_sweep_figures.py",
         ],
     ),
     "records": Room(["espalier/runs/*"], ["tests/runs"]),

@@ -28,7 +28,7 @@ def critical(loads: Sequence[float], freedom: int, level: float) -> float:
 
 def p_values(t: np.ndarray, loads: Sequence[float], freedom: int) -> np.ndarray:
     """Of each t the probability that the largest |t| of the groups is as large, where none differs."""
-    return np.array([1 - _below(abs(each), tuple(sorted(loads)), int(freedom)) for each in np.asarray(t, dtype=float)])
+    return np.array([1 - _below(abs(each), tuple(sorted(loads)), int(freedom)) for each in t])
 
 
 @cache

@@ -123,7 +123,7 @@ def holm(p: Sequence[float]) -> np.ndarray:
     """
     found = np.asarray(p, dtype=float)
     tested = np.flatnonzero(~np.isnan(found))
-    order = tested[np.argsort(found[tested], kind="stable")]
+    order = tested[np.argsort(found[tested])]
     corrected = np.full(len(found), np.nan)
     factors = np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(1, np.maximum.accumulate(factors * found[order]))
