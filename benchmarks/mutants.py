@@ -40,6 +40,7 @@ ROOMS = {
         [
             "tests/results/test_small_samples.py",
             "tests/results/test_verdict_words.py",
+            "tests/results/test_importance_shares.py",
             "tests/results/test_statistics.py",
             "tests/results/test_comparison_table.py",
             "tests/results/test_pareto.py",
