@@ -132,6 +132,60 @@ def test_a_stream_of_just_so_many_bytes_is_one():
     assert sparse.encode(levels, EarlierTensors(), len(stream) - 1) is None
 
 
+def image_widths(levels):
+    """The width at which cells above each other are both not zero most often over chance, if by a quarter at least."""
+    rows = [[cell != 0 for cell in row] for row in levels[:, :, 0].tolist() if any(row)]
+    channels = levels.shape[1]
+    counts = [sum(row[c] for row in rows) for c in range(channels)]
+    if levels.shape[2] > 1 or len(rows) >= sum(count > 0 for count in counts):
+        return []
+    found = []
+    for width in range(2, channels + 1):
+        if width * width <= channels and channels % (width * width) == 0:
+            pairs = [(c, c + width) for c in range(channels - width)]
+            both = sum(row[a] and row[b] for row in rows for a, b in pairs)
+            chance = sum(counts[a] * counts[b] for a, b in pairs) / len(rows)
+            found.append((both / max(chance, 1), width))
+    lift, width = max(found, default=(0, 0))
+    return [width] if lift > 1.25 else []
+
+
+IMAGES = [
+    *(image_weights(30, images * width * width, width) for width in (2, 3, 6, 7) for images in (1, 4)),
+    # Images of 5 by 5 in channels that are no multiple of 25, and more rows than channels.
+    image_weights(30, 90, 5),
+    image_weights(200, 36, 6),
+    *(sparse_levels((6, 36), 8, share / 50, "image", share) for share in (1, 3, 5, 10, 20, 30, 40, 50)),
+    *(sparse_levels((5, 64), 8, 0.12, "image", seed) for seed in range(12)),
+]
+
+
+def test_a_width_is_tried_where_cells_above_each_other_are_alike():
+    expected = [image_widths(levels[:, :, None]) for levels in IMAGES]
+    assert [sparse._widths(levels[:, :, None]) for levels in IMAGES] == expected
+    assert [2] in expected and [6] in expected and [] in expected
+    assert sparse._widths(np.repeat(IMAGES[4][:, :, None], 2, 2)) == []
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 8])
+def test_neighbours_are_the_live_pixels_left_and_above_in_the_same_row_of_an_image(width):
+    live = np.random.default_rng(key("neighbours")).random(130) < 0.7
+    order = [channel for channel in range(130) if live[channel]]
+    found = []
+    for channel in order:
+        x, y = channel % width, channel // width % width
+        row = []
+        for right, down in ((-1, 0), (0, -1), (-1, -1), (1, -1)):
+            inside = 0 <= x + right < width and y + down >= 0
+            other = channel + right + down * width
+            row.append(order.index(other) if inside and live[other] else -1)
+        found.append(row)
+    neighbours = sparse._neighbours(live, width)
+    assert neighbours.dtype == np.int64
+    assert neighbours.tolist() == found
+    assert sparse._neighbours(live, 0).shape == (len(order), 0)
+
+
 @pytest.mark.parametrize("width", [2, 3, 4, 7])
 @pytest.mark.parametrize("images", [1, 3])
 def test_the_width_of_images_is_found(width, images):
