@@ -118,7 +118,8 @@ def _run(
         cells = np.ascontiguousarray(levels[rows][:, channels].transpose(order), np.int32)
     mixing.own(memory)
     intervals = interval_starts(settings.least, settings.greatest)
-    neighbours = _neighbours(channels, settings.width if kind == 0 and order == (1, 2, 0) else 0)
+    image = settings.width and kind == 0 and order == (1, 2, 0)
+    neighbours = _neighbours(channels, settings.width) if image else np.zeros((len(cells), 0), np.int64)
     mixing.code_cells(coder, data, memory, kind, cells, *held, intervals, settings.spread, neighbours, costs)
     if levels is None:
         found[np.ix_(rows, channels)] = cells.transpose(np.argsort(order))
@@ -151,8 +152,6 @@ def _neighbours(channels: np.ndarray, width: int) -> np.ndarray:
     Channels are the pixels of an image of this width. Neighbours are left, above, above left and above right.
     """
     live = np.flatnonzero(channels)
-    if not width:
-        return np.zeros((len(live), 0), np.int64)
     number = np.full(len(channels), -1, np.int64)
     number[live] = np.arange(len(live))
     x, y = live % width, live // width % width
