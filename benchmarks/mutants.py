@@ -103,10 +103,14 @@ def found(room: Room) -> Iterator[tuple[Path, str, str]]:
 
 
 def change(name: str, source: Path) -> tuple[str, str]:
-    """The line before and after."""
+    """The line before and after; empty where it cannot be shown."""
     from mutmut.mutation.diff_apply import get_diff_for_mutant
 
-    lines = get_diff_for_mutant(name, path=source).splitlines()[2:]
+    try:
+        lines = get_diff_for_mutant(name, path=source).splitlines()[2:]
+    except FileNotFoundError:
+        # mutmut finds no method of two classes of one name.
+        return "", ""
     return tuple(" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
 
 
