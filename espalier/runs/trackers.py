@@ -136,7 +136,7 @@ def _tensorboard(following: _Following, epoch: int) -> Any:
     from accelerate.tracking import TensorBoardTracker
 
     # Epochs that were told before a run was killed and are done again are shown once.
-    tracker = TensorBoardTracker("tensorboard", _place(following), purge_step=epoch if epoch > 1 else None)
+    tracker = TensorBoardTracker("tensorboard", _place(following), purge_step=epoch)
     tracker.start()
     tracker.log({"settings": "\n".join(f"    {key}={value}" for key, value in following.settings.items())}, step=0)
     return tracker

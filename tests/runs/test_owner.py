@@ -203,15 +203,31 @@ def test_an_owner_is_named_with_its_job():
 
 def test_the_second_look_in_vain_is_told_once(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(owner, "_LOOK_S", 0.0)
-    with owner.owning(tmp_path):
+    name = owner.name_for("digits.safetensors")
+    with owner.owning(tmp_path, name=name):
         for looks, lines in ((1, 0), (2, 1), (5, 1)):
             caplog.clear()
             stop = iter([None] * (looks - 1) + ["SIGTERM"]).__next__
-            with pytest.raises(Interrupted) as error, owner.owning(tmp_path, stop):
+            with pytest.raises(Interrupted) as error, owner.owning(tmp_path, stop, name):
                 pytest.fail("two own it")
             assert str(error.value) == f"SIGTERM, while another process makes {tmp_path}"
-            who = owner.words(owner.owner(tmp_path))
+            who = owner.words(owner.owner(tmp_path, name))
             assert caplog.messages == [f"{tmp_path} is being made by {who}; waiting for its end"] * lines
+
+
+def test_who_locks_a_file_as_its_owner_removes_it_locks_the_next_one(tmp_path, monkeypatch):
+    take, files = owner.file_lock.take, []
+
+    def take_late(path, **how):
+        files.append(take(path, **how))
+        if len(files) == 1:
+            path.unlink()
+        return files[-1]
+
+    monkeypatch.setattr(owner.file_lock, "take", take_late)
+    with owner.owning(tmp_path) as file:
+        assert file is files[1] and files[0].closed
+        assert json.loads((tmp_path / owner.NAME).read_text())["pid"] == os.getpid()
 
 
 def test_without_locks_the_run_says_so_and_goes_on(tmp_path, monkeypatch, caplog):

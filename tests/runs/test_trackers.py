@@ -150,18 +150,19 @@ def test_settings_stay_numbers_and_lists_become_texts(tmp_path):
         assert trackers._following.called == "bright-flower-563"
 
 
-def test_a_resumed_run_shows_its_settings_and_each_epoch_once(tmp_path):
+def test_a_run_that_goes_on_or_starts_anew_shows_its_settings_and_each_epoch_once(tmp_path):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed: uv sync --group trackers")
-    for begin, epochs in ((1, (1, 2, 3)), (3, (3, 4))):
-        with trackers.following(tmp_path, "tensorboard", {"train.epochs": 4, "model.blocks": [1]}):
+    folder = tmp_path / "train/run"
+    for begin, epochs, shown in ((1, (1, 2, 3), [1, 2, 3]), (3, (3, 4), [1, 2, 3, 4]), (1, (1,), [1])):
+        with trackers.following(folder, "tensorboard", {"train.epochs": 4, "model.blocks": [1]}):
             trackers.begin(begin)
             for epoch in epochs:
                 trackers.log_epoch({"epoch": epoch, "lr": epoch / begin})
-    found = events(tmp_path)
-    rates = [(one.step, one.value) for one in found.Scalars("lr")]
-    assert rates == [(1, 1.0), (2, 2.0), (3, 1.0), (4, pytest.approx(4 / 3, rel=1e-6))]
-    settings = [(one.step, one.tensor_proto.string_val) for one in found.Tensors("settings/text_summary")]
-    assert settings == [(0, [b"    train.epochs=4\n    model.blocks=[1]"])] * 2
+        rates = {one.step: one.value for one in events(folder).Scalars("lr")}
+        assert [one.step for one in events(folder).Scalars("lr")] == shown
+        assert all(rates[epoch] == pytest.approx(epoch / begin, rel=1e-6) for epoch in epochs)
+    settings = [(one.step, one.tensor_proto.string_val) for one in events(folder).Tensors("settings/text_summary")]
+    assert settings == [(0, [b"    train.epochs=4\n    model.blocks=[1]"])] * 3
 
 
 def test_mlflow_that_is_not_installed_is_told_and_sends_nothing(monkeypatch):
