@@ -79,6 +79,18 @@ def test_a_changed_bit_of_any_byte_of_a_record_is_told(folder):
             record.read(folder)
 
 
+def test_a_damaged_record_is_told_with_what_is_wrong_and_what_to_do(folder):
+    path = folder / "run.json"
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(ArtifactError) as error:
+        record.read(folder)
+    mend = f"To have this run made again: {MEND}"
+    assert str(error.value) == f"{path}: it is damaged: its content is not what its SHA-256 says. {mend}"
+    path.write_text("{")
+    with pytest.raises(ArtifactError, match=rf"^{path}: it cannot be read as a record \(.+\)\. {mend}$"):
+        record.read(folder)
+
+
 def test_a_record_that_is_cut_is_told(folder):
     path = folder / "run.json"
     whole = path.read_bytes()
