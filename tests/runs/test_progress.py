@@ -1,5 +1,6 @@
 import json
 import os
+import threading
 import time
 
 import pytest
@@ -63,6 +64,32 @@ def test_work_without_steps_beats_by_itself_until_its_end(tmp_path):
     assert beat(tmp_path)["state"] == "done"
 
 
+def test_work_without_steps_beats_at_once_from_a_thread_that_ends_with_the_process(tmp_path):
+    before = threading.enumerate()
+    heartbeat = Heartbeat(tmp_path, every_s=1e9).alone()
+    (thread,) = (one for one in threading.enumerate() if one not in before)
+    assert beat(tmp_path)["state"] == "running" and thread.daemon
+    heartbeat.beat("done")
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_disk_that_takes_nothing_for_a_moment_ends_no_beating(tmp_path):
+    folder = tmp_path / "run"
+    folder.touch()
+    heartbeat = Heartbeat(folder, every_s=0.01)
+    thread = threading.Thread(target=heartbeat._go_on, daemon=True)
+    thread.start()
+    thread.join(0.05)
+    assert thread.is_alive()
+    folder.unlink()
+    while not (folder / "heartbeat.json").exists():
+        time.sleep(0.01)
+    heartbeat.beat("done")
+    thread.join(5)
+    assert beat(folder)["state"] == "done"
+
+
 @pytest.mark.parametrize("state", ["done", "failed", "requeue"])
 def test_a_final_state_is_written_at_once(state, tmp_path):
     heartbeat = Heartbeat(tmp_path)
@@ -73,6 +100,7 @@ def test_a_final_state_is_written_at_once(state, tmp_path):
 
 def test_time_left_is_paced_by_what_this_process_did(tmp_path, clock):
     shown = Progress(epochs=4, steps_per_epoch=10, heartbeat=Heartbeat(tmp_path), epoch=3, step=0)
+    assert (beat(tmp_path)["epoch"], beat(tmp_path)["epochs"]) == (2, 4)
     clock[0] += 10
     shown.epoch_ended(row(3))
     assert beat(tmp_path)["seconds_left"] == 10.0
@@ -81,14 +109,14 @@ def test_time_left_is_paced_by_what_this_process_did(tmp_path, clock):
 def test_a_terminal_gets_a_bar_and_a_log_gets_lines(tmp_path, monkeypatch, capsys, caplog):
     caplog.set_level("INFO", "espalier")
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
-    shown = Progress(epochs=2, steps_per_epoch=2, heartbeat=Heartbeat(tmp_path))
+    shown = Progress(epochs=3, steps_per_epoch=2, heartbeat=Heartbeat(tmp_path))
     shown.step_ended(1, 1)
     shown.epoch_ended(row(1, 88.5))
     shown.close()
     bar = capsys.readouterr().err
-    assert "epoch 2/2" in bar
+    assert "epoch 2/3" in bar
     assert "top-1 88.50 %" in bar
-    assert "epoch 1/2" in caplog.text
+    assert "epoch 1/3" in caplog.text
     assert "validation loss 1.0000 top-1 88.50 %" in caplog.text
 
 
@@ -165,6 +193,13 @@ def test_steps_before_a_resume_do_not_count_for_the_pace(tmp_path, clock):
     shown.step_ended(1, 7)
     # Three steps in 12 s, and 13 are left.
     assert beat(tmp_path)["seconds_left"] == 52.0
+
+
+def test_time_left_is_told_in_tenths_of_a_second_from_the_first_step(tmp_path, clock):
+    shown = Progress(epochs=1, steps_per_epoch=3, heartbeat=Heartbeat(tmp_path))
+    clock[0] += 7.77
+    shown.step_ended(1, 1)
+    assert beat(tmp_path)["seconds_left"] == 15.5
 
 
 def test_a_log_gets_no_bar(tmp_path, capsys):
