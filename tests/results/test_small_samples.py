@@ -247,25 +247,29 @@ GROUPS = np.array(
 IMAGES = np.array([360, 400, 360, 360, 500])
 
 
-def test_differences_of_a_shared_spread_are_dunnetts():
+@pytest.mark.parametrize("control", [4, 2])
+def test_differences_of_a_shared_spread_are_dunnetts(control):
     kept = [row[~np.isnan(row)] for row in GROUPS]
-    found = significance.differences(GROUPS, IMAGES, 4, spread(GROUPS))
-    tested = [0, 1, 2]
+    found = significance.differences(GROUPS, IMAGES, control, spread(GROUPS))
+    tested = [k for k in (0, 1, 2, 4) if k != control]
     freedom = sum(len(own) - 1 for own in kept)
     sd = math.sqrt(sum(((own - own.mean()) ** 2).sum() for own in kept) / freedom)
     assert freedom == 9
-    loads = [math.sqrt(len(kept[k]) / (len(kept[k]) + 4)) for k in tested]
-    t = [(kept[k].mean() - kept[4].mean()) / (sd * math.sqrt(1 / len(kept[k]) + 1 / 4)) for k in tested]
+    loads = [math.sqrt(len(kept[k]) / (len(kept[k]) + len(kept[control]))) for k in tested]
+    t = [
+        (kept[k].mean() - kept[control].mean()) / (sd * math.sqrt(1 / len(kept[k]) + 1 / len(kept[control])))
+        for k in tested
+    ]
     assert found.p[tested] == pytest.approx(dunnett.p_values(np.array(t), loads, 9))
     for level, low, high in ((0.95, found.low, found.high), (0.9, found.inner_low, found.inner_high)):
         bound = dunnett.critical(loads, 9, level)
         for k in tested:
-            pair = [k, 4]
+            pair = [k, control]
             radii = [bound * sd / math.sqrt(len(kept[j])) for j in pair]
             middle = [kept[j].mean() for j in pair]
             expected = bounds_by_looking(middle, radii, IMAGES[pair])
             assert (low[k], high[k]) == pytest.approx(expected, abs=1e-3)
-    assert all(np.isnan(column[[3, 4]]).all() for column in found)
+    assert all(np.isnan(column[[3, control]]).all() for column in found)
 
 
 def test_differences_of_own_spreads_are_welchs():

@@ -130,6 +130,15 @@ def test_repeats_are_those_of_the_spread_and_the_groups_that_share_it(judged):
     assert row["repeats"] == max(4, repeats(pair, sd, 360, 2, 4, 1.0))
 
 
+def test_groups_that_share_a_spread_are_counted_by_their_seeds():
+    """Six degrees of freedom are three groups of three seeds, or six of two."""
+    found = sampled({"base": of_images(340, 341, 343), "open": of_images(343, 344, 347), "c": of_images(341, 342, 344)})
+    pair = tuple(means(found.logits)[[1, 0]])
+    three, six = (repeats(pair, found.spread.sd, 360, groups, 2, 0.5) for groups in (3, 6))
+    assert three > six > 3
+    assert verdicts.against(found, "base", 0.5).loc["open", "repeats"] == three
+
+
 def test_more_repeats_are_asked_for_than_there_were():
     """What two seeds did not tell, two do not tell, though the power of pooled spreads says so."""
     found = sampled({"base": of_images(*(340, 341) * 5), "two": of_images(331, 333)})
