@@ -134,6 +134,7 @@ MAKERS = {
     "empty": lambda: torch.empty(250), "zeros": lambda: torch.zeros(250), "ones": lambda: torch.ones(250),
     "full": lambda: torch.full((250,), 1.0), "rand": lambda: torch.rand(250), "randn": lambda: torch.randn(250),
     "arange": lambda: torch.arange(125), "tensor": lambda: torch.tensor([1.0] * 250),
+    "of a type": lambda: torch.zeros(125, dtype=torch.float64),
 }  # fmt: skip
 
 
