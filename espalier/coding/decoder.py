@@ -155,10 +155,14 @@ def _tensor(found: RawLevels | Raw) -> "Quantized | Tensor":
     from espalier.quantization.qparams import QParams, Quantized
 
     if isinstance(found, RawLevels):
-        levels, scale, zero_point = map(torch.from_numpy, found[:3])
+        # Flattened first: torch does not accept NumPy's strides of an empty array.
+        levels, scale, zero_point = (torch.from_numpy(each.reshape(-1)).reshape(each.shape) for each in found[:3])
         return Quantized(levels, QParams(scale, zero_point, found.lowest, found.highest))
-    # As bytes, since torch has not all unsigned types of NumPy, and NumPy no bfloat16.
-    return torch.from_numpy(found.words.view(np.uint8)).view(getattr(torch, found.dtype)).reshape(found.shape)
+    dtype = getattr(torch, found.dtype)
+    # torch cannot view an empty array as another type.
+    words = found.words.view(np.uint8)
+    flat = torch.from_numpy(words).view(dtype) if len(words) else torch.zeros(0, dtype=dtype)
+    return flat.reshape(found.shape)
 
 
 def _groups(table: Table) -> dict[str, list[Item]]:
