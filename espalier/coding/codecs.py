@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from espalier.coding import dense, sparse
+from espalier.coding import dense, mixed
 from espalier.coding.earlier_tensors import EarlierTensors
-from espalier.coding.sparse import Settings
+from espalier.coding.mixed import Settings
 from espalier.errors import Damaged
 
 CODECS = ("dense", "mixed")
@@ -38,7 +38,7 @@ def encode(levels: np.ndarray, earlier: EarlierTensors, allowed: Collection[str]
     inner = np.asarray(levels, np.int32).reshape(matrix(levels.shape))
     size = dense.size(levels.size, low, high)
     # A tensor of zeros takes no bytes in the dense coding.
-    found = sparse.encode(inner, earlier, size - 1) if "mixed" in allowed and size and inner.any() else None
+    found = mixed.encode(inner, earlier, size - 1) if "mixed" in allowed and size and inner.any() else None
     if found is None:
         coded = Coded("dense", low, high, (), dense.encode(inner, low, high))
     else:
@@ -62,7 +62,7 @@ def decode(coded: Coded, shape: tuple[int, ...], earlier: EarlierTensors) -> np.
     if codec == "dense":
         found = dense.decode(stream, count, low, high)
     elif count:
-        found = sparse.decode(stream, inner, Settings(*settings), earlier)
+        found = mixed.decode(stream, inner, Settings(*settings), earlier)
     else:
         raise Damaged("an empty tensor is coded by mixing")
     found = found.reshape(inner).astype(np.int32, copy=False)

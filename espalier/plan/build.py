@@ -15,7 +15,7 @@ from espalier.plan.open_questions import OpenQuestion
 from espalier.plan.points import StudyPoints
 from espalier.plan.runs import Run
 from espalier.plan.search_rounds import Rounds
-from espalier.plan.selections import Configured, Selections
+from espalier.plan.selected_points import Configured, Selections
 from espalier.plan.starting_weights import StartingWeights
 from espalier.plan.study import Loaded, Study, load
 from espalier.plan.study_file import find

@@ -25,7 +25,7 @@ from espalier.plan import (
 from espalier.plan.chain import Settings, chain
 from espalier.plan.grid import GridPoint, UnequalAxes, attribute, expand, has, label
 from espalier.plan.search_rounds import Rounds
-from espalier.plan.selections import Selections
+from espalier.plan.selected_points import Selections
 from espalier.plan.settings_misfits import misfits
 from espalier.plan.starting_weights import StartingWeights
 from espalier.plan.study import SECTIONS, Block, Loaded, Select

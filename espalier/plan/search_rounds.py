@@ -13,7 +13,7 @@ from espalier.plan import chain_scores
 from espalier.plan.chain import Settings
 from espalier.plan.open_questions import OpenQuestion
 from espalier.plan.runs import Run
-from espalier.plan.selections import Configured
+from espalier.plan.selected_points import Configured
 from espalier.plan.space_draws import DrawnConfigurations, SpaceDraws, first_new
 from espalier.plan.study import Study
 from espalier.search import halving, model_based

@@ -10,8 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from espalier.coding import adaptive_models, byte_planes, codecs, dense, ladder, mixing, xz
-from espalier.coding import sparse as sparse_levels
+from espalier.coding import adaptive_models, byte_planes, codecs, dense, ladder, mixed, mixing, xz
 from espalier.coding.earlier_tensors import EarlierTensors
 from espalier.coding.entropy import bound_bytes, conditional_bytes, entropy_bits, value_bits
 from espalier.errors import Damaged
@@ -58,8 +57,8 @@ def test_mixing_is_exact_over_every_kind_of_tensor(width, shape):
     for one, density in enumerate((0.02, 0.02, 0.5, 1.0)):
         levels = sparse(shape, width, density, width, one // 2).astype(np.int32)
         if levels.any():
-            chosen, stream = sparse_levels.encode(levels, there, 4 * levels.size)
-            np.testing.assert_array_equal(sparse_levels.decode(stream, levels.shape, chosen, back), levels)
+            chosen, stream = mixed.encode(levels, there, 4 * levels.size)
+            np.testing.assert_array_equal(mixed.decode(stream, levels.shape, chosen, back), levels)
         there.add(levels)
         back.add(levels)
     for one, other in zip(there.memory, back.memory, strict=True):
@@ -69,9 +68,9 @@ def test_mixing_is_exact_over_every_kind_of_tensor(width, shape):
 def test_a_stream_that_would_be_too_long_teaches_nothing():
     levels, earlier = sparse((64, 40, 2), 8, 0.5, "too long"), EarlierTensors()
     fresh = mixing.memory()
-    assert sparse_levels.encode(levels, earlier, 100) is None
+    assert mixed.encode(levels, earlier, 100) is None
     assert all((one == other).all() for one, other in zip(earlier.memory, fresh, strict=True))
-    assert sparse_levels.encode(levels, earlier, 10_000) is not None
+    assert mixed.encode(levels, earlier, 10_000) is not None
     assert (earlier.memory.contexts != fresh.contexts).any()
 
 
@@ -79,7 +78,7 @@ def test_what_is_spent_is_the_length_of_the_stream():
     earlier = EarlierTensors()
     for one in range(3):
         levels = sparse((200, 100), 8, 0.2, "spent", one)[:, :, None]
-        _, stream = sparse_levels.encode(levels, earlier, 1 << 20)
+        _, stream = mixed.encode(levels, earlier, 1 << 20)
         index, value = earlier.spent
         assert index > 0 < value
         assert (index + value) / 8 == pytest.approx(len(stream), abs=2)
@@ -151,7 +150,7 @@ def test_rows_that_another_tensor_had_cost_next_to_nothing():
     first, second = (np.where(live, draw.integers(1, 3, 4000), 0).astype(np.int32)[:, None, None] for _ in range(2))
     earlier = EarlierTensors()
     earlier.add(first)
-    alone, beside = (len(sparse_levels.encode(second, each, 10_000)[1]) for each in (EarlierTensors(), earlier))
+    alone, beside = (len(mixed.encode(second, each, 10_000)[1]) for each in (EarlierTensors(), earlier))
     entropy = entropy_bits(np.bincount(live.astype(int))) / 8
     assert alone - beside > 0.9 * entropy
 
@@ -249,7 +248,7 @@ def test_a_stream_is_the_same_on_every_machine():
     levels = np.where((number % 11 < 2) & (i % 3 > 0) & (j % 7 > 1), number % 201 - 100, 0).astype(np.int32)
     digests, earlier = [], EarlierTensors()
     for part in (levels[:, :, None], levels[:48].reshape(16, 3, 50), levels.reshape(-1, 1, 5)):
-        _, stream = sparse_levels.encode(part, earlier, 10_000)
+        _, stream = mixed.encode(part, earlier, 10_000)
         earlier.add(part)
         digests.append((len(stream), hashlib.sha256(stream).hexdigest()[:16]))
     words = byte_planes.words((number.reshape(-1) * 2654435761 % 2**32 // 1000).astype(np.uint32), True)

@@ -1,4 +1,4 @@
-"""What the coder of sparse levels measures and remembers, read again from the page on the format."""
+"""What the coding by mixed predictions measures and remembers, read again from the page on the format."""
 
 import struct
 import zlib
@@ -6,14 +6,13 @@ import zlib
 import numpy as np
 import pytest
 
-from espalier.coding import codecs, sparse
+from espalier.coding import codecs, mixed
 from espalier.coding.codecs import Coded
 from espalier.coding.earlier_tensors import EarlierTensors
-from espalier.coding.sparse import Settings
+from espalier.coding.mixed import Settings
 from espalier.errors import Damaged
 from espalier.seeding import key
-from support.coded_networks import image_weights
-from support.coded_networks import sparse as sparse_levels
+from support.coded_networks import image_weights, sparse
 
 EDGES = (2, 3, 4, 6, 7, 9, 11, 14, 18, 24, 36)
 
@@ -36,7 +35,7 @@ def held(found):
 @pytest.mark.parametrize("shape", [(7, 5, 3), (4, 1, 6), (1, 9, 1), (30, 40, 1)])
 def test_lines_of_a_tensor_are_remembered_with_what_they_hold(shape):
     earlier = EarlierTensors()
-    levels = sparse_levels(shape, 12, 0.4, "lines", *shape)
+    levels = sparse(shape, 12, 0.4, "lines", *shape)
     # From nearly nothing to nearly all of what is in the tensor.
     levels *= 4 ** (np.arange(shape[0]) % 6)[:, None, None] * 3 ** (np.arange(shape[1]) % 7)[:, None]
     earlier.add(levels.astype(np.int32))
@@ -95,7 +94,7 @@ def starts(least, greatest):
 
 @pytest.mark.parametrize("ends", [(1, 1), (1, 2), (3, 3), (1, 7), (1, 127), (40, 127), (500, 70_000), (1, 131_071)])
 def test_intervals_of_magnitudes_widen(ends):
-    found = sparse.interval_starts(*ends)
+    found = mixed.interval_starts(*ends)
     assert found.dtype == np.int64
     assert found.tolist() == starts(*ends)
 
@@ -111,25 +110,25 @@ def measured(levels):
 @pytest.mark.parametrize("shape", [(20, 30, 1), (9, 4, 9), (12, 1, 5), (1, 50, 1)])
 @pytest.mark.parametrize("bits", [2, 8, 17])
 def test_the_settings_are_what_was_measured(shape, bits):
-    levels = sparse_levels(shape, bits, 0.3, "measured", bits, *shape)
+    levels = sparse(shape, bits, 0.3, "measured", bits, *shape)
     levels[0, -1, 0] = 2 ** (bits - 1) - 1
-    settings, stream = sparse.encode(levels, EarlierTensors(), 1 << 20)
+    settings, stream = mixed.encode(levels, EarlierTensors(), 1 << 20)
     assert settings == (*measured(levels), 0)
-    np.testing.assert_array_equal(sparse.decode(stream, shape, settings, EarlierTensors()), levels)
+    np.testing.assert_array_equal(mixed.decode(stream, shape, settings, EarlierTensors()), levels)
 
 
 def test_the_greatest_magnitude_that_the_format_has():
     levels = np.array([[[131_071], [-131_071]]], np.int32)
-    settings, stream = sparse.encode(levels, EarlierTensors(), 100)
+    settings, stream = mixed.encode(levels, EarlierTensors(), 100)
     assert settings == (131_071, 131_071, 34, 0)
-    np.testing.assert_array_equal(sparse.decode(stream, (1, 2, 1), settings, EarlierTensors()), levels)
+    np.testing.assert_array_equal(mixed.decode(stream, (1, 2, 1), settings, EarlierTensors()), levels)
 
 
 def test_a_stream_of_just_so_many_bytes_is_one():
-    levels = sparse_levels((40, 30, 2), 8, 0.3, "most")
-    _, stream = sparse.encode(levels, EarlierTensors(), 1 << 20)
-    assert sparse.encode(levels, EarlierTensors(), len(stream))[1] == stream
-    assert sparse.encode(levels, EarlierTensors(), len(stream) - 1) is None
+    levels = sparse((40, 30, 2), 8, 0.3, "most")
+    _, stream = mixed.encode(levels, EarlierTensors(), 1 << 20)
+    assert mixed.encode(levels, EarlierTensors(), len(stream))[1] == stream
+    assert mixed.encode(levels, EarlierTensors(), len(stream) - 1) is None
 
 
 def image_widths(levels):
@@ -155,16 +154,16 @@ IMAGES = [
     # Images of 5 by 5 in channels that are no multiple of 25, and more rows than channels.
     image_weights(30, 90, 5),
     image_weights(200, 36, 6),
-    *(sparse_levels((6, 36), 8, share / 50, "image", share) for share in (1, 3, 5, 10, 20, 30, 40, 50)),
-    *(sparse_levels((5, 64), 8, 0.12, "image", seed) for seed in range(12)),
+    *(sparse((6, 36), 8, share / 50, "image", share) for share in (1, 3, 5, 10, 20, 30, 40, 50)),
+    *(sparse((5, 64), 8, 0.12, "image", seed) for seed in range(12)),
 ]
 
 
 def test_a_width_is_tried_where_cells_above_each_other_are_alike():
     expected = [image_widths(levels[:, :, None]) for levels in IMAGES]
-    assert [sparse._widths(levels[:, :, None]) for levels in IMAGES] == expected
+    assert [mixed._widths(levels[:, :, None]) for levels in IMAGES] == expected
     assert [2] in expected and [6] in expected and [] in expected
-    assert sparse._widths(np.repeat(IMAGES[4][:, :, None], 2, 2)) == []
+    assert mixed._widths(np.repeat(IMAGES[4][:, :, None], 2, 2)) == []
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 8])
@@ -180,7 +179,7 @@ def test_neighbours_are_the_live_pixels_left_and_above_in_the_same_row_of_an_ima
             other = channel + right + down * width
             row.append(order.index(other) if inside and live[other] else -1)
         found.append(row)
-    neighbours = sparse._neighbours(live, width)
+    neighbours = mixed._neighbours(live, width)
     assert neighbours.dtype == np.int64
     assert neighbours.tolist() == found
 
@@ -189,9 +188,9 @@ def test_neighbours_are_the_live_pixels_left_and_above_in_the_same_row_of_an_ima
 @pytest.mark.parametrize("images", [1, 3])
 def test_the_width_of_images_is_found(width, images):
     levels = image_weights(60, images * width * width, width)[:, :, None]
-    settings, stream = sparse.encode(levels, EarlierTensors(), 1 << 20)
+    settings, stream = mixed.encode(levels, EarlierTensors(), 1 << 20)
     assert settings.width in (0, width)
-    np.testing.assert_array_equal(sparse.decode(stream, levels.shape, settings, EarlierTensors()), levels)
+    np.testing.assert_array_equal(mixed.decode(stream, levels.shape, settings, EarlierTensors()), levels)
 
 
 @pytest.mark.parametrize(
@@ -202,14 +201,14 @@ def test_settings_beyond_the_format_are_refused(settings):
     least, greatest, spread, width = settings
     said = f"^magnitudes from {least} to {greatest}, of {spread} bits, and a width of {width}$"
     with pytest.raises(Damaged, match=said):
-        sparse.decode(b"\0" * 8, (2, 2, 1), Settings(*settings), EarlierTensors())
+        mixed.decode(b"\0" * 8, (2, 2, 1), Settings(*settings), EarlierTensors())
 
 
 @pytest.mark.parametrize("shape", [(200_000, 100_000, 1), (100_000, 200_000, 1), (300_000, 1, 1), (1, 300_000, 1)])
 def test_more_lines_than_the_bytes_of_a_stream_could_tell_are_refused(shape):
     # 8 bytes more than the stream has, of 32,768 symbols each.
     with pytest.raises(Damaged, match=r"^a stream is too short for its shape$"):
-        sparse.decode(b"\xff", shape, Settings(1, 5, 4, 0), EarlierTensors())
+        mixed.decode(b"\xff", shape, Settings(1, 5, 4, 0), EarlierTensors())
 
 
 def test_a_shape_is_rows_channels_and_taps():
@@ -255,7 +254,7 @@ def test_levels_and_what_is_told_of_them_go_together(coded, shape, said):
 
 
 def test_levels_coded_by_mixing_stay_within_their_ends():
-    levels = sparse_levels((30, 20), 8, 0.4, "ends")
+    levels = sparse((30, 20), 8, 0.4, "ends")
     coded = codecs.encode(levels, EarlierTensors())
     assert (coded.codec, coded.low, coded.high) == ("mixed", levels.min(), levels.max())
     for low, high in ((coded.low + 1, coded.high), (coded.low, coded.high - 1)):
