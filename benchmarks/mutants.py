@@ -66,8 +66,8 @@ LEFT_OUT = [
 ]
 """Tests that mostly start processes, in which nothing is broken, or take long, as simulations do."""
 UNBROKEN = ["espalier/coding/mixing.py", "espalier/runs/trackers.py"]
-"""Numba compiles the first, whose bits tests of the C decoder hold; the second is tested in processes, with trackers
-themselves."""
+"""Numba compiles the first, whose bits tests of the C decoder hold; what the second
+tells is tested in processes, with the libraries that it tells."""
 
 _SEEN = ("killed", "timeout", "segfault")
 

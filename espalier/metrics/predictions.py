@@ -1,6 +1,6 @@
 """What a network says of every image of a split: measured, and as a CSV to look through or to hand in."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,18 +67,19 @@ class Predictions:
         with replacing(path) as temporary:
             temporary.write_bytes(correct.packed(self.predicted == self._split.labels.numpy()))
 
-    def write_measured(self, folder: Path, numbers: str, metrics: Iterable[Choice]) -> tuple[str, ...]:
+    def write_measured(self, folder: Path, numbers: str, metrics: Sequence[Choice]) -> tuple[str, ...]:
         """Write what metrics measure: their numbers to one file, each table to <metric>.csv; the names of the tables.
 
         Raises:
-            Mistake: a metric gives something else than it should, two give a number of one name, or a logit is not
-                finite.
+            Mistake: a metric gives something else than it should, two give a number of one name, or a probability that
+                a metric needs is not finite.
         """
         found: dict[str, Any] = {}
         tables = []
         probabilities, labels = self.probabilities.view(), self._split.labels.numpy().view()
-        if not np.isfinite(probabilities).all():
-            raise Mistake("evaluate.metrics: the network answers an image with what is no finite number")
+        if metrics and not np.isfinite(probabilities).all():
+            mend = "evaluate.metrics: [] scores the network without metrics"
+            raise Mistake(f"evaluate.metrics: the network answers some images with NaN or infinite logits; {mend}")
         # A metric that changed them would change what the next one measures.
         probabilities.flags.writeable = labels.flags.writeable = False
         for metric in metrics:

@@ -225,12 +225,13 @@ def test_what_a_metric_gives_wrong_is_told(metrics, message, tmp_path):
         predictions.write_measured(tmp_path, "test_metrics.csv", metrics)
 
 
-def test_answers_that_are_no_finite_numbers_are_told(tmp_path):
+def test_logits_that_are_not_finite_are_told_where_they_are_measured(tmp_path):
     write(tmp_path / "made.safetensors", made(), {"name": "made"})
     predictions = Predictions(Prepared.read(tmp_path / "made.safetensors", ("test",)).splits["test"], made().classes)
     predictions.add(torch.full((7, 4), torch.nan), torch.zeros(7, dtype=torch.int64))
-    with pytest.raises(Mistake, match="no finite number"):
-        predictions.write_measured(tmp_path, "test_metrics.csv", [])
+    with pytest.raises(Mistake, match=r"NaN or infinite logits; evaluate\.metrics: \[\] scores the network without"):
+        predictions.write_measured(tmp_path, "test_metrics.csv", [metric("one", {"x": 1.0})])
+    assert predictions.write_measured(tmp_path, "test_metrics.csv", []) == ()
 
 
 def test_a_metric_cannot_write_over_a_file_of_the_stage():
