@@ -64,6 +64,8 @@ def levels(shape, density, spread, seed=0):
         levels((30, 700), 1.2, 3, seed=3),
         levels((12, 5, 3, 3), 0.3, 15, seed=4),
         levels((1, 900), 0.01, 2, seed=5),
+        # One zero in 700 and two in 700 are of one class of odds, as are one and two levels in 700.
+        np.array([[0] + [1] * 699, [1, 0, 0] + [2] * 697, [0] * 699 + [3], [0] * 698 + [1, 1]], np.int32),
         np.full((4, 5), 3, np.int32),
         np.array([[1, 1], [0, 0], [2, -2]], np.int32),
     ],
